@@ -1,0 +1,75 @@
+# `make` alone lists the targets. Everything runs in .venv, which the first call creates from constraints.txt.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The stamp is newer than the files that say what to install, or the installation runs again.
+$(STAMP): setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("anymask needs Python 3.10 or newer, $(PYTHON) is " + sys.version.split()[0] + ": call make with PYTHON=python3.11, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## mask every object of examples/coffee.jpg, name the files written
+	$(BIN)/anymask segment examples/coffee.jpg --output demo
+
+.PHONY: test
+test: $(STAMP) ## run the tests: unit and parity, no network
+	$(BIN)/python -m pytest --numprocesses $(JOBS)
+
+.PHONY: quality
+quality: $(STAMP) ## lint, formatting, types, layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## rewrite the files as `make quality` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+.PHONY: test-gpu
+test-gpu: $(STAMP) ## run the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+.PHONY: test-minimum
+test-minimum: ## run the tests on the oldest supported versions, in .venv-minimum
+	$(MAKE) .venv-minimum/.installed VENV=.venv-minimum
+	.venv-minimum/bin/python -m pytest --numprocesses $(JOBS)
+
+.venv-minimum/.installed: setup.py pyproject.toml constraints-minimum.txt
+	$(PYTHON) -m venv .venv-minimum
+	.venv-minimum/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints-minimum.txt --editable '.[test,train]'
+	@touch $@
+
+.PHONY: bench
+bench: $(STAMP) ## run the benchmarks
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+.PHONY: train
+train: $(STAMP) ## train sam-vit-nano on synthetic scenes (hours on two cores)
+	$(BIN)/python -m anymask.training.train
+
+.PHONY: lock
+lock: ## write constraints.txt anew from setup.py (needs uv)
+	utils/lock.sh
+
+.PHONY: clean
+clean: ## remove the environments and what the tools left
+	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""Package metadata of anymask. Tool settings are in pyproject.toml, exact pins in constraints.txt.
+
+Each lower bound is the oldest version that `make test-minimum` has run the test suite with.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "src/anymask/__init__.py").read_text(), re.MULTILINE).group(1)
+
+CORE = [
+    "transformers>=5.0,<6",  # 5.0 is the first with the weight loader we build on; 6 may change it
+    "torch>=2.9,<3",  # 2.9 is the oldest that the tests ran with; 3 is not out, so nothing is known about it
+    "safetensors>=0.4.3",  # what transformers 5.0 asks for: checkpoints are read and written through it
+    "huggingface_hub>=1.3,<3",  # what transformers 5.0 asks for: push_to_hub and downloads by hub id
+    "tokenizers>=0.22",  # no tokenizer is used; transformers 5.0 does not import without this one
+    "pillow>=10.4",  # 10.4 is the oldest with wheels for every Python from 3.10 to 3.13
+    "numpy>=1.26,<3",  # 1.26 is the oldest with wheels for Python 3.12; 3 may break the array API
+    "accelerate>=1.1",  # what transformers 5.0 asks for when `device_map=` is used
+    "typer>=0.12",  # the command line; transformers installs it (and with it rich) anyway
+    "tqdm>=4.27",  # the progress bar of segment-everything; what transformers 5.0 asks for
+]
+
+EXTRAS = {
+    # The synthetic scenes cut textures from scikit-image's photographs and distort them with SciPy.
+    "train": [
+        "scikit-image>=0.24",  # 0.24 is the oldest with NumPy 2 wheels
+        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels
+    ],
+    "test": [
+        "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
+        "pytest-xdist>=3.6",  # the suite runs on two processes
+    ],
+    "quality": [
+        "ruff>=0.8",  # rules and formatting style of pyproject.toml; the exact version is pinned in constraints.txt
+        "mypy>=1.13",  # first with Python 3.13 grammar
+        "import-linter>=2.1",  # first with the contract types used in pyproject.toml
+    ],
+}
+EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+setup(
+    name="anymask",
+    version=VERSION,
+    description="Segment Anything (SAM) in Hugging Face Transformers form, with a small checkpoint in the box",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",  # 3.10 is the oldest that torch 2.9 and transformers 5 install on
+    package_dir={"": "src"},
+    packages=find_packages("src"),
+    package_data={"anymask": ["py.typed", "weights/*/*"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["anymask = anymask.cli.main:run"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)

@@ -1,0 +1,82 @@
+"""anymask: Segment Anything (SAM) in Hugging Face Transformers form.
+
+This file is the public list and nothing else. A name is imported when it is first used, so `import anymask` is quick
+and a missing optional dependency shows only where it is needed. Start reading at `modeling_sam.py`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CandidateMasks",
+    "MaskGenerationOptions",
+    "MaskGenerationPipeline",
+    "ResizeGeometry",
+    "SamConfig",
+    "SamImageProcessor",
+    "SamImageProcessorFast",
+    "SamImageSegmentationOutput",
+    "SamMaskDecoderConfig",
+    "SamMaskGenerator",
+    "SamModel",
+    "SamPreTrainedModel",
+    "SamProcessor",
+    "SamPromptEncoderConfig",
+    "SamVisionConfig",
+    "SamVisionModel",
+    "draw_overlay",
+    "load_image",
+    "pipeline",
+    "register_with_transformers",
+]
+
+if TYPE_CHECKING:
+    from .configuration_sam import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
+    from .coordinates import ResizeGeometry
+    from .image_processing_sam import SamImageProcessor
+    from .image_processing_sam_fast import SamImageProcessorFast
+    from .images import load_image
+    from .mask_generation import MaskGenerationOptions, SamMaskGenerator
+    from .modeling_sam import CandidateMasks, SamImageSegmentationOutput, SamModel, SamPreTrainedModel, SamVisionModel
+    from .overlay import draw_overlay
+    from .pipeline import MaskGenerationPipeline, pipeline
+    from .processing_sam import SamProcessor
+    from .registration import register_with_transformers
+
+_HOME_OF = {
+    "CandidateMasks": "modeling_sam",
+    "MaskGenerationOptions": "mask_generation",
+    "MaskGenerationPipeline": "pipeline",
+    "ResizeGeometry": "coordinates",
+    "SamConfig": "configuration_sam",
+    "SamImageProcessor": "image_processing_sam",
+    "SamImageProcessorFast": "image_processing_sam_fast",
+    "SamImageSegmentationOutput": "modeling_sam",
+    "SamMaskDecoderConfig": "configuration_sam",
+    "SamMaskGenerator": "mask_generation",
+    "SamModel": "modeling_sam",
+    "SamPreTrainedModel": "modeling_sam",
+    "SamProcessor": "processing_sam",
+    "SamPromptEncoderConfig": "configuration_sam",
+    "SamVisionConfig": "configuration_sam",
+    "SamVisionModel": "modeling_sam",
+    "draw_overlay": "overlay",
+    "load_image": "images",
+    "pipeline": "pipeline",
+    "register_with_transformers": "registration",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name from its home on first use (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its public names are {__all__}")
+    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
