@@ -1,0 +1,34 @@
+"""Names of checkpoints: those in the box are folders of this package, all others are left to the hub client.
+
+`from_pretrained` of the configurations, the models and the processors asks here first and loads what comes back.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+PACKAGED_CHECKPOINTS = ("sam-vit-nano",)
+
+
+def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The folder of a packaged checkpoint for its name; anything else comes back unchanged.
+
+    A folder of the same name in the current directory wins, as it does over a repository on the hub.
+
+    Args:
+        name_or_path: Name of a packaged checkpoint, hub id, or path.
+
+    Raises:
+        FileNotFoundError: If the name is packaged, but this installation lacks the folder.
+    """
+    if name_or_path not in PACKAGED_CHECKPOINTS or os.path.isdir(name_or_path):
+        return name_or_path
+    folder = WEIGHTS_FOLDER / name_or_path
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{name_or_path!r} must lie in {WEIGHTS_FOLDER}, where this installation of anymask has no such folder; "
+            f"install anymask again, or pass a local folder or a hub id such as 'facebook/sam-vit-base'."
+        )
+    return str(folder)

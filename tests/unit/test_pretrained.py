@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from anymask import pretrained
+from anymask.pretrained import resolve_checkpoint
+
+
+@pytest.fixture
+def weights_folder(tmp_path, monkeypatch):
+    """A package with one checkpoint folder, seen from an empty working directory."""
+    folder = tmp_path / "weights"
+    (folder / "sam-vit-nano").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(pretrained, "WEIGHTS_FOLDER", folder)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return folder
+
+
+def test_packaged_name_becomes_its_folder(weights_folder):
+    assert resolve_checkpoint("sam-vit-nano") == str(weights_folder / "sam-vit-nano")
+
+
+def test_local_folder_of_the_same_name_wins(weights_folder):
+    Path("sam-vit-nano").mkdir()
+    assert resolve_checkpoint("sam-vit-nano") == "sam-vit-nano"
+
+
+@pytest.mark.parametrize(
+    "name", ["facebook/sam-vit-base", "sam-vit-base", "runs/last", Path("sam-vit-nano"), Path("a/b")]
+)
+def test_everything_else_is_left_alone(weights_folder, name):
+    assert resolve_checkpoint(name) is name
+
+
+def test_missing_weights_say_what_to_do(weights_folder):
+    (weights_folder / "sam-vit-nano").rmdir()
+    with pytest.raises(FileNotFoundError, match=r"'sam-vit-nano' must lie in .*weights.*install anymask again"):
+        resolve_checkpoint("sam-vit-nano")
+
+
+def test_packaged_checkpoints_are_in_the_package():
+    for name in pretrained.PACKAGED_CHECKPOINTS:
+        assert (pretrained.WEIGHTS_FOLDER / name / "config.json").is_file()
+        assert (pretrained.WEIGHTS_FOLDER / name / "model.safetensors").is_file()
