@@ -1,11 +1,12 @@
-"""Pixels of the original image and pixels of the model's input: the only mapping between the two, and the codes of point labels.
+"""Pixels of the original image and pixels of the model's input: the only mapping between the two, and the codes of
+point labels.
 
-Every image is resized, and then padded at the right and at the bottom, before the model sees it. Points and boxes travel the
-same way, and masks travel back. Both ways are decided here and nowhere else. Next: `image_processing_sam.py` chooses the sizes,
-`masks.py` brings masks back.
+Every image is resized, and then padded at the right and at the bottom, before the model sees it. Points and boxes
+travel the same way, and masks travel back. Both ways are decided here and nowhere else. Next:
+`image_processing_sam.py` chooses the sizes, `masks.py` brings masks back.
 
-Coordinates are continuous, x to the right and y down, with (0, 0) at the outer corner of the first pixel, so a box around a whole
-image of height H and width W is (0, 0, W, H).
+Coordinates are continuous, x to the right and y down, with (0, 0) at the outer corner of the first pixel, so a box
+around a whole image of height H and width W is (0, 0, W, H).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-# Codes of `input_labels`, one per point. Corners are how a box enters the prompt encoder: two points with labels of their own.
+# Codes of `input_labels`, one per point. Corners are how a box enters the prompt encoder: two points with labels of
+# their own.
 LABEL_FOREGROUND = 1
 LABEL_BACKGROUND = 0
 LABEL_BOX_TOP_LEFT = 2
@@ -76,7 +78,7 @@ class ResizeGeometry:
                     f"`{name}` must be a height and a width of at least 1 pixel, got {getattr(self, name)}."
                 )
             object.__setattr__(self, name, size)
-        if any(padded < resized for padded, resized in zip(self.padded_size_hw, self.resized_size_hw)):
+        if any(padded < resized for padded, resized in zip(self.padded_size_hw, self.resized_size_hw, strict=True)):
             raise ValueError(
                 f"`padded_size_hw` must hold the resized image, got {self.padded_size_hw} for {self.resized_size_hw}. "
                 "Raise the processor's `pad_size`, or lower its `size`."
@@ -97,11 +99,11 @@ class ResizeGeometry:
         return _scale(points_xy_model, self._inverse_scale_xy, "points")
 
     def boxes_to_model(self, boxes_xyxy_original: Any) -> Any:
-        """Boxes (..., 4) as x0, y0, x1, y1 in pixels of the original image to float32 boxes in pixels of the model's input."""
+        """Boxes (..., 4) as x0, y0, x1, y1 in pixels of the original image to float32 boxes in model pixels."""
         return _scale(boxes_xyxy_original, self.scale_xy * 2, "boxes")
 
     def boxes_to_original(self, boxes_xyxy_model: Any) -> Any:
-        """Boxes (..., 4) as x0, y0, x1, y1 in pixels of the model's input to float32 boxes in pixels of the original image."""
+        """Boxes (..., 4) as x0, y0, x1, y1 in model pixels to float32 boxes in pixels of the original image."""
         return _scale(boxes_xyxy_model, self._inverse_scale_xy * 2, "boxes")
 
     @property
@@ -111,7 +113,7 @@ class ResizeGeometry:
 
 
 def _scale(coordinates: Any, factors: tuple[float, ...], what: str) -> Any:
-    """A float32 copy of `coordinates`, its last axis multiplied by `factors`; torch stays torch, anything else becomes NumPy."""
+    """A float32 copy, its last axis multiplied by `factors`; torch stays torch, anything else becomes NumPy."""
     if isinstance(coordinates, torch.Tensor):
         _check_last_axis(coordinates.shape, len(factors), what)
         return coordinates.to(torch.float32) * torch.tensor(factors, dtype=torch.float32, device=coordinates.device)
