@@ -1,0 +1,228 @@
+"""Training scenes: pictures drawn by a procedure, with the exact visible mask of every object and part.
+
+START HERE for the data that `sam-vit-nano` is trained on. `draw_scene` composes a scene (this file); `backgrounds` and `objects` say what is in
+it, `canvas` paints and keeps the masks, `textures` covers surfaces, `photo_effects` makes a photograph of it. What matters for photographs
+the model never saw: things of several materials and lights are one object, shadows and patterns bound nothing, neighbours may look alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from .backgrounds import paint_background
+from .canvas import Canvas, Light, paint_object
+from .objects import Primitive, draw_object, person, plant, single, thin, vessel
+from .photo_effects import photograph
+from .textures import TextureBank, natural_colour
+
+MAX_MASKS = 30
+MIN_AREA_SHARE = 40 / 256**2  # smaller masks are less than a patch
+_MATERIALS = 8
+_LAYOUTS = (("scatter", 0.4), ("ground", 0.25), ("hero", 0.2), ("crowd", 0.15))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn picture with its masks.
+
+    Attributes:
+        image: uint8 (H, W, 3).
+        masks: bool (N, H, W), what is visible of each object or part; a part's mask lies inside its parent's, two
+            masks of one parent never overlap.
+        parent: int64 (N,), index of the mask that this one is a part of, -1 for objects.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    parent: np.ndarray
+
+
+def draw_scene(
+    seed: int | np.random.SeedSequence,
+    size_hw: tuple[int, int] = (256, 256),
+    photos: Sequence[np.ndarray] | None = None,
+) -> Scene:
+    """Draw a scene; the same arguments give the same scene.
+
+    Args:
+        size_hw: height and width in pixels, each at least 32.
+        photos: photographs for textures, uint8 (H, W) or (H, W, 3); None takes those bundled with scikit-image, an empty sequence none.
+
+    Raises:
+        ImportError: `photos` is None and scikit-image is not installed.
+        ValueError: `size_hw` is too small.
+    """
+    if min(size_hw) < 32:
+        raise ValueError(f"size_hw must be at least 32 pixels each way, got {tuple(size_hw)}: draw larger and downsize")
+    rng = np.random.default_rng(seed)
+    bank = TextureBank(photos)
+    while True:  # a scene without any mask is possible (everything under one object) but rare: draw on
+        canvas = _compose(rng, bank, (int(size_hw[0]), int(size_hw[1])))
+        masks, parent = visible_masks(canvas.owners, canvas.parents)
+        if len(masks):
+            return Scene(photograph(rng, canvas.pixels, bank), masks, parent)
+
+
+def _compose(rng: np.random.Generator, bank: TextureBank, size_hw: tuple[int, int]) -> Canvas:
+    """Background, then objects from the far one to the near one."""
+    canvas = Canvas.blank(size_hw)
+    palette = [natural_colour(rng) for _ in range(4)]
+    angle = rng.normal(-np.pi / 2, 0.8)
+    light = Light(
+        np.array([np.cos(angle), np.sin(angle)]),
+        rng.uniform(0.1, 0.9),
+        rng.uniform(0.15, 0.75),
+        np.exp(rng.uniform(np.log(0.01), np.log(0.15))),
+    )
+    paint_background(canvas, rng, bank, palette, number_regions=rng.random() < 0.35)
+    layout = str(rng.choice([name for name, _ in _LAYOUTS], p=[share for _, share in _LAYOUTS]))
+    things = {"scatter": _scatter, "ground": _ground, "hero": _hero, "crowd": _crowd}[layout](rng, size_hw)
+    focus = int(rng.integers(1, len(things) + 1)) if rng.random() < 0.25 else 0
+    for index, thing in enumerate(things):
+        if focus and index == focus:
+            canvas.blur(rng.uniform(0.8, 3.0) * np.sqrt(size_hw[0] * size_hw[1]) / 256)
+        shared = rng.random() < 0.3  # colours of the surroundings: camouflage
+        colours = [
+            palette[int(rng.integers(4))] * rng.uniform(0.7, 1.3) if shared else natural_colour(rng)
+            for _ in range(_MATERIALS)
+        ]
+        if rng.random() < 0.25:  # all of one colour, told apart by light only
+            colours = [np.clip(colours[0] * rng.uniform(0.75, 1.25), 0, 255) for _ in colours]
+        paint_object(canvas, rng, bank, thing, colours, light)
+    return canvas
+
+
+def _place(primitives: list[Primitive], centre_xy: np.ndarray, scale: float) -> list[Primitive]:
+    """Bring an object from its unit frame to pixels; `scale` is half its longer side."""
+    return [primitive.moved(lambda outline: outline * scale + centre_xy) for primitive in primitives]
+
+
+def _half_side(
+    rng: np.random.Generator, size_hw: tuple[int, int], smallest: float = 0.01, largest: float = 0.5
+) -> float:
+    """Half the side of an object whose area is log-uniform between two shares of the image; it fills about half its square."""
+    share = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
+    return float(np.sqrt(share * size_hw[0] * size_hw[1] / 0.5) / 2)
+
+
+def _anywhere(rng: np.random.Generator, size_hw: tuple[int, int]) -> np.ndarray:
+    return rng.uniform((0, 0), (size_hw[1], size_hw[0]))
+
+
+def _scatter(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Primitive]]:
+    """Unrelated objects of all sizes anywhere, mostly the large ones behind."""
+    sizes = [_half_side(rng, size_hw) for _ in range(int(rng.integers(3, 11)))]
+    if rng.random() < 0.7:
+        sizes.sort(reverse=True)
+    return [_place(draw_object(rng), _anywhere(rng, size_hw), size) for size in sizes]
+
+
+def _ground(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Primitive]]:
+    """Objects that stand on the ground: the lower their foot in the picture, the nearer and larger they are."""
+    height, width = size_hw
+    near = _half_side(rng, size_hw, 0.03, 0.5)
+    things = []
+    for foot in np.sort(rng.uniform(0.35, 1.15, int(rng.integers(3, 10)))):
+        size = near * (0.25 + 0.75 * (foot - 0.3) / 0.85) * np.exp(rng.normal(0, 0.3))
+        things.append(_place(draw_object(rng), np.array([rng.uniform(0, width), foot * height - size]), size))
+    return things
+
+
+def _hero(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Primitive]]:
+    """One large object about the middle, small ones behind it and before it."""
+    height, width = size_hw
+    centre = np.array([width, height]) * rng.uniform(0.3, 0.7, 2)
+    hero = _place(draw_object(rng), centre, _half_side(rng, size_hw, 0.15, 0.6))
+    small = [
+        _place(draw_object(rng), _anywhere(rng, size_hw), _half_side(rng, size_hw, 0.005, 0.08))
+        for _ in range(int(rng.integers(1, 7)))
+    ]
+    behind = int(rng.integers(0, len(small) + 1))
+    return [*small[:behind], hero, *small[behind:]]
+
+
+def _crowd(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Primitive]]:
+    """Many of one kind, touching or in rows: fruit, people, jars; and a few other things."""
+    recipe = (single, vessel, person, plant, thin, None)[int(rng.integers(6))]
+    size = _half_side(rng, size_hw, 0.008, 0.05)
+    middle, spread = _anywhere(rng, size_hw), rng.uniform(0.8, 2.5) * size
+    in_row = rng.random() < 0.4
+    template = draw_object(rng, recipe)
+    crowd = []
+    for index in range(int(rng.integers(4, 13))):
+        thing = template if recipe is single or rng.random() < 0.5 else draw_object(rng, recipe)
+        step = np.array([(index - 5) * 1.7 * size, rng.normal(0, 0.1) * size]) if in_row else rng.normal(0, spread, 2)
+        crowd.append(_place(thing, middle + step, size * np.exp(rng.normal(0, 0.12))))
+    others = [
+        _place(draw_object(rng), _anywhere(rng, size_hw), _half_side(rng, size_hw, 0.02, 0.3))
+        for _ in range(int(rng.integers(0, 4)))
+    ]
+    return [*others, *crowd]
+
+
+def visible_masks(owners: np.ndarray, parents: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Masks from a map of owners.
+
+    A number's mask is where it or anything below it is on top. Dropped: masks under `MIN_AREA_SHARE` of the image, parts that are nearly
+    all of what is visible of their parent, and the smallest beyond `MAX_MASKS`; parts of what was dropped move up to its parent.
+
+    Args:
+        owners: int (H, W), 0 where nothing is.
+        parents: parent number of every number, 0 for objects; a parent's number is smaller than its parts'.
+
+    Returns:
+        masks bool (N, H, W) and parent int64 (N,), -1 for objects.
+    """
+    areas = np.bincount(owners.ravel(), minlength=len(parents))
+    for number in range(len(parents) - 1, 0, -1):
+        if parents[number]:
+            areas[parents[number]] += areas[number]
+    kept = [number for number in range(1, len(parents)) if areas[number] >= MIN_AREA_SHARE * owners.size]
+    kept = [number for number in kept if not parents[number] or areas[number] < 0.9 * areas[parents[number]]]
+    kept = sorted(sorted(kept, key=lambda number: -areas[number])[:MAX_MASKS])
+    index_of = {number: index for index, number in enumerate(kept)}
+    parent = np.full(len(kept), -1, dtype=np.int64)
+    member = np.zeros((len(kept), len(parents)), dtype=bool)
+    for number in range(1, len(parents)):
+        ancestor = number
+        while ancestor:
+            if ancestor in index_of:
+                member[index_of[ancestor], number] = True
+            ancestor = parents[ancestor]
+    for number, index in index_of.items():
+        ancestor = parents[number]
+        while ancestor and ancestor not in index_of:
+            ancestor = parents[ancestor]
+        parent[index] = index_of[ancestor] if ancestor else -1
+    return member[:, owners], parent
+
+
+class SceneDataset(Dataset):
+    """Scenes by index: item i is drawn from `seed` and i, on any machine and in any worker process.
+
+    Args:
+        length: how many items it claims to have.
+        seed: another seed, other scenes.
+        size_hw, photos: as in `draw_scene`.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int = 0,
+        size_hw: tuple[int, int] = (256, 256),
+        photos: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        self.length, self.seed, self.size_hw, self.photos = length, seed, size_hw, photos
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Scene:
+        if not 0 <= index < self.length:
+            raise IndexError(f"index must be within 0..{self.length - 1}, got {index}")
+        return draw_scene(np.random.SeedSequence([self.seed, index]), self.size_hw, self.photos)

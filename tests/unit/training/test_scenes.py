@@ -1,0 +1,92 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from anymask.training.scenes import MAX_MASKS, MIN_AREA_SHARE, SceneDataset, draw_scene, visible_masks
+
+SIZE_HW = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [draw_scene(seed, SIZE_HW) for seed in range(12)]
+
+
+def test_the_same_seed_draws_the_same_scene_and_another_seed_another():
+    first, again, other = draw_scene(3, SIZE_HW), draw_scene(3, SIZE_HW), draw_scene(4, SIZE_HW)
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.masks, again.masks)
+    assert np.array_equal(first.parent, again.parent)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_shapes_and_types(scenes):
+    for scene in scenes:
+        assert scene.image.shape == (*SIZE_HW, 3) and scene.image.dtype == np.uint8
+        assert scene.masks.shape == (len(scene.parent), *SIZE_HW) and scene.masks.dtype == bool
+        assert scene.parent.dtype == np.int64
+        assert 1 <= len(scene.masks) <= MAX_MASKS
+
+
+def test_no_mask_is_empty_or_tiny(scenes):
+    for scene in scenes:
+        assert scene.masks.sum(axis=(1, 2)).min() >= MIN_AREA_SHARE * SIZE_HW[0] * SIZE_HW[1]
+
+
+def test_siblings_never_overlap(scenes):
+    for scene in scenes:
+        for parent in np.unique(scene.parent):
+            assert scene.masks[scene.parent == parent].sum(axis=0).max() <= 1
+
+
+def test_a_part_lies_inside_its_parent(scenes):
+    assert any((scene.parent >= 0).any() for scene in scenes)
+    for scene in scenes:
+        for part, parent in zip(scene.masks, scene.parent, strict=True):
+            if parent >= 0:
+                assert not (part & ~scene.masks[parent]).any()
+
+
+def test_visible_masks_of_a_hand_written_map():
+    # Object 1 with part 2, which has part 3; object 4; 5 is painted over. Every pixel of a 4 x 6 map is worth a mask.
+    owners = np.array([[1, 1, 1, 0, 0, 4], [1, 2, 3, 0, 0, 4], [1, 2, 2, 0, 0, 4], [1, 1, 1, 0, 0, 4]])
+    masks, parent = visible_masks(owners, [0, 0, 1, 2, 0, 0])
+    assert parent.tolist() == [-1, 0, 1, -1]
+    assert np.array_equal(masks[0], np.isin(owners, (1, 2, 3)))
+    assert np.array_equal(masks[1], np.isin(owners, (2, 3)))
+    assert np.array_equal(masks[2], owners == 3)
+    assert np.array_equal(masks[3], owners == 4)
+
+
+def test_a_part_that_is_nearly_its_parent_is_dropped_and_its_own_parts_move_up():
+    owners = np.array([[1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2], [2, 2, 2, 2, 2, 2, 3, 3, 3, 2, 2]])
+    masks, parent = visible_masks(owners, [0, 0, 1, 2])
+    assert parent.tolist() == [-1, 0]
+    assert np.array_equal(masks[1], owners == 3)
+
+
+def test_only_the_largest_masks_are_kept():
+    owners = np.repeat(np.arange(1, 41), np.arange(1, 41))[None, :]
+    masks, _ = visible_masks(owners, [0] * 41)
+    assert masks.sum(axis=(1, 2)).tolist() == list(range(11, 41))
+
+
+def test_own_photos_replace_the_bundled_ones():
+    photo = np.arange(70 * 90 * 3, dtype=np.uint64).reshape(70, 90, 3).astype(np.uint8)
+    assert draw_scene(5, SIZE_HW, photos=[photo]).image.shape == (*SIZE_HW, 3)
+    assert draw_scene(5, SIZE_HW, photos=()).image.shape == (*SIZE_HW, 3)
+
+
+def test_a_size_that_is_too_small_is_refused():
+    with pytest.raises(ValueError, match=r"size_hw must be at least 32 pixels each way, got \(16, 64\)"):
+        draw_scene(0, (16, 64))
+
+
+def test_dataset_items_depend_on_seed_and_index_only():
+    dataset = pickle.loads(pickle.dumps(SceneDataset(7, seed=2, size_hw=(48, 64))))
+    assert len(dataset) == 7
+    expected = draw_scene(np.random.SeedSequence([2, 6]), (48, 64))
+    assert np.array_equal(dataset[6].image, expected.image)
+    with pytest.raises(IndexError, match=r"index must be within 0..6, got 7"):
+        dataset[7]
