@@ -1,5 +1,4 @@
-"""Pixels of the original image and pixels of the model's input: the only mapping between the two, and the codes of
-point labels.
+"""The only mapping between pixels of the original image and pixels of the model's input, and the codes of point labels.
 
 Every image is resized, and then padded at the right and at the bottom, before the model sees it. Points and boxes
 travel the same way, and masks travel back. Both ways are decided here and nowhere else. Next:

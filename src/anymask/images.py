@@ -225,7 +225,8 @@ def _from_file(source: Any, timeout: float) -> Image.Image | np.ndarray:
     file, name = _open_source(source, timeout)
     try:
         with Image.open(file) as image:
-            return _from_pillow(ImageOps.exif_transpose(image), name)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _from_pillow(image, name)
     except _DECODING_ERRORS as error:
         if isinstance(error, ValueError) and str(error).startswith(name):
             raise
@@ -245,8 +246,7 @@ def _open_source(source: Any, timeout: float) -> tuple[Any, str]:
         if not os.path.isfile(path):
             what = "is a folder" if os.path.isdir(path) else "does not exist"
             raise FileNotFoundError(
-                f"An image given as text must be the path of a file, or a URL with http:// or https://; {path!r}
-                {what}."
+                f"An image given as text must be a file, or a URL with http:// or https://; {path!r} {what}."
             )
         return path, f"The image file {path!r}"
     return source, "The image file"
