@@ -1,0 +1,301 @@
+"""Exact answers about full-size masks from low-resolution logits, without making full-size logits.
+
+Upsampling is a weighted mean: every pixel of the full-size mask is a mix, with weights that add up to 1, of the K x K low-resolution
+logits around it. Pixels with the same K x K logits form a cell. If all logits of a cell lie above a threshold, so do all its pixels; if
+none does, no pixel does. Only cells in between, along the outline of a mask, need their pixels computed. Areas, boxes,
+stability and runs follow exactly from the two kinds of cells, so cost and memory follow the outline of the mask, not the
+image.
+
+`masks.resize_logits` is the plain formula; the tests compare the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .coordinates import ResizeGeometry
+from .masks import axis_taps
+
+# Bytes of float32 pixels computed at a time: on a CPU what stays in a core's cache, elsewhere what keeps the device busy.
+_CHUNK_BYTES = {"cpu": 2**20}
+_CHUNK_BYTES_ACCELERATOR = 2**26
+
+
+@dataclass(frozen=True)
+class AxisCells:
+    """The cells along one axis. C cells, at most S pixels each, K low-resolution inputs each.
+
+    Attributes:
+        starts: (C,) first low-resolution input of each cell.
+        offsets: (C + 1,) first pixel of each cell, and the position past the last pixel.
+        weights: (K, S, C) float32 on the device; NaN for pixels that a cell does not have, so that no comparison with a threshold
+            counts them.
+    """
+
+    starts: np.ndarray
+    offsets: np.ndarray
+    weights: torch.Tensor
+
+    @classmethod
+    def from_taps(cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device) -> AxisCells:
+        """Groups the pixels of an axis, given as `masks.axis_taps` gives them, by their inputs."""
+        starts, weights = taps
+        firsts = np.flatnonzero(np.diff(starts, prepend=-1))
+        offsets = np.append(firsts, len(starts))
+        sizes = np.diff(offsets)
+        cell = np.repeat(np.arange(len(firsts)), sizes)
+        padded = np.full((weights.shape[1], int(sizes.max()), len(firsts)), np.nan, dtype=np.float32)
+        padded[:, np.arange(len(starts)) - firsts[cell], cell] = weights.T
+        return cls(starts[firsts], offsets, torch.from_numpy(padded).to(device))
+
+    @property
+    def n_taps(self) -> int:
+        """K, low-resolution inputs of a cell."""
+        return self.weights.shape[0]
+
+    @property
+    def max_size(self) -> int:
+        """S, pixels of the largest cell."""
+        return self.weights.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """`starts`, `offsets` or `sizes` as an int64 tensor on the device."""
+        values = np.diff(self.offsets) if name == "sizes" else getattr(self, name)
+        return torch.from_numpy(values).to(self.weights.device)
+
+    def between(self, first_pixel: int, last_pixel: int) -> tuple[AxisCells, slice]:
+        """The cells that hold these pixels, and the low-resolution inputs that they need; inputs are counted from there."""
+        begin = int(np.searchsorted(self.offsets, first_pixel, side="right")) - 1
+        end = int(np.searchsorted(self.offsets, last_pixel, side="right"))
+        inputs = slice(int(self.starts[begin]), int(self.starts[end - 1]) + self.n_taps)
+        cells = AxisCells(
+            self.starts[begin:end] - inputs.start, self.offsets[begin : end + 1], self.weights[:, :, begin:end]
+        )
+        return cells, inputs
+
+
+@dataclass(frozen=True)
+class MaskCells:
+    """How the pixels of an image fall into cells, for masks whose low-resolution logits are all of one size."""
+
+    rows: AxisCells
+    columns: AxisCells
+
+    @classmethod
+    def from_geometry(
+        cls, geometry: ResizeGeometry, low_res_size_hw: Sequence[int], device: torch.device | str = "cpu"
+    ) -> MaskCells:
+        """Cells of the original image of `geometry`, for logits of size `low_res_size_hw` that cover the padded input."""
+        rows, columns = (
+            AxisCells.from_taps(axis_taps(int(low), padded, resized, original), torch.device(device))
+            for low, padded, resized, original in zip(
+                low_res_size_hw, geometry.padded_size_hw, geometry.resized_size_hw, geometry.original_size_hw
+            )
+        )
+        return cls(rows, columns)
+
+    def crop(self, low_res_logits: torch.Tensor, box_xyxy: Sequence[int]) -> tuple[MaskCells, torch.Tensor]:
+        """The cells of a box, its last pixels included, and the part of the logits (..., h, w) that they need, as a view."""
+        x0, y0, x1, y1 = box_xyxy
+        rows, row_inputs = self.rows.between(y0, y1)
+        columns, column_inputs = self.columns.between(x0, x1)
+        return MaskCells(rows, columns), low_res_logits[..., row_inputs, column_inputs]
+
+    def stability_scores(
+        self, low_res_logits: torch.Tensor, mask_threshold: float = 0.0, stability_score_offset: float = 1.0
+    ) -> torch.Tensor:
+        """`masks.stability_scores` of the full-size logits.
+
+        Args:
+            low_res_logits: (N, h, w), any floating type.
+            mask_threshold: where logits become foreground.
+            stability_score_offset: by how much the threshold moves each way.
+
+        Returns:
+            (N,) float32 in [0, 1]; 0 where even the lower threshold leaves no pixel.
+        """
+        higher, lower = mask_threshold + stability_score_offset, mask_threshold - stability_score_offset
+        logits = low_res_logits.float()
+        inside, undecided = self._decide(logits, lower, higher)
+        intersections = self._pixel_counts(inside)
+        unions = intersections.clone()
+        for mask, _, _, values in self._values_of(logits, undecided):
+            intersections.index_add_(0, mask, _count_per_cell(values > higher))
+            unions.index_add_(0, mask, _count_per_cell(values > lower))
+        return intersections.float() / unions.clamp(min=1).float()
+
+    def boxes_and_areas(
+        self, low_res_logits: torch.Tensor, mask_threshold: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`masks.masks_to_boxes_xyxy` of the full-size masks (N, 4) int64, and their numbers of pixels (N,) int64.
+
+        Args:
+            low_res_logits: (N, h, w), any floating type.
+            mask_threshold: logits above this are foreground.
+        """
+        logits = low_res_logits.float()
+        inside, undecided = self._decide(logits, mask_threshold, mask_threshold)
+        areas = self._pixel_counts(inside)
+        left, right = _extent_of_cells(inside.any(dim=1), self.columns)
+        top, bottom = _extent_of_cells(inside.any(dim=2), self.rows)
+        for mask, row, column, values in self._values_of(logits, undecided):
+            foreground = values > mask_threshold
+            areas.index_add_(0, mask, _count_per_cell(foreground))
+            _widen_extent(top, bottom, mask, foreground.any(dim=1), self.rows.tensor("offsets")[row])
+            _widen_extent(left, right, mask, foreground.any(dim=0), self.columns.tensor("offsets")[column])
+        boxes = torch.stack([left, top, right, bottom], dim=1)
+        return boxes * (areas > 0)[:, None], areas
+
+    def runs(
+        self,
+        low_res_logits: torch.Tensor,
+        mask_threshold: float,
+        full_height: int,
+        origin_xy: Sequence[int] = (0, 0),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Foreground runs of one full-size mask, as `rle.runs_to_rle` takes them.
+
+        Args:
+            low_res_logits: (h, w), any floating type.
+            mask_threshold: logits above this are foreground.
+            full_height: height of the image whose columns the runs follow.
+            origin_xy: where in that image pixel (0, 0) of these cells lies.
+
+        Returns:
+            First positions and positions past the last, (R,) int64, in column-major pixels of the image, sorted.
+        """
+        logits = low_res_logits.float()[None]
+        inside, undecided = self._decide(logits, mask_threshold, mask_threshold)
+        blocks = [
+            (row, column, values > mask_threshold) for _, row, column, values in self._values_of(logits, undecided)
+        ]
+        x, y = self._changes_down_columns(inside[0], undecided[0], blocks)
+        edges = torch.sort((x + int(origin_xy[0])) * full_height + y + int(origin_xy[1])).values.cpu().numpy()
+        return edges[0::2], edges[1::2]
+
+    def _changes_down_columns(
+        self, inside: torch.Tensor, undecided: torch.Tensor, blocks: list[tuple[torch.Tensor, ...]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels x, y that differ from the pixel above them, and the ends of what touches the lower border.
+
+        Args:
+            inside: (R, C) cells that are foreground as a whole.
+            undecided: (R, C) cells that are in part.
+            blocks: for undecided cells their row (M,), column (M,) and pixels (Sy, Sx, M) of bool.
+        """
+        device = inside.device
+        sizes_y, sizes_x = self.rows.tensor("sizes"), self.columns.tensor("sizes")
+        offsets_y, offsets_x = self.rows.tensor("offsets"), self.columns.tensor("offsets")
+        steps_y = torch.arange(self.rows.max_size, device=device)
+        steps_x = torch.arange(self.columns.max_size, device=device)
+        # The lowest pixels of every cell (R, C, Sx): they are what the cell below begins with.
+        lowest = inside[:, :, None] & (steps_x < sizes_x[:, None])
+        for row, column, pixels in blocks:
+            cell = torch.arange(len(row), device=device)
+            lowest[row, column] = pixels[sizes_y[row] - 1, :, cell]
+        above = torch.cat([torch.zeros_like(lowest[:1]), lowest[:-1]])
+
+        changed = (above != lowest) & ~undecided[:, :, None]  # a decided cell can only change at its top
+        row, column, step_x = changed.nonzero(as_tuple=True)
+        found = [(offsets_x[column] + step_x, offsets_y[row])]
+        for row, column, pixels in blocks:
+            previous = torch.cat([above[row, column].T[None], pixels[:-1]])
+            exists = steps_y[:, None] < sizes_y[row]
+            step_y, step_x, cell = ((pixels != previous) & exists[:, None]).nonzero(as_tuple=True)
+            found.append((offsets_x[column[cell]] + step_x, offsets_y[row[cell]] + step_y))
+        column, step_x = lowest[-1].nonzero(as_tuple=True)
+        found.append((offsets_x[column] + step_x, offsets_y[-1].expand(len(column))))
+        return torch.cat([x for x, _ in found]), torch.cat([y for _, y in found])
+
+    def _decide(self, logits: torch.Tensor, lower: float, higher: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cells (N, R, C) with all pixels above `higher`, and cells that may have pixels between the two thresholds."""
+        inside = self._over_inputs(logits > higher, torch.logical_and)
+        possible = self._over_inputs(logits > lower, torch.logical_or)
+        return inside, possible & ~inside
+
+    def _over_inputs(self, flags: torch.Tensor, combine: torch.Tensor) -> torch.Tensor:
+        """Combines flags (N, h, w) over the K x K inputs of every cell: (N, R, C)."""
+        for dim, axis in ((1, self.rows), (2, self.columns)):
+            n_windows = flags.shape[dim] - axis.n_taps + 1
+            combined = flags.narrow(dim, 0, n_windows)
+            for tap in range(1, axis.n_taps):
+                combined = combine(combined, flags.narrow(dim, tap, n_windows))
+            flags = combined
+            if len(axis) < n_windows:
+                flags = flags.index_select(dim, axis.tensor("starts"))
+        return flags
+
+    def _pixel_counts(self, cells: torch.Tensor) -> torch.Tensor:
+        """Pixels (N,) int64 of the marked cells (N, R, C)."""
+        # Sums along a row are exact in float32, since no image is 2^24 pixels wide; whole images need more.
+        per_row = cells.float() @ self.columns.tensor("sizes").float()
+        return (per_row.double() @ self.rows.tensor("sizes").double()).round().long()
+
+    def _values_of(
+        self, logits: torch.Tensor, cells: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Full-size logits of the pixels of marked cells, some cells at a time.
+
+        Args:
+            logits: (N, h, w) float32.
+            cells: (N, R, C) bool.
+
+        Yields:
+            Mask, row and column (M,) of each cell, and its pixels (Sy, Sx, M); NaN where a cell has no such pixel. Cells
+            come last because they are many and pixels few: all arithmetic then runs along the long axis.
+        """
+        _, height, width = logits.shape
+        flat = logits.reshape(-1)
+        starts_y, starts_x = self.rows.tensor("starts"), self.columns.tensor("starts")
+        chunk_bytes = _CHUNK_BYTES.get(logits.device.type, _CHUNK_BYTES_ACCELERATOR)
+        chunk = max(chunk_bytes // (4 * self.rows.max_size * self.columns.max_size), 1)
+        for indices in cells.nonzero().split(chunk):
+            mask, row, column = indices.T.contiguous()
+            corner = (mask * height + starts_y[row]) * width + starts_x[column]
+            weights_y = self.rows.weights.index_select(2, row)
+            weights_x = self.columns.weights.index_select(2, column)
+            values = None
+            for tap_y in range(self.rows.n_taps):
+                line = flat[corner + tap_y * width] * weights_x[0]
+                for tap_x in range(1, self.columns.n_taps):
+                    line.addcmul_(flat[corner + (tap_y * width + tap_x)], weights_x[tap_x])
+                if values is None:
+                    values = weights_y[tap_y][:, None] * line
+                else:
+                    values.addcmul_(weights_y[tap_y][:, None], line)
+            yield mask, row, column, values
+
+
+def _count_per_cell(pixels: torch.Tensor) -> torch.Tensor:
+    """True pixels (M,) int64 of cells (Sy, Sx, M)."""
+    return pixels.sum(dim=(0, 1))
+
+
+def _extent_of_cells(cells: torch.Tensor, axis: AxisCells) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last pixel (N,) of the marked cells (N, C) of an axis; the image's far ends, swapped, where none is marked."""
+    offsets = axis.tensor("offsets")
+    end = offsets[-1]
+    first = torch.where(cells, offsets[:-1], end).amin(dim=1)
+    last = torch.where(cells, offsets[1:] - 1, -1).amax(dim=1)
+    return first, last
+
+
+def _widen_extent(
+    first: torch.Tensor, last: torch.Tensor, mask: torch.Tensor, present: torch.Tensor, offset: torch.Tensor
+) -> None:
+    """Takes the pixels (S, M) that are present in cells of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
+    n_steps = present.shape[0]
+    steps = torch.arange(n_steps, device=present.device)[:, None]
+    first_step = torch.where(present, steps, n_steps).amin(dim=0)
+    last_step = torch.where(present, steps, -1).amax(dim=0)
+    any_present = last_step >= 0
+    far = torch.iinfo(torch.int64).max
+    first.scatter_reduce_(0, mask, torch.where(any_present, offset + first_step, far), "amin")
+    last.scatter_reduce_(0, mask, torch.where(any_present, offset + last_step, -1), "amax")

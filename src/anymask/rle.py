@@ -1,0 +1,257 @@
+"""Run-length encoding of masks, in the forms COCO uses, and the clean-up of small regions, which works on the runs.
+
+An RLE is `{"size": [height, width], "counts": ...}`. The pixels are read column by column (down, then to the right), and the
+counts are the lengths of alternating runs of background and foreground, beginning with background, so a mask whose first pixel
+is foreground begins with a count of 0. Uncompressed, the counts are a list of ints; COCO's compressed form packs them into a
+string that pycocotools reads and writes.
+
+Everything here is NumPy over whole arrays of runs: cost and memory follow the outline of a mask, not its pixels, and there is
+no limit at 2^31 pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+Rle = dict[str, Any]
+
+
+def mask_to_rle(mask: np.ndarray | torch.Tensor) -> Rle:
+    """Uncompressed RLE of one mask.
+
+    Args:
+        mask: (height, width), boolean; any other type counts as foreground where it is not zero.
+
+    Returns:
+        `{"size": [height, width], "counts": [...]}` with plain ints, ready for JSON.
+    """
+    array = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
+    if array.ndim != 2:
+        raise ValueError(f"A mask must have shape (height, width), got {array.shape}. Encode masks one by one.")
+    pixels = array.astype(bool, copy=False).T.ravel()
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    if len(pixels) and pixels[0]:
+        changes = np.concatenate([[0], changes])
+    counts = np.diff(changes, prepend=0, append=len(pixels))
+    return {"size": list(array.shape), "counts": counts.tolist()}
+
+
+def rle_to_mask(rle: Rle) -> np.ndarray:
+    """The mask (height, width) of bool that an RLE stands for, compressed or not."""
+    height, width = rle["size"]
+    starts, ends = rle_to_runs(rle)
+    mask = np.zeros((height, width), dtype=bool)
+    if len(starts) == 0:
+        return mask
+    # Only the columns between the first and the last run are painted: most masks are small parts of a large image.
+    left, right = int(starts[0]) // height, (int(ends[-1]) - 1) // height + 1
+    edges = np.stack([starts, ends], axis=1).ravel() - left * height
+    counts = np.diff(edges, prepend=0, append=(right - left) * height)
+    values = np.arange(len(counts)) % 2 == 1
+    mask[:, left:right] = np.repeat(values, counts).reshape(right - left, height).T
+    return mask
+
+
+def rle_area(rle: Rle) -> int:
+    """Number of foreground pixels of an RLE, compressed or not."""
+    return int(sum(coco_to_rle(rle)["counts"][1::2]))
+
+
+def rle_to_runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground runs of an RLE as first positions and positions past the last, both int64, in column-major pixels."""
+    rle = coco_to_rle(rle)
+    counts = np.asarray(rle["counts"], dtype=np.int64)
+    height, width = rle["size"]
+    if counts.sum() != height * width:
+        raise ValueError(
+            f"The counts of an RLE must add up to height * width = {height} * {width} = {height * width}, "
+            f"got {counts.sum()}."
+        )
+    edges = np.cumsum(counts)
+    ends = edges[1::2]
+    starts = edges[0::2][: len(ends)]
+    not_empty = ends > starts
+    return starts[not_empty], ends[not_empty]
+
+
+def runs_to_rle(starts: np.ndarray, ends: np.ndarray, size_hw: tuple[int, int]) -> Rle:
+    """Uncompressed RLE of sorted foreground runs that do not overlap; runs that touch are merged.
+
+    Args:
+        starts: (N,) first position of each run, in column-major pixels of an image of `size_hw`.
+        ends: (N,) position past the last of each run.
+        size_hw: height and width of the image.
+    """
+    height, width = size_hw
+    apart = starts[1:] != ends[:-1]
+    starts = starts[np.concatenate([[True], apart])] if len(starts) else starts
+    ends = ends[np.concatenate([apart, [True]])] if len(ends) else ends
+    edges = np.stack([starts, ends], axis=1).ravel()
+    counts = np.diff(edges, prepend=0, append=height * width)
+    if len(ends) and ends[-1] == height * width:  # a mask that reaches the last pixel ends with a foreground run
+        counts = counts[:-1]
+    return {"size": [int(height), int(width)], "counts": counts.tolist()}
+
+
+def rle_to_box_xyxy(rle: Rle) -> list[int]:
+    """Bounding box [x0, y0, x1, y1] of an RLE in pixel indices, the last pixel included; zeros for an empty mask."""
+    height = rle["size"][0]
+    starts, ends = _split_at_columns(*rle_to_runs(rle), height)
+    if len(starts) == 0:
+        return [0, 0, 0, 0]
+    columns, tops = np.divmod(starts, height)
+    bottoms = (ends - 1) % height
+    return [int(columns[0]), int(tops.min()), int(columns[-1]), int(bottoms.max())]
+
+
+def rle_to_coco(rle: Rle) -> Rle:
+    """COCO's compressed RLE, its counts a str, so that it can be written as JSON and read by pycocotools.
+
+    From the fourth count on, the difference to the count two before is stored; each number becomes groups of five bits,
+    lowest first, a sixth bit saying that another group follows, and 48 added to make a printable character.
+
+    Source: the format of pycocotools' `maskApi.c`, `rleToString`.
+    """
+    if isinstance(rle["counts"], (str, bytes)):
+        return rle
+    numbers = np.asarray(rle["counts"], dtype=np.int64)
+    numbers = np.concatenate([numbers[:3], numbers[3:] - numbers[1:-2]])
+    groups, present = [], []
+    more = np.ones(len(numbers), dtype=bool)
+    while more.any():
+        present.append(more)
+        group = numbers & 0x1F
+        numbers = numbers >> 5
+        # A number is complete when what is left is only its sign, and the group's top bit shows that sign already.
+        more = more & (numbers != np.where(group & 0x10, -1, 0))
+        groups.append(group | np.where(more, 0x20, 0))
+    if not groups:
+        return {"size": list(rle["size"]), "counts": ""}
+    characters = (np.stack(groups, axis=1) + 48)[np.stack(present, axis=1)].astype(np.uint8)
+    return {"size": list(rle["size"]), "counts": characters.tobytes().decode("ascii")}
+
+
+def coco_to_rle(rle: Rle) -> Rle:
+    """Uncompressed RLE of COCO's compressed one (counts as str or bytes); an uncompressed RLE is returned as it is."""
+    counts = rle["counts"]
+    if not isinstance(counts, (str, bytes)):
+        return rle
+    characters = np.frombuffer(counts.encode("ascii") if isinstance(counts, str) else counts, dtype=np.uint8)
+    groups = characters.astype(np.int64) - 48
+    if len(groups) == 0:
+        return {"size": list(rle["size"]), "counts": []}
+    is_last = (groups & 0x20) == 0
+    if groups.min() < 0 or groups.max() > 63 or not is_last[-1]:
+        raise ValueError(
+            f"The counts of a compressed RLE must be a string as pycocotools writes it, got {counts[:40]!r}."
+        )
+    firsts = np.flatnonzero(np.concatenate([[True], is_last[:-1]]))
+    lasts = np.flatnonzero(is_last)
+    shifts = 5 * (np.arange(len(groups)) - np.repeat(firsts, lasts - firsts + 1))
+    numbers = np.add.reduceat((groups & 0x1F) << shifts, firsts)
+    is_negative = (groups[lasts] & 0x10) != 0
+    numbers = numbers - np.where(is_negative, np.int64(1) << (shifts[lasts] + 5), 0)
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return {"size": list(rle["size"]), "counts": numbers.tolist()}
+
+
+def remove_small_regions(mask: np.ndarray | torch.Tensor, min_area: int, mode: str) -> tuple[np.ndarray, bool]:
+    """Fills small holes of a mask, or removes its small islands.
+
+    Args:
+        mask: (height, width), boolean.
+        min_area: regions of fewer pixels than this are changed.
+        mode: "holes" for 8-connected regions of background, "islands" for 8-connected regions of foreground.
+
+    Returns:
+        The mask (height, width) of bool, and whether anything changed.
+    """
+    rle, changed = remove_small_regions_rle(mask_to_rle(mask), min_area, mode)
+    return rle_to_mask(rle), changed
+
+
+def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, bool]:
+    """`remove_small_regions` from RLE to RLE.
+
+    As in Meta's generator a region of background at the border counts as a hole too, and a mask that consists of small islands
+    only keeps the largest of them.
+    """
+    if mode not in ("holes", "islands"):
+        raise ValueError(f'`mode` must be "holes" or "islands", got {mode!r}.')
+    height, width = rle["size"]
+    foreground = rle_to_runs(rle)
+    if mode == "islands":
+        starts, ends = _split_at_columns(*foreground, height)
+    else:
+        starts, ends = _split_at_columns(*_complement(*foreground, height * width), height)
+    if len(starts) == 0:
+        return rle, False
+    regions = _label_runs(starts, ends, height)
+    areas = np.bincount(regions, weights=ends - starts)
+    is_small = areas < min_area
+    if not is_small.any():
+        return rle, False
+    if mode == "holes":
+        filled = is_small[regions]
+        starts = np.concatenate([foreground[0], starts[filled]])
+        ends = np.concatenate([foreground[1], ends[filled]])
+        order = np.argsort(starts, kind="stable")
+        return runs_to_rle(starts[order], ends[order], (height, width)), True
+    if is_small.all():
+        is_small[np.argmax(areas)] = False
+    kept = ~is_small[regions]
+    return runs_to_rle(starts[kept], ends[kept], (height, width)), True
+
+
+def _complement(starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The runs between the given runs, of which none is empty."""
+    gap_starts = np.concatenate([[0], ends])
+    gap_ends = np.concatenate([starts, [length]])
+    not_empty = gap_ends > gap_starts
+    return gap_starts[not_empty], gap_ends[not_empty]
+
+
+def _split_at_columns(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same runs, cut where they go from the foot of one column to the head of the next."""
+    first_column, last_column = starts // height, (ends - 1) // height
+    pieces = last_column - first_column + 1
+    run = np.repeat(np.arange(len(starts)), pieces)
+    column = first_column[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return np.maximum(starts[run], column * height), np.minimum(ends[run], (column + 1) * height)
+
+
+def _label_runs(starts: np.ndarray, ends: np.ndarray, height: int) -> np.ndarray:
+    """Numbers 0 ... R - 1 of the 8-connected regions that runs, each inside one column, form together."""
+    left, right = _touching_runs(starts, ends, height)
+    labels = np.arange(len(starts))
+    while True:
+        # Every run takes the lowest label that a neighbour carries, then follows labels of labels to their root.
+        lowest = np.minimum(labels[left], labels[right])
+        lowered = labels.copy()
+        np.minimum.at(lowered, labels[left], lowest)
+        np.minimum.at(lowered, labels[right], lowest)
+        while not np.array_equal(lowered, lowered[lowered]):
+            lowered = lowered[lowered]
+        if np.array_equal(lowered, labels):
+            return np.unique(labels, return_inverse=True)[1]
+        labels = lowered
+
+
+def _touching_runs(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (run, run of the next column) that share an edge or a corner, as two arrays of indices."""
+    columns = starts // height
+    tops, bottoms = starts - columns * height, ends - columns * height
+    # Positions on one line, with room between columns, so that a search for the next column stays within it.
+    spacing = height + 2
+    own_line = columns * spacing
+    next_line = own_line + spacing
+    first = np.searchsorted(own_line + bottoms, next_line + tops, side="left")
+    past_last = np.searchsorted(own_line + tops, next_line + bottoms, side="right")
+    neighbours = np.maximum(past_last - first, 0)
+    left = np.repeat(np.arange(len(starts)), neighbours)
+    right = np.arange(len(left)) - np.repeat(np.cumsum(neighbours) - neighbours, neighbours) + first[left]
+    return left, right
