@@ -1,0 +1,265 @@
+"""The mask decoder: two-way transformer, upscaling, hypernetworks, predicted IoU (Segment Anything, appendix A).
+
+Prompts go through in chunks that fit the processor's cache, which changes nothing in the result. Masks are read from
+channels-last features by matrix products; a transposed convolution of stride 2 and kernel 2 is one. The predicted IoU
+is known before upscaling, so `candidates` upscales only the prompts that pass its threshold. The transformer is in
+`two_way_transformer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .configuration_sam import SamMaskDecoderConfig
+from .image_encoder import LayerNorm2d
+from .two_way_transformer import TwoWayTransformer
+
+CHUNK_BYTES = {"cpu": 8 * 2**20}
+"""Bytes of image tokens decoded at a time, by device type: on a CPU, what stays in the last-level cache."""
+DEFAULT_CHUNK_BYTES = 512 * 2**20
+
+
+class DecodedMasks(NamedTuple):
+    """Masks of prompts, at a quarter of the model's input resolution."""
+
+    logits: Tensor  # (batch, prompts, masks, 4 * height, 4 * width)
+    iou_scores: Tensor  # (batch, prompts, masks), float32
+    attentions: tuple[Tensor, ...]  # tokens to image, per block and last: (batch, prompts, heads, tokens, pixels)
+
+
+class CandidateMasks(NamedTuple):
+    """Masks of one image whose predicted IoU passed a threshold."""
+
+    low_res_logits: Tensor  # (masks, 4 * height, 4 * width)
+    iou_scores: Tensor  # (masks,), float32
+    prompt_index: Tensor  # (masks,), which prompt each mask answers, ascending
+
+
+class FeedForward(nn.Module):
+    """Linear layers with ReLU between."""
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, num_layers: int):
+        super().__init__()
+        self.proj_in = nn.Linear(input_size, hidden_size)
+        self.layers = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(num_layers - 2))
+        self.proj_out = nn.Linear(hidden_size, output_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Computed in float32 where `features` are, whatever the weights' type."""
+        features = _linear(self.proj_in, features).relu()
+        for layer in self.layers:
+            features = _linear(layer, features).relu()
+        return _linear(self.proj_out, features)
+
+
+class MaskDecoder(nn.Module):
+    """Image embedding and prompt embeddings to masks and their predicted IoU."""
+
+    def __init__(self, config: SamMaskDecoderConfig):
+        super().__init__()
+        self.config = config
+        size = config.hidden_size
+        self.num_mask_tokens = config.num_multimask_outputs + 1
+        self.iou_token = nn.Embedding(1, size)
+        self.mask_tokens = nn.Embedding(self.num_mask_tokens, size)
+        self.transformer = TwoWayTransformer(config)
+        self.upscale_conv1 = nn.ConvTranspose2d(size, size // 4, kernel_size=2, stride=2)
+        self.upscale_layer_norm = LayerNorm2d(size // 4, eps=1e-6)
+        self.upscale_conv2 = nn.ConvTranspose2d(size // 4, size // 8, kernel_size=2, stride=2)
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            FeedForward(size, size, size // 8, 3) for _ in range(self.num_mask_tokens)
+        )
+        self.iou_prediction_head = FeedForward(
+            size, config.iou_head_hidden_dim, self.num_mask_tokens, config.iou_head_depth
+        )
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse_prompt_embeddings: Tensor | None,
+        dense_prompt_embeddings: Tensor,
+        multimask_output: bool,
+        is_padding: Tensor | None = None,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> DecodedMasks:
+        """Decode every prompt.
+
+        Args:
+            image_embeddings: (batch, channels, height, width).
+            image_positional_embeddings: (1, channels, height, width).
+            sparse_prompt_embeddings: (batch, prompts, tokens, channels); None decodes one prompt without tokens.
+            dense_prompt_embeddings: (1 or batch, channels, height, width), or with prompts as the second dimension.
+            multimask_output: Whether to return the masks for ambiguous prompts (whole, part, subpart) or the one for
+                clear prompts.
+            is_padding: (batch, prompts, tokens) bool; such tokens of `sparse_prompt_embeddings` change nothing.
+            attention_similarity: See `TwoWayTransformer.forward`.
+            target_embedding: See `TwoWayTransformer.forward`.
+            output_attentions: Whether to keep attention weights.
+        """
+        chunks = [
+            (
+                self._masks(tokens, image, grid_hw, multimask_output),
+                scores[..., self._masks_slice(multimask_output)],
+                weights,
+            )
+            for tokens, image, scores, weights, grid_hw in self._attend(
+                image_embeddings,
+                image_positional_embeddings,
+                sparse_prompt_embeddings,
+                dense_prompt_embeddings,
+                is_padding,
+                attention_similarity,
+                target_embedding,
+                output_attentions,
+            )
+        ]
+        logits, scores, weights = zip(*chunks, strict=True)
+        attentions = tuple(torch.cat(parts, dim=1) for parts in zip(*weights, strict=True))
+        return DecodedMasks(torch.cat(logits, dim=1), torch.cat(scores, dim=1), attentions)
+
+    def candidates(
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse_prompt_embeddings: Tensor,
+        dense_prompt_embeddings: Tensor,
+        multimask_output: bool,
+        iou_threshold: float,
+        is_padding: Tensor | None = None,
+    ) -> CandidateMasks:
+        """Decode the prompts of one image, but only to masks whose predicted IoU is above `iou_threshold`.
+
+        The masks are those that `forward` would give. A threshold of 0 or less keeps every mask, as in Meta's generator.
+        """
+        logits, scores, indices = [], [], []
+        start = 0
+        for tokens, image, iou_scores, _, grid_hw in self._attend(
+            image_embeddings, image_positional_embeddings, sparse_prompt_embeddings, dense_prompt_embeddings, is_padding
+        ):
+            iou_scores = iou_scores[0, :, self._masks_slice(multimask_output)]  # (prompts, masks)
+            keep = iou_scores > iou_threshold if iou_threshold > 0 else torch.ones_like(iou_scores, dtype=torch.bool)
+            prompts = keep.any(dim=-1).nonzero().squeeze(-1)
+            masks = self._masks(tokens[:, prompts], image[:, prompts], grid_hw, multimask_output)
+            logits.append(masks[0][keep[prompts]])
+            scores.append(iou_scores[keep])
+            indices.append(start + keep.nonzero()[:, 0])
+            start += iou_scores.shape[0]
+        return CandidateMasks(torch.cat(logits), torch.cat(scores), torch.cat(indices))
+
+    def _attend(
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse: Tensor | None,
+        dense: Tensor,
+        is_padding: Tensor | None,
+        similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...], tuple[int, int]]]:
+        """Run the transformer over chunks of prompts.
+
+        Yields:
+            Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels), predicted
+            IoUs (batch, prompts, masks + 1) in float32, attention weights or nothing, and the embedding's height and width.
+        """
+        grid_hw = tuple(image_embeddings.shape[-2:])
+        own_masks = dense.ndim == 5
+        image = image_embeddings[:, None] + (dense if own_masks else dense[:, None])
+        image = image.flatten(3).transpose(2, 3)  # (batch, 1 or prompts, pixels, channels)
+        position = image_positional_embeddings.to(image.dtype).flatten(2).transpose(1, 2)[:, None]
+        tokens, is_padding = self._join_tokens(sparse, is_padding, image)
+        shared = self.transformer.share(image, position)
+
+        for start, stop in self._chunks(tokens, image):
+            part = slice(start, stop)
+            chunk_image, chunk_shared = image, shared
+            if own_masks and image.shape[1] > 1:
+                chunk_image = image[:, part]
+            chunk_tokens, chunk_image, weights = self.transformer(
+                tokens[:, part],
+                chunk_image,
+                position,
+                chunk_shared,
+                None if is_padding is None else is_padding[:, part],
+                similarity if similarity is None or similarity.shape[1] == 1 else similarity[:, part],
+                target_embedding
+                if target_embedding is None or target_embedding.ndim < 4 or target_embedding.shape[1] == 1
+                else target_embedding[:, part],
+            )
+            # The scores decide which masks are kept, so they are computed in float32.
+            iou_scores = self.iou_prediction_head(chunk_tokens[:, :, 0].float())
+            mask_tokens = chunk_tokens[:, :, 1 : 1 + self.num_mask_tokens]
+            yield mask_tokens, chunk_image, iou_scores, weights if output_attentions else (), grid_hw
+
+    def _join_tokens(
+        self, sparse: Tensor | None, is_padding: Tensor | None, image: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """IoU token, mask tokens and prompt tokens of each prompt."""
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        if sparse is None:
+            return output_tokens.expand(image.shape[0], image.shape[1], -1, -1), None
+        batch, prompts = sparse.shape[:2]
+        tokens = torch.cat([output_tokens.expand(batch, prompts, -1, -1), sparse.to(image.dtype)], dim=2)
+        if is_padding is not None:
+            is_padding = F.pad(is_padding, (len(output_tokens), 0), value=False)
+        return tokens, is_padding
+
+    def _chunks(self, tokens: Tensor, image: Tensor) -> list[tuple[int, int]]:
+        """Start and stop of the prompts that go through at a time; all at once where gradients are kept anyway."""
+        batch, prompts = tokens.shape[:2]
+        if torch.is_grad_enabled():
+            return [(0, prompts)]
+        bytes_per_prompt = batch * image.shape[2] * image.shape[3] * image.element_size()
+        size = max(1, CHUNK_BYTES.get(image.device.type, DEFAULT_CHUNK_BYTES) // bytes_per_prompt)
+        return [(start, min(start + size, prompts)) for start in range(0, prompts, size)]
+
+    def _masks_slice(self, multimask_output: bool) -> slice:
+        """Mask 0 answers clear prompts, the others are the alternatives for ambiguous ones."""
+        return slice(1, None) if multimask_output else slice(0, 1)
+
+    def _masks(self, tokens: Tensor, image: Tensor, grid_hw: tuple[int, int], multimask_output: bool) -> Tensor:
+        """Masks from mask tokens (batch, prompts, masks + 1, channels) and image tokens, for the masks asked for.
+
+        Returns:
+            Logits, (batch, prompts, masks, 4 * height, 4 * width).
+        """
+        wanted = range(self.num_mask_tokens)[self._masks_slice(multimask_output)]
+        hyper = torch.stack([self.output_hypernetworks_mlps[i](tokens[:, :, i]) for i in wanted], dim=-1)
+
+        features = _upscale(self.upscale_conv1, image)  # (batch, prompts, pixels, 4, channels // 4)
+        norm = self.upscale_layer_norm
+        features = F.gelu(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+        features = F.gelu(_upscale(self.upscale_conv2, features))  # (batch, prompts, pixels, 4, 4, channels // 8)
+        masks = features.flatten(2, 4) @ hyper  # (batch, prompts, pixels * 16, masks)
+
+        # Each pixel holds 2 x 2 blocks of 2 x 2: order by (row, outer y, inner y) and (column, outer x, inner x).
+        masks = masks.unflatten(2, (*grid_hw, 2, 2, 2, 2))
+        masks = masks.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)
+        return masks.reshape(*masks.shape[:3], 4 * grid_hw[0], 4 * grid_hw[1])
+
+
+def _upscale(convolution: nn.ConvTranspose2d, features: Tensor) -> Tensor:
+    """A transposed convolution with kernel 2 and stride 2 on channels-last features, as a matrix product.
+
+    Args:
+        convolution: Its weight is (input channels, output channels, 2, 2).
+        features: (..., input channels).
+
+    Returns:
+        (..., 4, output channels); the 4 are the new pixels, row by row.
+    """
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 * output channels, input channels)
+    return F.linear(features, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1))
+
+
+def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
+    return F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))

@@ -1,0 +1,408 @@
+"""START HERE. SAM, the Segment Anything Model (https://arxiv.org/abs/2304.02643): one image encoder run per image, a
+prompt encoder and a light mask decoder run per prompt.
+
+Reading order: `SamModel.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`,
+`prompt_encoder.py`, `mask_decoder.py` with `two_way_transformer.py`. Those are plain `nn.Module`s; loading, saving and
+everything else that comes with `PreTrainedModel` is here alone. Attribute names are those of the hub's checkpoints.
+
+Coordinates are pixels of the model's input, x to the right and y down. `SamProcessor` makes them from an image's own.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from .configuration_sam import SamConfig, SamVisionConfig
+from .image_encoder import LayerNorm2d, VisionAttention, VisionEncoder
+from .mask_decoder import CandidateMasks, MaskDecoder
+from .pretrained import resolve_checkpoint
+from .prompt_encoder import PositionalEmbedding, PromptEmbeddings, PromptEncoder, check_labels
+
+SMALLEST_TRAINABLE_STD = 1e-6
+"""An `initializer_range` below this (the hub's files say 1e-10) would start with weights that pass no signal."""
+DEFAULT_STD = 0.02
+
+
+@dataclass
+class SamVisionEncoderOutput(ModelOutput):
+    """What `SamVisionModel` returns.
+
+    Args:
+        image_embeds: The image embedding, (batch, output_channels, height, width) in patches.
+        last_hidden_state: The same tensor, under the name that transformers uses.
+        hidden_states: With `output_hidden_states=True`: activations before the first block and after each, (batch,
+            height, width, hidden_size).
+        attentions: With `output_attentions=True`: weights of each block, (batch * windows, heads, queries, keys).
+    """
+
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SamImageSegmentationOutput(ModelOutput):
+    """What `SamModel` returns.
+
+    Args:
+        iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
+        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x width;
+            above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
+        vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
+        vision_attentions: See `SamVisionEncoderOutput.attentions`.
+        mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
+            attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
+    """
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None
+    mask_decoder_attentions: tuple[Tensor, ...] | None = None
+
+
+class SamPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialising."""
+
+    config_class = SamConfig
+    base_model_prefix = "sam"
+    main_input_name = "pixel_values"
+    _no_split_modules = ["VisionLayer", "TwoWayAttentionBlock", "PromptEncoder"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *model_args: Any, **kwargs: Any):
+        """Load weights.
+
+        Args:
+            pretrained_model_name_or_path: A folder, an id on the Hugging Face hub, or "sam-vit-nano", which is packaged.
+            *model_args: Passed on to the model's constructor.
+            **kwargs: As for every transformers model: `dtype` ("auto" keeps the file's), `device_map`,
+                `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
+        """
+        return super().from_pretrained(resolve_checkpoint(pretrained_model_name_or_path), *model_args, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        std = getattr(self.config, "initializer_range", DEFAULT_STD)
+        std = std if std >= SMALLEST_TRAINABLE_STD else DEFAULT_STD
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.trunc_normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight)
+        elif isinstance(module, nn.LayerNorm | LayerNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, PositionalEmbedding):
+            nn.init.normal_(module.positional_embedding)
+        elif isinstance(module, VisionAttention) and module.config.use_rel_pos:
+            nn.init.zeros_(module.rel_pos_h)
+            nn.init.zeros_(module.rel_pos_w)
+        elif isinstance(module, VisionEncoder) and module.pos_embed is not None:
+            nn.init.trunc_normal_(module.pos_embed, std=std)
+
+
+class SamVisionModel(SamPreTrainedModel):
+    """SAM's image encoder alone. Loads from the checkpoint of a whole SAM too."""
+
+    config_class = SamVisionConfig
+    _keys_to_ignore_on_load_unexpected = [r"^(shared_image_embedding|prompt_encoder|mask_decoder)\."]
+
+    def __init__(self, config: SamVisionConfig):
+        super().__init__(config)
+        self.vision_encoder = VisionEncoder(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.vision_encoder.patch_embed
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        interpolate_pos_encoding: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> SamVisionEncoderOutput | tuple:
+        """Encode images.
+
+        Args:
+            pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does.
+            interpolate_pos_encoding: Accept any height and width that are multiples of the patch size.
+            output_attentions: Return attention weights.
+            output_hidden_states: Return activations between blocks.
+            return_dict: False returns a tuple of what is set.
+
+        Raises:
+            ValueError: If the shape of `pixel_values` does not fit.
+        """
+        encoding = self.vision_encoder(
+            pixel_values,
+            interpolate_pos_encoding,
+            _or_default(output_hidden_states, self.config.output_hidden_states),
+            _or_default(output_attentions, self.config.output_attentions),
+        )
+        output = SamVisionEncoderOutput(
+            image_embeds=encoding.image_embeddings,
+            last_hidden_state=encoding.image_embeddings,
+            hidden_states=encoding.hidden_states,
+            attentions=encoding.attentions,
+        )
+        return output if _or_default(return_dict, self.config.return_dict) else output.to_tuple()
+
+
+class SamModel(SamPreTrainedModel):
+    """The Segment Anything Model: images and prompts to masks."""
+
+    _tied_weights_keys = {
+        "prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding"
+    }
+
+    def __init__(self, config: SamConfig):
+        super().__init__(config)
+        self.shared_image_embedding = PositionalEmbedding(config.vision_config.num_pos_feats)
+        self.vision_encoder = VisionEncoder(config.vision_config)
+        self.prompt_encoder = PromptEncoder(config.prompt_encoder_config, self.shared_image_embedding)
+        self.mask_decoder = MaskDecoder(config.mask_decoder_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.vision_encoder.patch_embed
+
+    def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
+        """The positional encoding of the image embedding's cells, (1, channels, height, width).
+
+        Args:
+            grid_hw: Height and width of the image embedding; None takes the configuration's.
+        """
+        side = self.config.prompt_encoder_config.image_embedding_size
+        return self.shared_image_embedding.grid(grid_hw or (side, side)).to(self.dtype)
+
+    def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
+        """Encode images, to be given to `forward` as `image_embeddings` any number of times. Gradients are kept.
+
+        Args:
+            pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does.
+            interpolate_pos_encoding: Accept any height and width that are multiples of the patch size.
+
+        Returns:
+            (batch, output_channels, height, width), in patches.
+        """
+        return self.vision_encoder(pixel_values, interpolate_pos_encoding).image_embeddings
+
+    def get_prompt_embeddings(
+        self,
+        input_points: Tensor | None = None,
+        input_labels: Tensor | None = None,
+        input_boxes: Tensor | None = None,
+        input_masks: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Encode prompts, which are as in `forward`. Gradients are kept.
+
+        Returns:
+            Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense embedding,
+            (batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask for each prompt.
+        """
+        side = self.config.prompt_encoder_config.image_embedding_size
+        prompts = self.prompt_encoder(input_points, input_labels, input_boxes, input_masks, (side, side))
+        return prompts.sparse, prompts.dense
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_points: Tensor | None = None,
+        input_labels: Tensor | None = None,
+        input_boxes: Tensor | None = None,
+        input_masks: Tensor | None = None,
+        image_embeddings: Tensor | None = None,
+        multimask_output: bool = True,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
+        original_sizes: Tensor | None = None,
+        reshaped_input_sizes: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> SamImageSegmentationOutput | tuple:
+        """Segment what the prompts point at.
+
+        Args:
+            pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does. Either this or
+                `image_embeddings`.
+            input_points: (batch, prompts, points, 2), x and y in pixels of the model's input.
+            input_labels: (batch, prompts, points): 1 foreground, 0 background, 2 and 3 top-left and bottom-right corner
+                of a box, -1 not a point, -10 padding, which changes nothing. None means all foreground.
+            input_boxes: (batch, prompts, 4), left, top, right, bottom in pixels of the model's input.
+            input_masks: Logits, (batch, 1, 4 * height, 4 * width), one mask for all prompts of an image, or (batch, prompts,
+                4 * height, 4 * width), one for each; height and width are the image embedding's.
+            image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`.
+            multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one, for
+                prompts that leave no doubt.
+            attention_similarity: Added to the scores with which tokens attend to the image (PerSAM), broadcasts to
+                (batch * prompts, heads, tokens, height * width).
+            target_embedding: Added to the tokens (PerSAM), broadcasts to (batch, prompts, tokens, channels).
+            interpolate_pos_encoding: Accept images of any height and width that are multiples of the patch size.
+            original_sizes: Not used; accepted because `SamProcessor` returns it.
+            reshaped_input_sizes: Not used; accepted because `SamProcessor` returns it.
+            output_attentions: Return attention weights.
+            output_hidden_states: Return the image encoder's activations.
+            return_dict: False returns a tuple of what is set.
+
+        Raises:
+            ValueError: If neither or both of `pixel_values` and `image_embeddings` are given, or shapes do not fit.
+        """
+        if (pixel_values is None) == (image_embeddings is None):
+            came = "neither" if pixel_values is None else "both"
+            raise ValueError(f"Exactly one of pixel_values and image_embeddings must be given, got {came}.")
+        _check_prompts(input_points, input_labels, input_boxes, input_masks)
+        output_attentions = _or_default(output_attentions, self.config.output_attentions)
+        output_hidden_states = _or_default(output_hidden_states, self.config.output_hidden_states)
+
+        hidden_states, vision_attentions = None, None
+        if image_embeddings is None:
+            image_embeddings, hidden_states, vision_attentions = self.vision_encoder(
+                pixel_values, interpolate_pos_encoding, output_hidden_states, output_attentions
+            )
+        image_embeddings = self._checked_embeddings(image_embeddings)
+        prompts = self._encode_prompts(image_embeddings, input_points, input_labels, input_boxes, input_masks)
+        batch = image_embeddings.shape[0]
+        masks = self.mask_decoder(
+            image_embeddings,
+            self.get_image_wide_positional_embeddings(tuple(image_embeddings.shape[2:])),
+            prompts.sparse,
+            prompts.dense,
+            multimask_output,
+            prompts.is_padding,
+            _as_prompt_bias(attention_similarity, batch),
+            target_embedding,
+            output_attentions,
+        )
+        output = SamImageSegmentationOutput(
+            iou_scores=masks.iou_scores,
+            pred_masks=masks.logits,
+            vision_hidden_states=hidden_states,
+            vision_attentions=vision_attentions,
+            mask_decoder_attentions=masks.attentions if output_attentions else None,
+        )
+        return output if _or_default(return_dict, self.config.return_dict) else output.to_tuple()
+
+    @torch.no_grad()
+    def decode_candidates(
+        self,
+        image_embeddings: Tensor,
+        input_points: Tensor,
+        input_labels: Tensor | None = None,
+        iou_threshold: float = 0.0,
+        multimask_output: bool = True,
+    ) -> CandidateMasks:
+        """Decode many prompts of one image, but only to masks whose predicted IoU is above a threshold.
+
+        The masks are those of `forward`; prompts that fail are spared the upscaling. For mask generation; no gradients.
+
+        Args:
+            image_embeddings: (1, output_channels, height, width).
+            input_points: (1, prompts, points, 2), as in `forward`.
+            input_labels: (1, prompts, points), as in `forward`.
+            iou_threshold: Predicted IoU that a mask must exceed; 0 or less keeps all.
+            multimask_output: As in `forward`.
+
+        Raises:
+            ValueError: If there is more than one image, or shapes do not fit.
+        """
+        if image_embeddings.shape[0] != 1:
+            raise ValueError(
+                f"decode_candidates takes one image at a time, got a batch of {image_embeddings.shape[0]}."
+            )
+        _check_prompts(input_points, input_labels, None, None)
+        image_embeddings = self._checked_embeddings(image_embeddings)
+        prompts = self._encode_prompts(image_embeddings, input_points, input_labels, None, None)
+        return self.mask_decoder.candidates(
+            image_embeddings,
+            self.get_image_wide_positional_embeddings(tuple(image_embeddings.shape[2:])),
+            prompts.sparse,
+            prompts.dense,
+            multimask_output,
+            iou_threshold,
+            prompts.is_padding,
+        )
+
+    def _encode_prompts(
+        self,
+        image_embeddings: Tensor,
+        points: Tensor | None,
+        labels: Tensor | None,
+        boxes: Tensor | None,
+        masks: Tensor | None,
+    ) -> PromptEmbeddings:
+        batch = image_embeddings.shape[0]
+        for name, prompt in (("input_points", points), ("input_boxes", boxes), ("input_masks", masks)):
+            if prompt is not None and prompt.shape[0] != batch:
+                raise ValueError(
+                    f"{name} must have one entry for each of the {batch} image(s), got shape {tuple(prompt.shape)}."
+                )
+        return self.prompt_encoder(points, labels, boxes, masks, tuple(image_embeddings.shape[2:]))
+
+    def _checked_embeddings(self, image_embeddings: Tensor) -> Tensor:
+        channels = self.config.vision_config.output_channels
+        if image_embeddings.ndim != 4 or image_embeddings.shape[1] != channels:
+            raise ValueError(
+                f"image_embeddings must have shape (batch, {channels}, height, width), got "
+                f"{tuple(image_embeddings.shape)}; make them with get_image_embeddings of this model."
+            )
+        return image_embeddings.to(self.dtype)
+
+
+def _check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None) -> None:
+    """Refuse prompts whose shapes do not fit each other."""
+    if points is not None and (points.ndim != 4 or points.shape[-1] != 2):
+        raise ValueError(f"input_points must have shape (batch, prompts, points, 2), got {tuple(points.shape)}.")
+    if labels is not None:
+        if points is None:
+            raise ValueError(f"input_labels must come with input_points, got labels {tuple(labels.shape)} alone.")
+        if labels.shape != points.shape[:3]:
+            raise ValueError(
+                f"input_labels must have one label per point, {tuple(points.shape[:3])}, got {tuple(labels.shape)}."
+            )
+        if not torch.compiler.is_compiling():
+            check_labels(labels)
+    if boxes is not None and (boxes.ndim != 3 or boxes.shape[-1] != 4):
+        raise ValueError(f"input_boxes must have shape (batch, prompts, 4), got {tuple(boxes.shape)}.")
+    if points is not None and boxes is not None and points.shape[:2] != boxes.shape[:2]:
+        raise ValueError(
+            f"input_points and input_boxes must have as many images and prompts, got {tuple(points.shape[:2])} and "
+            f"{tuple(boxes.shape[:2])}."
+        )
+    prompts = points if points is not None else boxes
+    if masks is not None and prompts is not None and masks.ndim == 4 and masks.shape[1] not in (1, prompts.shape[1]):
+        raise ValueError(
+            f"input_masks must have one mask for each image or one for each of the {prompts.shape[1]} prompts, "
+            f"got shape {tuple(masks.shape)}."
+        )
+
+
+def _as_prompt_bias(similarity: Tensor | None, batch: int) -> Tensor | None:
+    """(batch * prompts or 1, heads or 1, tokens or 1, pixels) with batch and prompts apart."""
+    if similarity is None:
+        return None
+    if similarity.ndim != 4 or (similarity.shape[0] != 1 and similarity.shape[0] % batch):
+        raise ValueError(
+            f"attention_similarity must broadcast to (batch * prompts, heads, tokens, pixels) with a batch of {batch}, "
+            f"got {tuple(similarity.shape)}."
+        )
+    return similarity[None] if similarity.shape[0] == 1 else similarity.unflatten(0, (batch, -1))
+
+
+def _or_default(value: bool | None, default: bool) -> bool:
+    return default if value is None else value

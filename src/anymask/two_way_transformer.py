@@ -1,0 +1,303 @@
+"""The two-way transformer of the mask decoder: tokens read the image, the image reads the tokens (Segment Anything,
+appendix A).
+
+Under "eager" attention is the plain formula. Otherwise the same result is had with less work:
+
+- In the first block the image is the same for every prompt, so its projections are made once per image.
+- Later each prompt has image tokens of its own, 4096 of them, against some seven tokens. Instead of projecting the many,
+  the few are taken through the projection's transpose: `q . (W k) = (q W) . k`, and weighted sums are projected after
+  they are summed. The positional part of the image's projections stays shared by all prompts.
+
+Shapes: `tokens` (batch, prompts, tokens, channels); `image` (batch, 1 or prompts, pixels, channels), where 1 means that
+the prompts still share it; `weights` (batch, prompts, heads, tokens, pixels).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .configuration_sam import SamMaskDecoderConfig
+from .image_encoder import Mlp
+
+
+class SharedProjections(NamedTuple):
+    """What a cross attention needs of the image and has in common for all prompts, with heads split.
+
+    `own` tells whether image tokens differ between prompts; then only their positions are projected here.
+    """
+
+    positions: Tensor  # keys or queries of image + position, or of the position alone where `own`
+    values: Tensor | None  # values of the image; None where `own`, and where the image asks
+    own: bool
+
+
+class DecoderAttention(nn.Module):
+    """Multi-head attention among tokens, or between tokens and image.
+
+    Args:
+        config: The mask decoder's configuration.
+        downsample_rate: The model's channels over the channels inside the attention.
+    """
+
+    def __init__(self, config: SamMaskDecoderConfig, downsample_rate: int):
+        super().__init__()
+        self.config = config
+        self.num_attention_heads = config.num_attention_heads
+        inner = config.hidden_size // downsample_rate
+        self.scale = (inner // config.num_attention_heads) ** -0.5
+        self.q_proj = nn.Linear(config.hidden_size, inner)
+        self.k_proj = nn.Linear(config.hidden_size, inner)
+        self.v_proj = nn.Linear(config.hidden_size, inner)
+        self.out_proj = nn.Linear(inner, config.hidden_size)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The plain formula.
+
+        Args:
+            query: (batch, prompts, queries, channels); the prompts of any of the three may be 1.
+            key: (batch, prompts, keys, channels).
+            value: (batch, prompts, keys, channels).
+            bias: Added to the scores; broadcasts to (batch, prompts, heads, queries, keys).
+
+        Returns:
+            Attended values, (batch, prompts, queries, channels), and weights, (batch, prompts, heads, queries, keys).
+        """
+        query, key, value = (
+            self._split_heads(linear(features))
+            for linear, features in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        )
+        scores = (query * self.scale) @ key.transpose(-2, -1)
+        weights = (scores if bias is None else scores + bias).softmax(dim=-1)
+        return self.out_proj(_join_heads(weights @ value)), weights
+
+    def tokens_read_image(
+        self, tokens: Tensor, image: Tensor, shared: SharedProjections, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """`forward(query=tokens, key=image + position, value=image, bias)`, with less work."""
+        query = self._split_heads(self.q_proj(tokens)) * self.scale
+        scores = self._scores(query, image, shared, self.k_proj)
+        weights = (scores if bias is None else scores + bias).softmax(dim=-1)
+        if shared.own:
+            summed = (weights.flatten(2, 3) @ image).unflatten(2, weights.shape[2:4])
+            attended = summed @ self._head_weight(self.v_proj).transpose(-2, -1)
+            attended = _join_heads(attended) + self.v_proj.bias  # the weights sum to one
+        else:
+            attended = _join_heads(_matmul_shared(weights, shared.values))
+        return self.out_proj(attended), weights
+
+    def image_reads_tokens(
+        self, image: Tensor, keys: Tensor, values: Tensor, shared: SharedProjections, bias: Tensor | None
+    ) -> Tensor:
+        """`forward(query=image + position, key=keys, value=values, bias)`, with less work.
+
+        `bias` broadcasts to (batch, prompts, heads, tokens, 1), the transpose of what `forward` takes.
+        """
+        key = self._split_heads(self.k_proj(keys)) * self.scale
+        scores = self._scores(key, image, shared, self.q_proj)
+        weights = (scores if bias is None else scores + bias).softmax(dim=-2)  # over tokens, pixels stay contiguous
+        out_weight = self.out_proj.weight.T.unflatten(0, (self.num_attention_heads, -1))
+        out_values = self._split_heads(self.v_proj(values)) @ out_weight  # (batch, prompts, heads, tokens, channels)
+        return weights.flatten(2, 3).transpose(-2, -1) @ out_values.flatten(2, 3) + self.out_proj.bias
+
+    def share(
+        self, linear: nn.Linear, image: Tensor, image_position: Tensor, own: bool, with_values: bool
+    ) -> SharedProjections:
+        """Project what all prompts share; `linear` is the image's side of the attention."""
+        positions = self._split_heads(linear(image_position if own else image + image_position))
+        values = self._split_heads(self.v_proj(image)) if with_values and not own else None
+        return SharedProjections(positions, values, own)
+
+    def _scores(self, tokens: Tensor, image: Tensor, shared: SharedProjections, linear: nn.Linear) -> Tensor:
+        """Scores of tokens (heads split, scaled) and pixels, whoever asks: (batch, prompts, heads, tokens, pixels)."""
+        scores = _matmul_shared(tokens, shared.positions.transpose(-2, -1))
+        if not shared.own:
+            return scores
+        absorbed = (tokens @ self._head_weight(linear)).flatten(2, 3)  # (batch, prompts, heads * tokens, channels)
+        own_scores = absorbed @ image.transpose(-2, -1)
+        return own_scores.unflatten(2, tokens.shape[2:4]) + scores
+
+    def _split_heads(self, features: Tensor) -> Tensor:
+        """(batch, prompts, length, inner) to (batch, prompts, heads, length, head channels)."""
+        return features.unflatten(-1, (self.num_attention_heads, -1)).transpose(-3, -2)
+
+    def _head_weight(self, linear: nn.Linear) -> Tensor:
+        """A projection's weight by head, (heads, head channels, channels)."""
+        return linear.weight.unflatten(0, (self.num_attention_heads, -1))
+
+
+class TwoWayAttentionBlock(nn.Module):
+    """Tokens attend to each other, then to the image; an MLP; then the image attends to the tokens.
+
+    Args:
+        config: The mask decoder's configuration.
+        skip_first_layer_pe: Whether self attention runs without positions and residual, as in the first block.
+    """
+
+    def __init__(self, config: SamMaskDecoderConfig, skip_first_layer_pe: bool):
+        super().__init__()
+        size, eps, rate = config.hidden_size, config.layer_norm_eps, config.attention_downsample_rate
+        self.skip_first_layer_pe = skip_first_layer_pe
+        self.self_attn = DecoderAttention(config, downsample_rate=1)
+        self.layer_norm1 = nn.LayerNorm(size, eps=eps)
+        self.cross_attn_token_to_image = DecoderAttention(config, rate)
+        self.layer_norm2 = nn.LayerNorm(size, eps=eps)
+        self.mlp = Mlp(size, config.mlp_dim, config.hidden_act)
+        self.layer_norm3 = nn.LayerNorm(size, eps=eps)
+        self.layer_norm4 = nn.LayerNorm(size, eps=eps)
+        self.cross_attn_image_to_token = DecoderAttention(config, rate)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        token_position: Tensor,
+        image_position: Tensor,
+        shared: tuple[SharedProjections, SharedProjections] | None,
+        padding_bias: Tensor | None,
+        similarity: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One block; returns tokens, image, and the weights with which tokens attended to the image."""
+        if self.skip_first_layer_pe:
+            tokens, _ = self.self_attn(tokens, tokens, tokens, padding_bias)
+        else:
+            placed = tokens + token_position
+            tokens = tokens + self.self_attn(placed, placed, tokens, padding_bias)[0]
+        tokens = self.layer_norm1(tokens)
+
+        attended, weights = _read_image(
+            self.cross_attn_token_to_image,
+            tokens + token_position,
+            image,
+            image_position,
+            shared and shared[0],
+            similarity,
+        )
+        tokens = self.layer_norm2(tokens + attended)
+        tokens = self.layer_norm3(tokens + self.mlp(tokens))
+
+        attention, placed = self.cross_attn_image_to_token, tokens + token_position
+        if shared is None:
+            attended, _ = attention(image + image_position, placed, tokens, padding_bias)
+        else:
+            bias = None if padding_bias is None else padding_bias.transpose(-2, -1)
+            attended = attention.image_reads_tokens(image, placed, tokens, shared[1], bias)
+        return tokens, self.layer_norm4(image + attended), weights
+
+
+class TwoWayTransformer(nn.Module):
+    """Blocks, and a last attention of tokens to the image."""
+
+    def __init__(self, config: SamMaskDecoderConfig):
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(
+            TwoWayAttentionBlock(config, skip_first_layer_pe=index == 0) for index in range(config.num_hidden_layers)
+        )
+        self.final_attn_token_to_image = DecoderAttention(config, config.attention_downsample_rate)
+        self.layer_norm_final_attn = nn.LayerNorm(config.hidden_size)
+
+    def share(self, image: Tensor, image_position: Tensor) -> list[tuple[SharedProjections, ...]] | None:
+        """Everything that does not depend on the prompts' tokens, to be made once per image.
+
+        Args:
+            image: (batch, 1 or prompts, pixels, channels), image embedding plus dense prompt.
+            image_position: (1, 1, pixels, channels).
+
+        Returns:
+            For `forward`: the cross attentions' shared projections, by block and then of the last attention; None under
+            "eager", where nothing is shared.
+        """
+        if self.config._attn_implementation == "eager":
+            return None
+        shared: list[tuple[SharedProjections, ...]] = []
+        for index, layer in enumerate(self.layers):
+            own = index > 0 or image.shape[1] > 1
+            read, write = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+            shared.append(
+                (
+                    read.share(read.k_proj, image, image_position, own, with_values=True),
+                    write.share(write.q_proj, image, image_position, own, with_values=False),
+                )
+            )
+        last = self.final_attn_token_to_image
+        own = bool(self.layers) or image.shape[1] > 1
+        return [*shared, (last.share(last.k_proj, image, image_position, own, with_values=True),)]
+
+    def forward(
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        image_position: Tensor,
+        shared: list[tuple[SharedProjections, ...]] | None,
+        is_padding: Tensor | None = None,
+        similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """Let tokens and image attend to each other.
+
+        Args:
+            tokens: (batch, prompts, tokens, channels).
+            image: (batch, 1 or prompts, pixels, channels).
+            image_position: (1, 1, pixels, channels).
+            shared: What `share` returned for this image.
+            is_padding: (batch, prompts, tokens) bool; such tokens are not attended to.
+            similarity: Added to the scores of tokens and image in the blocks (PerSAM, https://arxiv.org/abs/2305.03048);
+                broadcasts to (batch, prompts, heads, tokens, pixels).
+            target_embedding: Added to the tokens before each block (PerSAM); broadcasts to `tokens`.
+
+        Returns:
+            Tokens, image tokens (batch, prompts, pixels, channels), and the weights with which tokens attended to the
+            image, for each block and the last attention: (batch, prompts, heads, tokens, pixels).
+        """
+        padding_bias = None
+        if is_padding is not None:
+            padding_bias = torch.zeros_like(is_padding, dtype=tokens.dtype).masked_fill(is_padding, -torch.inf)
+            padding_bias = padding_bias[:, :, None, None, :]
+        # As in the reference, the first block's target also enters what serves as the tokens' position from then on.
+        token_position = tokens if target_embedding is None else tokens + target_embedding
+        all_weights = []
+        for index, layer in enumerate(self.layers):
+            if target_embedding is not None:
+                tokens = tokens + target_embedding
+            layer_shared = None if shared is None else shared[index]
+            tokens, image, weights = layer(
+                tokens, image, token_position, image_position, layer_shared, padding_bias, similarity
+            )
+            all_weights.append(weights)
+        attended, weights = _read_image(
+            self.final_attn_token_to_image,
+            tokens + token_position,
+            image,
+            image_position,
+            None if shared is None else shared[-1][0],
+            None,
+        )
+        return self.layer_norm_final_attn(tokens + attended), image, (*all_weights, weights)
+
+
+def _read_image(
+    attention: DecoderAttention,
+    tokens: Tensor,
+    image: Tensor,
+    image_position: Tensor,
+    shared: SharedProjections | None,
+    similarity: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    if shared is None:
+        return attention(tokens, image + image_position, image, similarity)
+    return attention.tokens_read_image(tokens, image, shared, similarity)
+
+
+def _join_heads(features: Tensor) -> Tensor:
+    """(batch, prompts, heads, length, head channels) to (batch, prompts, length, inner)."""
+    return features.transpose(-3, -2).flatten(-2)
+
+
+def _matmul_shared(rows: Tensor, shared: Tensor) -> Tensor:
+    """(batch, prompts, heads, m, k) times (batch or 1, 1, heads, k, n), the second never repeated for each prompt."""
+    prompts, length = rows.shape[1], rows.shape[3]
+    merged = rows.transpose(1, 2).flatten(2, 3) @ shared.squeeze(1)  # (batch, heads, prompts * m, n)
+    return merged.unflatten(2, (prompts, length)).transpose(1, 2)
