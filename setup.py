@@ -12,16 +12,16 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "src/anymask/__init__.py").read_text(), re.MULTILINE).group(1)
 
 CORE = [
-    "transformers>=5.0,<6",  # 5.0 is the first with the weight loader we build on; 6 may change it
+    "transformers>=5.4,<6",  # 5.4 is the first whose image processors are chosen by backend; 6 may change more
     "torch>=2.9,<3",  # 2.9 is the oldest that the tests ran with; 3 is not out, so nothing is known about it
-    "safetensors>=0.4.3",  # what transformers 5.0 asks for: checkpoints are read and written through it
-    "huggingface_hub>=1.3,<3",  # what transformers 5.0 asks for: push_to_hub and downloads by hub id
-    "tokenizers>=0.22",  # no tokenizer is used; transformers 5.0 does not import without this one
+    "safetensors>=0.4.3",  # what transformers 5.4 asks for: checkpoints are read and written through it
+    "huggingface_hub>=1.3,<3",  # what transformers 5.4 asks for: push_to_hub and downloads by hub id
+    "tokenizers>=0.22",  # no tokenizer is used, but transformers 5.4 does not import without this one
     "pillow>=10.4",  # 10.4 is the oldest with wheels for every Python from 3.10 to 3.13
     "numpy>=1.26,<3",  # 1.26 is the oldest with wheels for Python 3.12; 3 may break the array API
-    "accelerate>=1.1",  # what transformers 5.0 asks for when `device_map=` is used
+    "accelerate>=1.1",  # what transformers 5.4 asks for when `device_map=` is used
     "typer>=0.12",  # the command line; transformers installs it (and with it rich) anyway
-    "tqdm>=4.27",  # the progress bar of segment-everything; what transformers 5.0 asks for
+    "tqdm>=4.27",  # the progress bar of segment-everything; what transformers 5.4 asks for
 ]
 
 EXTRAS = {
@@ -56,7 +56,7 @@ setup(
     package_data={"anymask": ["py.typed", "weights/*/*"]},
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["anymask = anymask.cli.main:run"]},
+    entry_points={"console_scripts": ["anymask = anymask.cli.main:app"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",
