@@ -1,8 +1,16 @@
 #!/usr/bin/env bash
-# Writes constraints.txt: exact versions for every platform and Python, without hashes and without registry addresses.
+# Writes both constraints files from setup.py: exact versions for every platform and Python, without hashes and without
+# registry addresses. Needs uv on the path.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-header=$(sed -n '/^#/p' constraints.txt)
-pins=$(echo 'torch==2.13.0' | uv pip compile setup.py --extra dev --universal --python-version 3.10 --constraint - \
-    --no-header --no-annotate --no-emit-index-url --quiet)
-printf '%s\n%s\n' "$header" "$pins" > constraints.txt
+
+resolve() { # FILE ARGUMENTS...: keeps the comments that open FILE, resolves anew below them
+    local file=$1 header pins
+    header=$(sed -n '/^#/p' "$file")
+    pins=$(uv pip compile setup.py --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url \
+        --quiet --constraint - "${@:2}")
+    printf '%s\n%s\n' "$header" "$pins" > "$file"
+}
+
+resolve constraints.txt --extra dev <<< 'torch==2.13.0'
+resolve constraints-minimum.txt --extra test --extra train --resolution lowest-direct < /dev/null
