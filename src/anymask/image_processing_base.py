@@ -1,0 +1,286 @@
+"""What `SamImageProcessor` and `SamImageProcessorFast` share: everything but how pixels are resized and normalised.
+
+Options and sizes are in `image_options.py`, reading of images in `images.py`. A subclass says only `_pixel_values`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+
+from .coordinates import ResizeGeometry
+from .image_options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions
+from .images import image_size_hw, load_image
+from .options import check_known_options
+from .pretrained import resolve_checkpoint
+
+logger = logging.getLogger(__name__)
+
+_OURS_ALONE = ("size_divisor", "value_range")  # written to a config file only where they say something
+
+
+class SamInputs(BatchFeature):
+    """What the processors return: a dictionary of tensors whose `to` casts the pixels and nothing else.
+
+    In half precision a coordinate beyond 2048 falls on even pixels, so prompts stay float32 whatever the model's dtype.
+    """
+
+    def to(self, *args: Any, **kwargs: Any) -> SamInputs:
+        """Moves all tensors to a device, casts `pixel_values` to a dtype, as `torch.Tensor.to` does; returns itself."""
+        exact = {name: value for name, value in self.items() if name != "pixel_values"}
+        super().to(*args, **kwargs)
+        for name, value in exact.items():
+            if isinstance(value, torch.Tensor):
+                self[name] = value.to(self[name].device)
+        return self
+
+
+class SamImageProcessorBase(BaseImageProcessor):
+    """Images of any kind in, `pixel_values` and the sizes that lead back out; see `ImageOptions` for the options."""
+
+    model_input_names: ClassVar[list[str]] = ["pixel_values"]
+
+    def __init__(self, **options: Any) -> None:
+        """Takes the fields of `ImageOptions` by name.
+
+        Raises:
+            TypeError: an option is unknown; the message names the nearest one.
+            ValueError: an option has a value that it cannot have.
+        """
+        super().__init__()
+        if options.get("do_center_crop"):
+            raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
+        given = {name: value for name, value in options.items() if name not in INERT_CONFIG_KEYS}
+        check_known_options(given, OPTION_NAMES, type(self).__name__)
+        checked = ImageOptions.complete(given)
+        for name in OPTION_NAMES:
+            setattr(self, name, _plain(getattr(checked, name)))
+
+    # Configuration files
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """Loads `preprocessor_config.json` of a packaged checkpoint, a local folder or file, or a hub id.
+
+        Args:
+            pretrained_model_name_or_path: name, path or hub id.
+            **kwargs: options that override the file's, and those of the hub (`revision`, `token`, `cache_dir`, ...).
+
+        Raises:
+            TypeError: an option is unknown.
+        """
+        # Transformers' Auto classes and pipelines hand one set of arguments to every part of a model, so what they call
+        # with cannot be checked here.
+        is_shared = "_from_auto" in kwargs or "_from_pipeline" in kwargs
+        if is_shared and not kwargs.get("return_unused_kwargs"):
+            return super().from_pretrained(
+                resolve_checkpoint(pretrained_model_name_or_path), **kwargs, return_unused_kwargs=True
+            )[0]
+        return super().from_pretrained(resolve_checkpoint(pretrained_model_name_or_path), **kwargs)
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Makes a processor from the contents of a configuration file.
+
+        Args:
+            image_processor_dict: as `to_dict` gives it; keys that no SAM processor knows are named in the log and left
+                out.
+            **kwargs: options that override it; with `return_unused_kwargs=True` unknown ones come back as a second
+            value.
+        """
+        return_unused = kwargs.pop("return_unused_kwargs", False)
+        known = {name: value for name, value in image_processor_dict.items() if name in OPTION_NAMES}
+        unknown = sorted(set(image_processor_dict) - set(known) - set(INERT_CONFIG_KEYS))
+        if unknown:
+            logger.warning("%s leaves out what it does not know in its configuration: %s.", cls.__name__, unknown)
+        unused = {name: kwargs.pop(name) for name in list(kwargs) if name not in OPTION_NAMES} if return_unused else {}
+        processor = cls(**{**known, **kwargs})
+        return (processor, unused) if return_unused else processor
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options and the class name, as they are written to `preprocessor_config.json`."""
+        options = {name: _plain(getattr(self, name)) for name in OPTION_NAMES}
+        for name in _OURS_ALONE:
+            if options[name] == getattr(ImageOptions, name):
+                del options[name]
+        return {**options, "image_processor_type": type(self).__name__}
+
+    # Sizes
+
+    def options(self, **overrides: Any) -> ImageOptions:
+        """The checked options of this processor, with some overridden for one call."""
+        check_known_options(overrides, OPTION_NAMES, type(self).__name__)
+        return ImageOptions.complete(overrides, {name: getattr(self, name) for name in OPTION_NAMES})
+
+    def geometry(self, original_size_hw: Sequence[int], **overrides: Any) -> ResizeGeometry:
+        """How an image of this height and width is brought to the size of the model's input."""
+        return self.options(**overrides).geometry(original_size_hw)
+
+    # Images
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
+        """Same as `preprocess`."""
+        return self.preprocess(images, *args, **kwargs)
+
+    def preprocess(
+        self,
+        images: Any,
+        segmentation_maps: Any = None,
+        *,
+        return_tensors: str | None = None,
+        device: str | torch.device | None = None,
+        input_data_format: str | None = None,
+        timeout: float | None = None,
+        **overrides: Any,
+    ) -> SamInputs:
+        """Resizes, rescales, normalises and pads images.
+
+        Args:
+            images: one image or several (a list or tuple, nested or not, or an array of four axes), each of any kind
+                that `anymask.images.load_image` takes.
+            segmentation_maps: one integer map per image, as high and wide as the image, for training.
+            return_tensors: "pt" for torch, "np" for NumPy, None for lists of NumPy arrays and of sizes.
+            device: where the result lies; `SamImageProcessorFast` also computes there.
+            input_data_format: "channels_first" or "channels_last", for arrays whose shape allows both.
+            timeout: seconds for each URL.
+            **overrides: options of this processor, for this call.
+
+        Returns:
+            `pixel_values` (B, 3, H, W) float32; `original_sizes` and `reshaped_input_sizes` (B, 2) int64, height and
+            width before and after resizing; with segmentation maps, `labels` (B, h, w) int64.
+
+        Raises:
+            TypeError: an option or the kind of an image is unknown.
+            ValueError: an image or a segmentation map cannot be used; the message says why.
+        """
+        _check_tensor_type(return_tensors)
+        options = self.options(**overrides)
+        loaded = [self._load(source, timeout, input_data_format) for source in _flat_list(images)]
+        geometries = batch_geometries([self._size_hw(image) for image in loaded], options)
+        pixel_values = self._pixel_values(loaded, geometries, options, device)
+        data: dict[str, Any] = {
+            "pixel_values": pixel_values,
+            "original_sizes": [geometry.original_size_hw for geometry in geometries],
+            "reshaped_input_sizes": [geometry.resized_size_hw for geometry in geometries],
+        }
+        if segmentation_maps is not None:
+            data["labels"] = [resize_map(*pair, options) for pair in pair_with_images(segmentation_maps, geometries)]
+        return to_inputs(data, return_tensors)
+
+    def _load(self, source: Any, timeout: float | None, input_data_format: str | None) -> Any:
+        return load_image(source, timeout, input_data_format)
+
+    def _size_hw(self, image: Any) -> tuple[int, int]:
+        return image_size_hw(image)
+
+    def _pixel_values(
+        self,
+        images: list[Any],
+        geometries: list[ResizeGeometry],
+        options: ImageOptions,
+        device: str | torch.device | None,
+    ) -> torch.Tensor:
+        """Pixel values (B, 3, H, W) float32 of loaded images, zero in the padding."""
+        raise NotImplementedError
+
+
+def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
+    """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
+    geometries = [options.geometry(size_hw) for size_hw in sizes_hw]
+    padded = {geometry.padded_size_hw for geometry in geometries}
+    if len(padded) <= 1:
+        return geometries
+    if not options.do_pad:
+        raise ValueError(
+            f"Images of a batch must have one size, got {sorted(padded)} (height x width) after resizing. "
+            "Set do_pad=True, or process them one by one."
+        )
+    largest = (max(height for height, _ in padded), max(width for _, width in padded))
+    return [replace(geometry, padded_size_hw=largest) for geometry in geometries]
+
+
+def pair_with_images(maps: Any, geometries: list[ResizeGeometry]) -> list[tuple[np.ndarray, ResizeGeometry]]:
+    """Segmentation maps as HxW integer arrays, each with the geometry of its image."""
+    arrays = [_as_map(one_map) for one_map in _flat_list(maps, image_axes=2)]
+    if len(arrays) != len(geometries):
+        raise ValueError(
+            f"There must be one segmentation map per image, got {len(arrays)} for {len(geometries)} images."
+        )
+    for array, geometry in zip(arrays, geometries, strict=True):
+        if array.shape != geometry.original_size_hw:
+            raise ValueError(
+                f"A segmentation map must be as large as its image, {geometry.original_size_hw} (height x width), "
+                f"got shape {array.shape}."
+            )
+    return list(zip(arrays, geometries, strict=True))
+
+
+def resize_map(array: np.ndarray, geometry: ResizeGeometry, options: ImageOptions) -> np.ndarray:
+    """A segmentation map in the low-resolution frame of the model's masks: nearest neighbour, padded with 0, int64."""
+    target = options.mask_geometry(geometry)
+    height, width = target.resized_size_hw
+    labels = np.zeros(target.padded_size_hw, dtype=np.int64)
+    nearest = Image.fromarray(array.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
+    labels[:height, :width] = np.asarray(nearest)
+    return labels
+
+
+def to_inputs(data: Mapping[str, Any], return_tensors: str | None) -> SamInputs:
+    """Pixels, sizes, labels and prompts in the kind of tensor that was asked for."""
+    converted: dict[str, Any] = {}
+    for name, value in data.items():
+        if return_tensors is None:
+            array = value.numpy(force=True) if isinstance(value, torch.Tensor) else value
+            converted[name] = list(array) if name == "pixel_values" else array
+            continue
+        if not isinstance(value, torch.Tensor):
+            array = np.asarray(value)
+            value = torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "iu" else array)
+        converted[name] = value if return_tensors == "pt" else value.numpy(force=True)
+    return SamInputs(converted)
+
+
+def _check_tensor_type(return_tensors: str | None) -> None:
+    if return_tensors not in (None, "pt", "np"):
+        raise ValueError(f"`return_tensors` must be 'pt', 'np' or None, got {return_tensors!r}.")
+
+
+def _flat_list(images: Any, image_axes: int = 3) -> list[Any]:
+    """One image, a nested list of images, or an array with a leading batch axis, as a flat list."""
+    if isinstance(images, list | tuple):
+        flat = [image for member in images for image in _flat_list(member, image_axes)]
+    elif isinstance(images, np.ndarray | torch.Tensor) and images.ndim == image_axes + 1:
+        flat = list(images)
+    else:
+        flat = [images]
+    if not flat:
+        raise ValueError("There must be at least one image, got an empty list.")
+    return flat
+
+
+def _as_map(one_map: Any) -> np.ndarray:
+    array = one_map.detach().cpu().numpy() if isinstance(one_map, torch.Tensor) else np.asarray(one_map)
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"A segmentation map must have shape HxW, HxWx1 or 1xHxW, got {array.shape}.")
+    if array.dtype.kind not in "bui" and not (array == np.floor(array)).all():
+        raise ValueError(
+            f"A segmentation map must hold whole numbers, one per class or object, got dtype {array.dtype}."
+        )
+    return array
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and copies of what is mutable, as JSON would bring them back."""
+    if isinstance(value, Mapping):
+        return {key: side for key, side in dict(value).items() if side is not None}
+    return list(value) if isinstance(value, tuple | list) else value

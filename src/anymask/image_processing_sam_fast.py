@@ -1,0 +1,147 @@
+"""SamImageProcessorFast: images to `pixel_values` in torch, in batches, on the device that is asked for.
+
+It differs from `SamImageProcessor` in how 8-bit pixels are rounded while they are resized. Pillow and torch on the CPU
+round after each of the two passes, with weights of different precision; on other devices torch resizes in float32 and
+the result is rounded once. So pixels of the two processors differ by at most one 8-bit step: 1/255 before normalising,
+at most 0.018 after it. Images of more than 8 bits are resized in float32 by both and agree to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from .coordinates import ResizeGeometry
+from .image_options import ImageOptions
+from .image_processing_base import SamImageProcessorBase
+from .images import array_layout, check_finite, load_image, white_level
+
+_FILTERS = {
+    int(Image.Resampling.NEAREST): "nearest-exact",
+    int(Image.Resampling.BILINEAR): "bilinear",
+    int(Image.Resampling.BICUBIC): "bicubic",
+}
+
+
+class _Readable:
+    """An array that does not say it is read-only, so that torch takes its memory without a warning or a copy.
+
+    Decoded images are read-only, and copying one costs more than resizing it. Nothing in this file writes to its input.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array  # keeps the memory alive for as long as the tensor does
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+class SamImageProcessorFast(SamImageProcessorBase):
+    """Prepares images for SAM in torch: tensors stay on their device, images of one size go through together.
+
+    Options are those of `SamImageProcessor`; of the filters `resample` takes nearest (0), bilinear (2) and bicubic (3).
+    """
+
+    def _load(self, source: Any, timeout: float | None, input_data_format: str | None) -> torch.Tensor:
+        """The image as a CHW tensor on its own device, with the values that came."""
+        if isinstance(source, torch.Tensor) and source.device.type != "cpu":
+            return _three_channels(source.detach(), input_data_format)
+        image = np.asarray(load_image(source, timeout, input_data_format))
+        if image.strides[2] == 0:
+            image = image[..., :1]  # one channel seen three times, as `load_image` makes it
+        return torch.from_numpy(np.asarray(_Readable(image))).permute(2, 0, 1).expand(3, -1, -1)
+
+    def _size_hw(self, image: torch.Tensor) -> tuple[int, int]:
+        return int(image.shape[1]), int(image.shape[2])
+
+    def _pixel_values(
+        self,
+        images: list[torch.Tensor],
+        geometries: list[ResizeGeometry],
+        options: ImageOptions,
+        device: str | torch.device | None,
+    ) -> torch.Tensor:
+        if options.do_resize and options.resample not in _FILTERS:
+            raise ValueError(
+                f"`resample` of SamImageProcessorFast must be one of {sorted(_FILTERS)}, got {options.resample}. "
+                "SamImageProcessor has all of Pillow's filters."
+            )
+        device = images[0].device if device is None else torch.device(device)
+        pixel_values = torch.zeros(len(images), 3, *geometries[0].padded_size_hw, device=device)
+        groups: dict[tuple[torch.Size, torch.dtype], list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault((image.shape, image.dtype), []).append(index)
+        for indices in groups.values():
+            height, width = geometries[indices[0]].resized_size_hw
+            pixels, black, white = _resize(
+                torch.stack([images[i].to(device) for i in indices]), (height, width), options
+            )
+            for row, index in enumerate(indices):
+                gains, offsets = options.affine(black[row], white[row])
+                target = pixel_values[index, :, :height, :width]
+                target.copy_(pixels[row])
+                target.mul_(_column(gains, device)).add_(_column(offsets, device))
+        return pixel_values
+
+
+def _groups(images: list[torch.Tensor], device: torch.device) -> list[list[int]]:
+    """Indices of the images that go through together: those of one size and dtype, or each alone on the CPU."""
+    if device.type == "cpu":
+        return [[index] for index in range(len(images))]  # stacking costs more there than the resize itself
+    groups: dict[tuple[torch.Size, torch.dtype], list[int]] = {}
+    for index, image in enumerate(images):
+        groups.setdefault((image.shape, image.dtype), []).append(index)
+    return list(groups.values())
+
+
+def _column(values: list[float], device: torch.device) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+
+
+def _three_channels(image: torch.Tensor, input_data_format: str | None) -> torch.Tensor:
+    """What `load_image` does for arrays, for a tensor that stays on its device."""
+    layout = array_layout(image.shape, True, input_data_format)
+    check_finite(image)
+    if layout == "HW":
+        image = image[None]
+    elif layout == "HWC":
+        image = image.permute(2, 0, 1)
+    if image.dtype == torch.bool:
+        image = image.to(torch.uint8) * 255
+    elif image.is_floating_point():
+        image = image.float()
+    return image.expand(3, -1, -1) if image.shape[0] == 1 else image[:3]
+
+
+def _resize(
+    images: torch.Tensor, size_hw: tuple[int, int], options: ImageOptions
+) -> tuple[torch.Tensor, list[float], list[float]]:
+    """Images (N, 3, H, W) at the resized size, and which of their values stand for black and white, per image."""
+    n_images = len(images)
+    if isinstance(options.value_range, tuple):
+        black, white = options.value_range
+        clipped = images.float().clamp(black, white)
+        return _interpolate(clipped, size_hw, options.resample), [black] * n_images, [white] * n_images
+    if options.value_range == "min_max":
+        pixels = _interpolate(images, size_hw, options.resample)
+        return pixels, pixels.flatten(1).amin(1).tolist(), pixels.flatten(1).amax(1).tolist()
+    white_levels = [white_level(image) for image in images]
+    return _interpolate(images, size_hw, options.resample), [0.0] * n_images, white_levels
+
+
+def _interpolate(images: torch.Tensor, size_hw: tuple[int, int], resample: int) -> torch.Tensor:
+    """Resizes with antialiasing; 8-bit images to 8-bit values, as Pillow does."""
+    if images.shape[-2:] == size_hw:
+        return images
+    mode = _FILTERS[resample]
+    is_8_bit = images.dtype == torch.uint8
+    on_cpu_in_8_bit = is_8_bit and images.device.type == "cpu"
+    pixels = images if on_cpu_in_8_bit else images.float()
+    resized = F.interpolate(pixels, size_hw, mode=mode, **({} if mode == "nearest-exact" else _ANTIALIASED))
+    return resized.round_().clamp_(0, 255) if is_8_bit and not on_cpu_in_8_bit else resized
+
+
+_ANTIALIASED = {"align_corners": False, "antialias": True}
