@@ -55,8 +55,7 @@ class SamVisionConfig(_SamBaseConfig):
         hidden_act: Activation of the MLP.
         layer_norm_eps: Epsilon of the blocks' layer norms.
         attention_dropout: Dropout of attention weights in training, 0 to 1.
-        initializer_range: Standard deviation of fresh weights. The hub's files carry 1e-10, with which no signal
-            passes and nothing trains; a value below 1e-6 is therefore read as 0.02 when weights are drawn.
+        initializer_range: Kept from the hub's files and not used: with their 1e-10 no signal passes a fresh model.
         qkv_bias: Whether query, key and value projections have a bias.
         mlp_ratio: Width of the MLP over `hidden_size`, where `mlp_dim` is not given.
         use_abs_pos: Whether a learned position is added to each patch.
@@ -238,7 +237,7 @@ class SamConfig(_SamBaseConfig):
         vision_config: The image encoder.
         prompt_encoder_config: The prompt encoder.
         mask_decoder_config: The mask decoder.
-        initializer_range: Standard deviation of fresh weights outside the image encoder.
+        initializer_range: Kept from the hub's files and not used: fresh weights are drawn as PyTorch draws them.
         tie_word_embeddings: Kept from the hub's files: the positional encoding of image and prompts is one.
 
     Raises:

@@ -20,14 +20,13 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_sam import SamConfig, SamVisionConfig
-from .image_encoder import LayerNorm2d, VisionAttention, VisionEncoder
+from .image_encoder import VisionAttention, VisionEncoder
 from .mask_decoder import CandidateMasks, MaskDecoder
 from .pretrained import resolve_checkpoint
 from .prompt_encoder import PositionalEmbedding, PromptEmbeddings, PromptEncoder, check_labels
 
-SMALLEST_TRAINABLE_STD = 1e-6
-"""An `initializer_range` below this (the hub's files say 1e-10) would start with weights that pass no signal."""
-DEFAULT_STD = 0.02
+POSITION_STD = 0.02
+"""Standard deviation of fresh absolute positions, as is usual for vision transformers."""
 
 
 @dataclass
@@ -93,24 +92,19 @@ class SamPreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        std = getattr(self.config, "initializer_range", DEFAULT_STD)
-        std = std if std >= SMALLEST_TRAINABLE_STD else DEFAULT_STD
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.trunc_normal_(module.weight, std=std)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight)
-        elif isinstance(module, nn.LayerNorm | LayerNorm2d):
-            nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+        """PyTorch's own initialisation, as in Meta's code.
+
+        `initializer_range` is not used: the hub's files carry 1e-10 for the image encoder, with which no signal passes.
+        """
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding | nn.LayerNorm):
+            module.reset_parameters()
         elif isinstance(module, PositionalEmbedding):
             nn.init.normal_(module.positional_embedding)
         elif isinstance(module, VisionAttention) and module.config.use_rel_pos:
             nn.init.zeros_(module.rel_pos_h)
             nn.init.zeros_(module.rel_pos_w)
         elif isinstance(module, VisionEncoder) and module.pos_embed is not None:
-            nn.init.trunc_normal_(module.pos_embed, std=std)
+            nn.init.trunc_normal_(module.pos_embed, std=POSITION_STD)
 
 
 class SamVisionModel(SamPreTrainedModel):
