@@ -71,14 +71,11 @@ class SamImageProcessorFast(SamImageProcessorBase):
             )
         device = images[0].device if device is None else torch.device(device)
         pixel_values = torch.zeros(len(images), 3, *geometries[0].padded_size_hw, device=device)
-        groups: dict[tuple[torch.Size, torch.dtype], list[int]] = {}
-        for index, image in enumerate(images):
-            groups.setdefault((image.shape, image.dtype), []).append(index)
-        for indices in groups.values():
+        for indices in _groups(images, device):
             height, width = geometries[indices[0]].resized_size_hw
-            pixels, black, white = _resize(
-                torch.stack([images[i].to(device) for i in indices]), (height, width), options
-            )
+            batch = [images[index].to(device) for index in indices]
+            stacked = torch.stack(batch) if len(batch) > 1 else batch[0][None]
+            pixels, black, white = _resize(stacked, (height, width), options)
             for row, index in enumerate(indices):
                 gains, offsets = options.affine(black[row], white[row])
                 target = pixel_values[index, :, :height, :width]
