@@ -6,8 +6,8 @@ mask of their own (an eye, a wheel, a lid). A `clipped` primitive is painted onl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -49,9 +49,18 @@ class Primitive:
     clipped: bool = False
     holes: tuple[np.ndarray, ...] = field(default=())
 
-    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Primitive:
-        """The same primitive with every outline passed through `move`."""
-        return replace(self, outline=move(self.outline), holes=tuple(move(hole) for hole in self.holes))
+
+def move_all(primitives: Sequence[Primitive], move: Callable[[np.ndarray], np.ndarray]) -> list[Primitive]:
+    """The same primitives with all outlines and holes passed through `move`, which takes and gives points (n, 2)."""
+    curves = [curve for primitive in primitives for curve in (primitive.outline, *primitive.holes)]
+    ends = np.cumsum([len(curve) for curve in curves])
+    pieces = iter(np.split(move(np.concatenate(curves)), ends[:-1]))
+    return [
+        Primitive(
+            next(pieces), old.material, old.part, old.part_of, old.clipped, tuple(next(pieces) for _ in old.holes)
+        )
+        for old in primitives
+    ]
 
 
 def simple_outline(rng: np.random.Generator) -> np.ndarray:
@@ -430,8 +439,7 @@ def draw_object(rng: np.random.Generator, recipe: Recipe | None = None) -> list[
     bend = Bend(rng, rng.uniform(0.0, 0.12))
     turn = rng.normal(0, 0.12) if chosen in _UPRIGHT and rng.random() < 0.85 else rng.normal(0, 0.6)
     stretch = np.exp(rng.normal(0, 0.18, 2)) * (rng.choice((-1.0, 1.0)), 1.0)
-    parts = [part.moved(lambda outline: rotate(bend(outline) * stretch, turn)) for part in parts]
+    parts = move_all(parts, lambda points: rotate(bend(points) * stretch, turn))
     corners = np.concatenate([part.outline for part in parts if not part.clipped])
     low, high = corners.min(axis=0), corners.max(axis=0)
-    half = float((high - low).max()) / 2
-    return [part.moved(lambda outline: (outline - (low + high) / 2) / half) for part in parts]
+    return move_all(parts, lambda points: (points - (low + high) / 2) * (2 / (high - low).max()))

@@ -6,90 +6,100 @@ import io
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops
 
-from .backgrounds import gradient
+from .backgrounds import uneven_light
+from .canvas import grey_to_rgb, soften
 from .textures import TextureBank
 
-_MOTION_TAPS = 5
+_NOISE_SIGMAS = (1.0, 2.0, 3.0, 5.0, 8.0)
+_NOISE_SIDE = 1024
+_SHAKE_STEPS = 5
 
 
-def photograph(rng: np.random.Generator, pixels: np.ndarray, bank: TextureBank) -> np.ndarray:
-    """Turn painted pixels (H, W, 3), float32 around 0..255, into a photograph-like uint8 image of the same size."""
-    height, width = pixels.shape[:2]
+def photograph(rng: np.random.Generator, image: Image.Image, bank: TextureBank) -> np.ndarray:
+    """Turn a painted RGB image into a photograph-like one of the same size, uint8 (H, W, 3)."""
+    size_hw = (image.height, image.width)
+    unit = float(np.sqrt(image.width * image.height)) / 256
     if rng.random() < 0.25:
-        pixels = pixels * _dappled_light(rng, (height, width), bank)[..., None]
+        image = ImageChops.multiply(image, grey_to_rgb(_dappled_light(rng, size_hw, bank)))
     if rng.random() < 0.4:
-        pixels = pixels * gradient(rng, (height, width), rng.uniform(0.05, 0.35))[..., None]
-    pixels = _expose(rng, pixels)
-    if rng.random() < 0.15:
-        pixels = _motion_blur(rng, pixels)
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    if rng.random() < 0.55:
-        image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.2, 1.1) * np.sqrt(height * width) / 256)))
+        image = ImageChops.multiply(image, grey_to_rgb(uneven_light(rng, size_hw, 0.5)))
+    image = _expose(rng, image)
+    if rng.random() < 0.06:
+        image = _shake(rng, image)
+    if rng.random() < 0.3:
+        image = soften(image, rng.uniform(0.2, 0.8) * unit)
     if rng.random() < 0.08:
-        image = image.convert("L").convert("RGB")
+        image = grey_to_rgb(image.convert("L"))
     if rng.random() < 0.6:
         image = _add_noise(rng, image)
-    if rng.random() < 0.5:
-        image = _jpeg(image, int(rng.integers(35, 96)))
+    if rng.random() < 0.35:
+        image = _jpeg(image, int(rng.integers(40, 96)))
     return np.array(image)
 
 
-def _dappled_light(rng: np.random.Generator, size_hw: tuple[int, int], bank: TextureBank) -> np.ndarray:
-    """Shadows of things outside the picture: their edges run across objects and bound none."""
-    field = Image.fromarray(bank.crop(rng, (max(size_hw[0] // 8, 2), max(size_hw[1] // 8, 2))))
-    field = field.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 3))).resize(
-        (size_hw[1], size_hw[0]), Image.Resampling.BICUBIC
-    )
-    level = np.asarray(field, dtype=np.float32)
-    lit = np.clip(
-        (level - np.float32(np.percentile(level, rng.uniform(20, 70)))) / np.float32(rng.uniform(8, 40)) + 0.5, 0, 1
-    )
-    darkness = np.float32(rng.uniform(0.2, 0.6))
-    return 1 - darkness * (1 - lit)
+def _dappled_light(rng: np.random.Generator, size_hw: tuple[int, int], bank: TextureBank) -> Image.Image:
+    """Shadows of things outside the picture: their edges run across objects and bound none. Mode "L", 255 in the light."""
+    field = soften(bank.crop(rng, (max(size_hw[0] // 8, 4), max(size_hw[1] // 8, 4))), rng.uniform(0.5, 3))
+    field = field.resize(size_hw[::-1], Image.Resampling.BICUBIC)
+    threshold, width, darkness = np.percentile(field, rng.uniform(20, 70)), rng.uniform(8, 40), rng.uniform(0.2, 0.6)
+    lit = np.clip((np.arange(256) - threshold) / width + 0.5, 0, 1)
+    return field.point((255 * (1 - darkness * (1 - lit))).astype(int).tolist())
 
 
-def _expose(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """Exposure, contrast curve, saturation and the colour cast of the light."""
-    cast = 1 + rng.normal(0, 0.07, 3)
-    gain = np.exp(rng.normal(0.05, 0.25)) * (rng.uniform(0.25, 0.6) if rng.random() < 0.08 else 1.0)
-    pixels = pixels * (cast * gain).astype(np.float32)
+def _expose(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """Saturation, and one curve per channel: exposure, colour cast of the light, gamma, haze."""
     if rng.random() < 0.5:
-        saturation = np.float32(rng.uniform(0.5, 1.3))
-        pixels = pixels.mean(axis=2, keepdims=True) * (1 - saturation) + pixels * saturation
-    gamma = np.exp(rng.normal(0, 0.2))
-    lift = rng.uniform(0, 30) if rng.random() < 0.2 else 0.0
-    curve = lift + (255 - lift) * np.linspace(0, 1, 512) ** gamma
-    return curve.astype(np.float32)[np.clip(pixels * 2, 0, 511).astype(np.int16)]
+        image = Image.blend(grey_to_rgb(image.convert("L")), image, rng.uniform(0.5, 1.3))
+    mean = float(np.asarray(image.reduce(8)).mean())
+    # A camera brings most scenes near middle grey; some stay dark or bright.
+    gain = (115.0 / max(mean, 8.0)) ** rng.uniform(0.6, 1.1) * np.exp(rng.normal(0, 0.2))
+    gain *= rng.uniform(0.25, 0.6) if rng.random() < 0.06 else 1.0
+    gamma, haze = np.exp(rng.normal(0, 0.15)), rng.uniform(0, 30) if rng.random() < 0.2 else 0.0
+    exposed = np.arange(256)[None, :] * (gain * (1 + rng.normal(0, 0.06, 3)))[:, None] / 255
+    curves = haze + (255 - haze) * np.clip(exposed, 0, 1) ** gamma
+    return image.point(curves.astype(int).ravel().tolist())
 
 
-def _motion_blur(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """A short straight camera shake."""
+def _shake(rng: np.random.Generator, image: Image.Image) -> Image.Image:
+    """A short straight motion of the camera."""
     angle, reach = rng.uniform(0, np.pi), rng.uniform(0.5, 2.5)
-    total = np.zeros_like(pixels)
-    for step in np.linspace(-reach, reach, _MOTION_TAPS):
-        shift_y, shift_x = round(step * np.sin(angle)), round(step * np.cos(angle))
-        padded = np.pad(pixels, ((3, 3), (3, 3), (0, 0)), mode="edge")
-        total += padded[3 + shift_y : 3 + shift_y + pixels.shape[0], 3 + shift_x : 3 + shift_x + pixels.shape[1]]
-    return total / _MOTION_TAPS
+    total = image
+    for index, step in enumerate(np.linspace(-reach, reach, _SHAKE_STEPS)):
+        shift = (1, 0, step * np.cos(angle), 0, 1, step * np.sin(angle))
+        moved = image.transform(image.size, Image.Transform.AFFINE, shift, Image.Resampling.BILINEAR)
+        moved.paste(image, (0, 0), ImageChops.invert(_inside(image.size)))
+        total = Image.blend(total, moved, 1 / (index + 1))
+    return total
+
+
+@lru_cache(maxsize=4)
+def _inside(size: tuple[int, int]) -> Image.Image:
+    """All but a rim of 3 pixels, which a shake would fill from outside the picture."""
+    inside = Image.new("L", size)
+    inside.paste(255, (3, 3, size[0] - 3, size[1] - 3))
+    return inside
 
 
 @lru_cache(maxsize=1)
-def _noise_source() -> np.ndarray:
-    """Unit Gaussian noise to cut from: drawing it anew for every pixel of every scene would take a fifth of the time."""
-    return np.random.default_rng(7).standard_normal(1 << 20, dtype=np.float32)
+def _noise_tiles() -> tuple[Image.Image, ...]:
+    """Gaussian noise around 128 to cut from; drawing it anew for each scene would take a fifth of the time."""
+    noise = np.random.default_rng(7).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), dtype=np.float32)
+    return tuple(Image.fromarray(np.clip(128.5 + sigma * noise, 0, 255).astype(np.uint8)) for sigma in _NOISE_SIGMAS)
 
 
 def _add_noise(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Sensor noise, in colour or not, sometimes in grains larger than a pixel."""
-    pixels = np.asarray(image, dtype=np.float32)
-    source = _noise_source()
-    count = pixels.size if rng.random() < 0.6 else pixels.size // 3
-    start = int(rng.integers(max(len(source) - count, 1)))
-    noise = np.resize(source[start : start + count], count).reshape(*pixels.shape[:2], -1)
-    sigma = np.float32(np.exp(rng.uniform(np.log(0.7), np.log(14.0))))
-    return Image.fromarray(np.clip(pixels + sigma * noise, 0, 255).astype(np.uint8))
+    """Sensor noise, coloured or grey."""
+    tile = _noise_tiles()[int(rng.integers(len(_NOISE_SIGMAS)))]
+    left = int(rng.integers(max(_NOISE_SIDE - image.width, 1)))
+    top = int(rng.integers(max(_NOISE_SIDE - image.height, 1)))
+    noise = tile.resize(
+        image.size, box=(left, top, min(left + image.width, _NOISE_SIDE), min(top + image.height, _NOISE_SIDE))
+    )
+    if rng.random() < 0.4:
+        noise = grey_to_rgb(noise.getchannel(0))
+    return ImageChops.add(image, noise, offset=-128)
 
 
 def _jpeg(image: Image.Image, quality: int) -> Image.Image:

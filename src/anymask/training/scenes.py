@@ -7,21 +7,19 @@ the model never saw: things of several materials and lights are one object, shad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from .backgrounds import paint_background
-from .canvas import Canvas, Light, paint_object
-from .objects import Primitive, draw_object, person, plant, single, thin, vessel
+from .canvas import Canvas
+from .objects import Primitive, draw_object, move_all, person, plant, single, thin, vessel
+from .painting import Light, paint_object
 from .photo_effects import photograph
 from .textures import TextureBank, natural_colour
 
-MAX_MASKS = 30
-MIN_AREA_SHARE = 40 / 256**2  # smaller masks are less than a patch
-_MATERIALS = 8
 _LAYOUTS = (("scatter", 0.4), ("ground", 0.25), ("hero", 0.2), ("crowd", 0.15))
 
 
@@ -62,14 +60,14 @@ def draw_scene(
     bank = TextureBank(photos)
     while True:  # a scene without any mask is possible (everything under one object) but rare: draw on
         canvas = _compose(rng, bank, (int(size_hw[0]), int(size_hw[1])))
-        masks, parent = visible_masks(canvas.owners, canvas.parents)
+        masks, parent = canvas.visible_masks()
         if len(masks):
-            return Scene(photograph(rng, canvas.pixels, bank), masks, parent)
+            return Scene(photograph(rng, canvas.image, bank), masks, parent)
 
 
 def _compose(rng: np.random.Generator, bank: TextureBank, size_hw: tuple[int, int]) -> Canvas:
     """Background, then objects from the far one to the near one."""
-    canvas = Canvas.blank(size_hw)
+    canvas = Canvas(size_hw)
     palette = [natural_colour(rng) for _ in range(4)]
     angle = rng.normal(-np.pi / 2, 0.8)
     light = Light(
@@ -78,27 +76,31 @@ def _compose(rng: np.random.Generator, bank: TextureBank, size_hw: tuple[int, in
         rng.uniform(0.15, 0.75),
         np.exp(rng.uniform(np.log(0.01), np.log(0.15))),
     )
-    paint_background(canvas, rng, bank, palette, number_regions=rng.random() < 0.35)
+    paint_background(canvas, rng, bank, palette, numbered=rng.random() < 0.35)
     layout = str(rng.choice([name for name, _ in _LAYOUTS], p=[share for _, share in _LAYOUTS]))
     things = {"scatter": _scatter, "ground": _ground, "hero": _hero, "crowd": _crowd}[layout](rng, size_hw)
     focus = int(rng.integers(1, len(things) + 1)) if rng.random() < 0.25 else 0
     for index, thing in enumerate(things):
         if focus and index == focus:
-            canvas.blur(rng.uniform(0.8, 3.0) * np.sqrt(size_hw[0] * size_hw[1]) / 256)
-        shared = rng.random() < 0.3  # colours of the surroundings: camouflage
-        colours = [
-            palette[int(rng.integers(4))] * rng.uniform(0.7, 1.3) if shared else natural_colour(rng)
-            for _ in range(_MATERIALS)
-        ]
-        if rng.random() < 0.25:  # all of one colour, told apart by light only
-            colours = [np.clip(colours[0] * rng.uniform(0.75, 1.25), 0, 255) for _ in colours]
-        paint_object(canvas, rng, bank, thing, colours, light)
+            canvas.defocus(rng.uniform(0.8, 3.0))
+        paint_object(canvas, rng, bank, thing, _colour_scheme(rng, palette), light)
     return canvas
+
+
+def _colour_scheme(rng: np.random.Generator, palette: list[np.ndarray]) -> Callable[[], np.ndarray]:
+    """How one object's materials get their colours: freely, from the scene's palette (camouflage), or all alike."""
+    scheme = rng.random()
+    own = natural_colour(rng)
+    if scheme < 0.25:
+        return lambda: palette[int(rng.integers(len(palette)))] * rng.uniform(0.7, 1.3)
+    if scheme < 0.5:
+        return lambda: own * rng.uniform(0.75, 1.25)
+    return lambda: natural_colour(rng)
 
 
 def _place(primitives: list[Primitive], centre_xy: np.ndarray, scale: float) -> list[Primitive]:
     """Bring an object from its unit frame to pixels; `scale` is half its longer side."""
-    return [primitive.moved(lambda outline: outline * scale + centre_xy) for primitive in primitives]
+    return move_all(primitives, lambda points: points * scale + centre_xy)
 
 
 def _half_side(
@@ -162,43 +164,6 @@ def _crowd(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Prim
         for _ in range(int(rng.integers(0, 4)))
     ]
     return [*others, *crowd]
-
-
-def visible_masks(owners: np.ndarray, parents: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Masks from a map of owners.
-
-    A number's mask is where it or anything below it is on top. Dropped: masks under `MIN_AREA_SHARE` of the image, parts that are nearly
-    all of what is visible of their parent, and the smallest beyond `MAX_MASKS`; parts of what was dropped move up to its parent.
-
-    Args:
-        owners: int (H, W), 0 where nothing is.
-        parents: parent number of every number, 0 for objects; a parent's number is smaller than its parts'.
-
-    Returns:
-        masks bool (N, H, W) and parent int64 (N,), -1 for objects.
-    """
-    areas = np.bincount(owners.ravel(), minlength=len(parents))
-    for number in range(len(parents) - 1, 0, -1):
-        if parents[number]:
-            areas[parents[number]] += areas[number]
-    kept = [number for number in range(1, len(parents)) if areas[number] >= MIN_AREA_SHARE * owners.size]
-    kept = [number for number in kept if not parents[number] or areas[number] < 0.9 * areas[parents[number]]]
-    kept = sorted(sorted(kept, key=lambda number: -areas[number])[:MAX_MASKS])
-    index_of = {number: index for index, number in enumerate(kept)}
-    parent = np.full(len(kept), -1, dtype=np.int64)
-    member = np.zeros((len(kept), len(parents)), dtype=bool)
-    for number in range(1, len(parents)):
-        ancestor = number
-        while ancestor:
-            if ancestor in index_of:
-                member[index_of[ancestor], number] = True
-            ancestor = parents[ancestor]
-    for number, index in index_of.items():
-        ancestor = parents[number]
-        while ancestor and ancestor not in index_of:
-            ancestor = parents[ancestor]
-        parent[index] = index_of[ancestor] if ancestor else -1
-    return member[:, owners], parent
 
 
 class SceneDataset(Dataset):

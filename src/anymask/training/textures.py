@@ -176,44 +176,51 @@ class TextureBank:
         self.photo_tiles = _bundled_photo_tiles() if photos is None else tuple(photo_tile(photo) for photo in photos)
         self.tiles = procedural_tiles()
 
-    def crop(self, rng: np.random.Generator, size_hw: tuple[int, int], photo: bool = False) -> np.ndarray:
-        """A random, turned and scaled crop of one tile, uint8 (h, w); `photo` asks for a photograph where there is one."""
+    def crop(self, rng: np.random.Generator, size_hw: tuple[int, int], photo: bool = False) -> Image.Image:
+        """A random, turned and scaled crop of one tile, mode "L"; `photo` asks for a photograph where there is one."""
         tiles = self.photo_tiles if self.photo_tiles and (photo or rng.random() < 0.3) else self.tiles
         tile = tiles[int(rng.integers(len(tiles)))]
         height, width = size_hw
+        scale = float(np.exp(rng.uniform(np.log(0.5), np.log(3.0))))  # tile pixels per pixel
+        if photo or rng.random() < 0.5:
+            scale = min(scale, TILE / max(height, width))
+            left, top = rng.uniform(0, TILE - scale * width), rng.uniform(0, TILE - scale * height)
+            box = (left, top, min(left + scale * width, TILE), min(top + scale * height, TILE))
+            return tile.resize((width, height), Image.Resampling.BILINEAR, box=box)
         diagonal = float(np.hypot(height, width)) + 2.0
-        scale = min(float(np.exp(rng.uniform(np.log(0.5), np.log(3.0)))), (TILE - 2) / diagonal)
-        angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.5 and not photo else rng.normal(0, 0.08)
+        scale = min(scale, (TILE - 2) / diagonal)
         margin = diagonal * scale / 2
         centre_x, centre_y = rng.uniform(margin, TILE - margin, 2)
+        angle = rng.uniform(0, 2 * np.pi)
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         coefficients = (
             *(cos, -sin, centre_x - cos * width / 2 + sin * height / 2),
             *(sin, cos, centre_y - sin * width / 2 - cos * height / 2),
         )
-        turned = tile.transform((width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
-        return np.asarray(turned)
+        return tile.transform((width, height), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
 
     def surface(
         self, rng: np.random.Generator, size_hw: tuple[int, int], colour: np.ndarray, photo: bool = False
-    ) -> np.ndarray:
-        """A coloured surface around `colour` (3,) in 0..255: float32 (h, w, 3). One in five is uniform."""
-        if rng.random() < 0.2 and not photo:
-            return np.broadcast_to(colour.astype(np.float32), (*size_hw, 3))
-        return colour_ramp(rng, colour)[self.crop(rng, size_hw, photo)]
+    ) -> Image.Image:
+        """A coloured surface around `colour` (3,) in 0..255: RGB, of `size_hw`. One in six is uniform."""
+        if rng.random() < 1 / 6 and not photo:
+            return Image.new("RGB", size_hw[::-1], tuple(int(np.clip(channel, 0, 255)) for channel in colour))
+        image = self.crop(rng, size_hw, photo)
+        image.putpalette(colour_ramp(rng, colour).tobytes())
+        return image.convert("RGB")
 
 
 def natural_colour(rng: np.random.Generator) -> np.ndarray:
     """A random RGB colour (3,) in 0..255 with the mostly muted saturation and wide brightness of photographs."""
     hue = rng.uniform(0, 1) if rng.random() < 0.5 else rng.normal(0.08, 0.06)  # half of them skin, wood, earth
-    saturation = rng.beta(1.1, 2.2)
+    saturation = rng.beta(1.0, 2.8)
     value = rng.uniform(0.08, 1.0)
     sector = (np.array([5.0, 3.0, 1.0]) + (hue % 1.0) * 6.0) % 6.0
     return 255.0 * value * (1.0 - saturation * np.clip(np.minimum(sector, 4.0 - sector), 0.0, 1.0))
 
 
 def colour_ramp(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
-    """A table grey level -> colour around `colour`, float32 (256, 3): dark to light, or towards a second colour."""
+    """A table grey level -> colour around `colour`, uint8 (256, 3): dark to light, or towards a second colour."""
     level = np.linspace(0, 1, 256, dtype=np.float32)[:, None] ** np.float32(np.exp(rng.normal(0, 0.3)))
     if rng.random() < 0.5:
         level = level[::-1]
@@ -228,4 +235,4 @@ def colour_ramp(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
             colour * (1 - contrast)
             + (np.minimum(tint * (1 + contrast) + 20 * contrast, 255) - colour * (1 - contrast)) * level
         )
-    return np.clip(ramp, 0, 255).astype(np.float32)
+    return np.clip(ramp, 0, 255).astype(np.uint8)

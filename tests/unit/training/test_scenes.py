@@ -3,7 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from anymask.training.scenes import MAX_MASKS, MIN_AREA_SHARE, SceneDataset, draw_scene, visible_masks
+from anymask.training.canvas import MAX_MASKS, MIN_AREA_SHARE
+from anymask.training.scenes import SceneDataset, draw_scene
 
 SIZE_HW = (96, 128)
 
@@ -46,30 +47,6 @@ def test_a_part_lies_inside_its_parent(scenes):
         for part, parent in zip(scene.masks, scene.parent, strict=True):
             if parent >= 0:
                 assert not (part & ~scene.masks[parent]).any()
-
-
-def test_visible_masks_of_a_hand_written_map():
-    # Object 1 with part 2, which has part 3; object 4; 5 is painted over. Every pixel of a 4 x 6 map is worth a mask.
-    owners = np.array([[1, 1, 1, 0, 0, 4], [1, 2, 3, 0, 0, 4], [1, 2, 2, 0, 0, 4], [1, 1, 1, 0, 0, 4]])
-    masks, parent = visible_masks(owners, [0, 0, 1, 2, 0, 0])
-    assert parent.tolist() == [-1, 0, 1, -1]
-    assert np.array_equal(masks[0], np.isin(owners, (1, 2, 3)))
-    assert np.array_equal(masks[1], np.isin(owners, (2, 3)))
-    assert np.array_equal(masks[2], owners == 3)
-    assert np.array_equal(masks[3], owners == 4)
-
-
-def test_a_part_that_is_nearly_its_parent_is_dropped_and_its_own_parts_move_up():
-    owners = np.array([[1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2], [2, 2, 2, 2, 2, 2, 3, 3, 3, 2, 2]])
-    masks, parent = visible_masks(owners, [0, 0, 1, 2])
-    assert parent.tolist() == [-1, 0]
-    assert np.array_equal(masks[1], owners == 3)
-
-
-def test_only_the_largest_masks_are_kept():
-    owners = np.repeat(np.arange(1, 41), np.arange(1, 41))[None, :]
-    masks, _ = visible_masks(owners, [0] * 41)
-    assert masks.sum(axis=(1, 2)).tolist() == list(range(11, 41))
 
 
 def test_own_photos_replace_the_bundled_ones():

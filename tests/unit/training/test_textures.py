@@ -33,21 +33,20 @@ def test_missing_scikit_image_names_the_extra(monkeypatch):
 
 
 @pytest.mark.parametrize("size_hw", [(2, 3), (40, 70), (300, 200), (700, 900)])
-def test_surfaces_have_the_asked_size_and_stay_in_range(size_hw):
+def test_surfaces_have_the_asked_size(size_hw):
     rng = np.random.default_rng(0)
     bank = TextureBank(())
     for _ in range(4):
         surface = bank.surface(rng, size_hw, natural_colour(rng))
-        assert surface.shape == (*size_hw, 3) and surface.dtype == np.float32
-        assert 0 <= surface.min() and surface.max() <= 255
+        assert surface.mode == "RGB" and (surface.height, surface.width) == size_hw
 
 
 def test_a_crop_never_reaches_outside_its_tile():
     bank = TextureBank(())
-    bank.photo_tiles = (Image.new("L", (TILE, TILE), 200),)
+    bank.tiles = bank.photo_tiles = (Image.new("L", (TILE, TILE), 200),)
     rng = np.random.default_rng(1)
     for size_hw in ((50, 60), (20, 250), (256, 256)):
-        assert all(bank.crop(rng, size_hw, photo=True).min() == 200 for _ in range(20))
+        assert all(bank.crop(rng, size_hw).getextrema() == (200, 200) for _ in range(40))
 
 
 def test_colours_and_ramps_stay_in_range():
@@ -56,4 +55,4 @@ def test_colours_and_ramps_stay_in_range():
         colour = natural_colour(rng)
         assert colour.shape == (3,) and colour.min() >= 0 and colour.max() <= 255
         ramp = colour_ramp(rng, colour)
-        assert ramp.shape == (256, 3) and ramp.min() >= 0 and ramp.max() <= 255
+        assert ramp.shape == (256, 3) and ramp.dtype == np.uint8
