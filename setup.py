@@ -33,6 +33,8 @@ EXTRAS = {
     "test": [
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
         "pytest-xdist>=3.6",  # the suite runs on two processes
+        "matplotlib>=3.9",  # a snippet of the README draws with it; 3.9 is the oldest with NumPy 2 wheels
+        "requests>=2.28",  # a snippet of the README downloads with it; any version of the last years does
     ],
     "quality": [
         "ruff>=0.8",  # rules and formatting style of pyproject.toml; the exact version is pinned in constraints.txt
