@@ -1,7 +1,7 @@
 """Attention functions: one signature, one dictionary, the same result.
 
-Each takes query, key and value with heads split, and returns the attended values with, where asked for, the attention
-weights. `SamModel.from_pretrained(..., attn_implementation=)` chooses among them by name. Used by `image_encoder.py` and
+Each takes query, key and value with heads split, and returns the attended values and, where it has them, the weights.
+`SamModel.from_pretrained(..., attn_implementation=)` chooses among them by name. Used by `image_encoder.py` and
 `mask_decoder.py`.
 """
 

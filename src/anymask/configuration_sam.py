@@ -37,7 +37,10 @@ class _SamBaseConfig(PreTrainedConfig):
     """What the configurations share: names of packaged checkpoints resolve in `from_pretrained`."""
 
     @classmethod
-    def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read `config.json`; see `PreTrainedConfig.get_config_dict`."""
         return super().get_config_dict(resolve_checkpoint(pretrained_model_name_or_path), **kwargs)
 
 
@@ -333,7 +336,7 @@ META_DECODER_LAYER_NORM_EPS = 1e-5
 """Epsilon of the two-way blocks in Meta's code, where the hub's `config.json` files say 1e-6."""
 
 
-def _as_config(config_class: type, value: Any) -> Any:
+def _as_config(config_class: type[_SamBaseConfig], value: Any) -> Any:
     if value is None:
         return config_class()
     if isinstance(value, dict):

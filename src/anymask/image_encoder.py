@@ -1,4 +1,4 @@
-"""The image encoder: patches, windowed and global transformer blocks, neck (Segment Anything, section 3 and appendix A).
+"""The image encoder: patches, windowed and global transformer blocks, neck (Segment Anything, section 3, appendix A).
 
 A plain ViT (ViTDet, https://arxiv.org/abs/2203.16527) whose blocks attend within windows, but for a few that attend
 globally. Activations are (batch, height, width, channels), in patches, until the neck.
@@ -33,6 +33,7 @@ class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of (batch, channels, height, width)."""
 
     def forward(self, features: Tensor) -> Tensor:
+        """Normalise; the shape stays."""
         return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -46,6 +47,7 @@ class Mlp(nn.Module):
         self.act = ACT2FN[hidden_act]
 
     def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., hidden_size) to the same shape."""
         return self.lin2(self.act(self.lin1(hidden_states)))
 
 
@@ -57,6 +59,7 @@ class PatchEmbedding(nn.Module):
         self.projection = nn.Conv2d(config.num_channels, config.hidden_size, config.patch_size, config.patch_size)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
+        """(batch, channels, height, width) in pixels to (batch, height, width, hidden_size) in patches."""
         return self.projection(pixel_values).permute(0, 2, 3, 1)
 
 
@@ -143,6 +146,7 @@ class VisionLayer(nn.Module):
         self.mlp = Mlp(config.hidden_size, config.mlp_dim, config.hidden_act)
 
     def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
+        """(batch, height, width, hidden_size) to the same shape, and attention weights where asked for."""
         attended, weights = self.attn(self.layer_norm1(hidden_states), output_attentions)
         hidden_states = hidden_states + attended
         return hidden_states + self.mlp(self.layer_norm2(hidden_states)), weights
@@ -159,6 +163,7 @@ class VisionNeck(nn.Module):
         self.layer_norm2 = LayerNorm2d(config.output_channels, eps=1e-6)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
+        """(batch, height, width, hidden_size) to (batch, output_channels, height, width)."""
         features = self.conv1(hidden_states.permute(0, 3, 1, 2))
         return self.layer_norm2(self.conv2(self.layer_norm1(features)))
 

@@ -9,7 +9,7 @@ is known before upscaling, so `candidates` upscales only the prompts that pass i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +52,7 @@ class FeedForward(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Computed in float32 where `features` are, whatever the weights' type."""
         features = _linear(self.proj_in, features).relu()
-        for layer in self.layers:
+        for layer in cast(list[nn.Linear], self.layers):
             features = _linear(layer, features).relu()
         return _linear(self.proj_out, features)
 
@@ -104,13 +104,11 @@ class MaskDecoder(nn.Module):
             target_embedding: See `TwoWayTransformer.forward`.
             output_attentions: Whether to keep attention weights.
         """
+        grid_hw = (image_embeddings.shape[2], image_embeddings.shape[3])
+        wanted = self._masks_slice(multimask_output)
         chunks = [
-            (
-                self._masks(tokens, image, grid_hw, multimask_output),
-                scores[..., self._masks_slice(multimask_output)],
-                weights,
-            )
-            for tokens, image, scores, weights, grid_hw in self._attend(
+            (self._masks(tokens, image, grid_hw, multimask_output), scores[..., wanted], weights)
+            for tokens, image, scores, weights in self._attend(
                 image_embeddings,
                 image_positional_embeddings,
                 sparse_prompt_embeddings,
@@ -129,7 +127,7 @@ class MaskDecoder(nn.Module):
         self,
         image_embeddings: Tensor,
         image_positional_embeddings: Tensor,
-        sparse_prompt_embeddings: Tensor,
+        sparse_prompt_embeddings: Tensor | None,
         dense_prompt_embeddings: Tensor,
         multimask_output: bool,
         iou_threshold: float,
@@ -137,11 +135,12 @@ class MaskDecoder(nn.Module):
     ) -> CandidateMasks:
         """Decode the prompts of one image, but only to masks whose predicted IoU is above `iou_threshold`.
 
-        The masks are those that `forward` would give. A threshold of 0 or less keeps every mask, as in Meta's generator.
+        The masks are those that `forward` would give. A threshold of 0 or less keeps all, as in Meta's generator.
         """
         logits, scores, indices = [], [], []
         start = 0
-        for tokens, image, iou_scores, _, grid_hw in self._attend(
+        grid_hw = (image_embeddings.shape[2], image_embeddings.shape[3])
+        for tokens, image, iou_scores, _ in self._attend(
             image_embeddings, image_positional_embeddings, sparse_prompt_embeddings, dense_prompt_embeddings, is_padding
         ):
             iou_scores = iou_scores[0, :, self._masks_slice(multimask_output)]  # (prompts, masks)
@@ -164,16 +163,14 @@ class MaskDecoder(nn.Module):
         similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
         output_attentions: bool = False,
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...], tuple[int, int]]]:
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]]:
         """Run the transformer over chunks of prompts.
 
         Yields:
             Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels), predicted
-            IoUs (batch, prompts, masks + 1) in float32, attention weights or nothing, and the embedding's height and width.
+            IoUs (batch, prompts, masks + 1) in float32, and attention weights or nothing.
         """
-        grid_hw = tuple(image_embeddings.shape[-2:])
-        own_masks = dense.ndim == 5
-        image = image_embeddings[:, None] + (dense if own_masks else dense[:, None])
+        image = image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
         image = image.flatten(3).transpose(2, 3)  # (batch, 1 or prompts, pixels, channels)
         position = image_positional_embeddings.to(image.dtype).flatten(2).transpose(1, 2)[:, None]
         tokens, is_padding = self._join_tokens(sparse, is_padding, image)
@@ -181,24 +178,19 @@ class MaskDecoder(nn.Module):
 
         for start, stop in self._chunks(tokens, image):
             part = slice(start, stop)
-            chunk_image, chunk_shared = image, shared
-            if own_masks and image.shape[1] > 1:
-                chunk_image = image[:, part]
             chunk_tokens, chunk_image, weights = self.transformer(
                 tokens[:, part],
-                chunk_image,
+                image[:, part] if image.shape[1] > 1 else image,
                 position,
-                chunk_shared,
-                None if is_padding is None else is_padding[:, part],
-                similarity if similarity is None or similarity.shape[1] == 1 else similarity[:, part],
-                target_embedding
-                if target_embedding is None or target_embedding.ndim < 4 or target_embedding.shape[1] == 1
-                else target_embedding[:, part],
+                shared,
+                _prompts(is_padding, part),
+                _prompts(similarity, part),
+                _prompts(target_embedding, part),
             )
             # The scores decide which masks are kept, so they are computed in float32.
             iou_scores = self.iou_prediction_head(chunk_tokens[:, :, 0].float())
             mask_tokens = chunk_tokens[:, :, 1 : 1 + self.num_mask_tokens]
-            yield mask_tokens, chunk_image, iou_scores, weights if output_attentions else (), grid_hw
+            yield mask_tokens, chunk_image, iou_scores, weights if output_attentions else ()
 
     def _join_tokens(
         self, sparse: Tensor | None, is_padding: Tensor | None, image: Tensor
@@ -258,8 +250,14 @@ def _upscale(convolution: nn.ConvTranspose2d, features: Tensor) -> Tensor:
         (..., 4, output channels); the 4 are the new pixels, row by row.
     """
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 * output channels, input channels)
-    return F.linear(features, weight, convolution.bias.repeat(4)).unflatten(-1, (4, -1))
+    bias = cast(Tensor, convolution.bias).repeat(4)
+    return F.linear(features, weight, bias).unflatten(-1, (4, -1))
 
 
 def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
     return F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))
+
+
+def _prompts(tensor: Tensor | None, part: slice) -> Tensor | None:
+    """The part of (batch, prompts, ...) that belongs to some prompts, or what is shared by all."""
+    return tensor if tensor is None or tensor.shape[1] == 1 else tensor[:, part]

@@ -1,7 +1,7 @@
-"""START HERE. SAM, the Segment Anything Model (https://arxiv.org/abs/2304.02643): one image encoder run per image, a
-prompt encoder and a light mask decoder run per prompt.
+"""START HERE: SAM, the Segment Anything Model (https://arxiv.org/abs/2304.02643).
 
-Reading order: `SamModel.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`,
+An image encoder runs once per image, a prompt encoder and a light mask decoder run once per prompt. Reading order:
+`SamModel.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`,
 `prompt_encoder.py`, `mask_decoder.py` with `two_way_transformer.py`. Those are plain `nn.Module`s; loading, saving and
 everything else that comes with `PreTrainedModel` is here alone. Attribute names are those of the hub's checkpoints.
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
+from typing_extensions import Self
 
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_encoder import VisionAttention, VisionEncoder
@@ -53,8 +54,8 @@ class SamImageSegmentationOutput(ModelOutput):
 
     Args:
         iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
-        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x width;
-            above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
+        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
+            width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
         vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
         vision_attentions: See `SamVisionEncoderOutput.attentions`.
         mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
@@ -79,7 +80,9 @@ class SamPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike | None, *model_args: Any, **kwargs: Any):
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
+    ) -> Self:
         """Load weights.
 
         Args:
@@ -110,7 +113,7 @@ class SamPreTrainedModel(PreTrainedModel):
 class SamVisionModel(SamPreTrainedModel):
     """SAM's image encoder alone. Loads from the checkpoint of a whole SAM too."""
 
-    config_class = SamVisionConfig
+    config_class = SamVisionConfig  # type: ignore[assignment]
     _keys_to_ignore_on_load_unexpected = [r"^(shared_image_embedding|prompt_encoder|mask_decoder)\."]
 
     def __init__(self, config: SamVisionConfig):
@@ -119,6 +122,7 @@ class SamVisionModel(SamPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """The patch embedding."""
         return self.vision_encoder.patch_embed
 
     def forward(
@@ -172,6 +176,7 @@ class SamModel(SamPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """The patch embedding."""
         return self.vision_encoder.patch_embed
 
     def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
@@ -205,8 +210,9 @@ class SamModel(SamPreTrainedModel):
         """Encode prompts, which are as in `forward`. Gradients are kept.
 
         Returns:
-            Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense embedding,
-            (batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask for each prompt.
+            Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense
+            embedding, (1 or batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask
+            for each prompt.
         """
         side = self.config.prompt_encoder_config.image_embedding_size
         prompts = self.prompt_encoder(input_points, input_labels, input_boxes, input_masks, (side, side))
@@ -239,11 +245,11 @@ class SamModel(SamPreTrainedModel):
             input_labels: (batch, prompts, points): 1 foreground, 0 background, 2 and 3 top-left and bottom-right corner
                 of a box, -1 not a point, -10 padding, which changes nothing. None means all foreground.
             input_boxes: (batch, prompts, 4), left, top, right, bottom in pixels of the model's input.
-            input_masks: Logits, (batch, 1, 4 * height, 4 * width), one mask for all prompts of an image, or (batch, prompts,
-                4 * height, 4 * width), one for each; height and width are the image embedding's.
+            input_masks: Logits, (batch, 1, 4 * height, 4 * width), one mask for all prompts of an image, or (batch,
+                prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's.
             image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`.
-            multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one, for
-                prompts that leave no doubt.
+            multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one,
+                for prompts that leave no doubt.
             attention_similarity: Added to the scores with which tokens attend to the image (PerSAM), broadcasts to
                 (batch * prompts, heads, tokens, height * width).
             target_embedding: Added to the tokens (PerSAM), broadcasts to (batch, prompts, tokens, channels).
@@ -274,7 +280,7 @@ class SamModel(SamPreTrainedModel):
         batch = image_embeddings.shape[0]
         masks = self.mask_decoder(
             image_embeddings,
-            self.get_image_wide_positional_embeddings(tuple(image_embeddings.shape[2:])),
+            self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
             prompts.sparse,
             prompts.dense,
             multimask_output,
@@ -324,7 +330,7 @@ class SamModel(SamPreTrainedModel):
         prompts = self._encode_prompts(image_embeddings, input_points, input_labels, None, None)
         return self.mask_decoder.candidates(
             image_embeddings,
-            self.get_image_wide_positional_embeddings(tuple(image_embeddings.shape[2:])),
+            self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
             prompts.sparse,
             prompts.dense,
             multimask_output,
@@ -346,7 +352,7 @@ class SamModel(SamPreTrainedModel):
                 raise ValueError(
                     f"{name} must have one entry for each of the {batch} image(s), got shape {tuple(prompt.shape)}."
                 )
-        return self.prompt_encoder(points, labels, boxes, masks, tuple(image_embeddings.shape[2:]))
+        return self.prompt_encoder(points, labels, boxes, masks, _grid_hw(image_embeddings))
 
     def _checked_embeddings(self, image_embeddings: Tensor) -> Tensor:
         channels = self.config.vision_config.output_channels
@@ -356,6 +362,10 @@ class SamModel(SamPreTrainedModel):
                 f"{tuple(image_embeddings.shape)}; make them with get_image_embeddings of this model."
             )
         return image_embeddings.to(self.dtype)
+
+
+def _grid_hw(image_embeddings: Tensor) -> tuple[int, int]:
+    return image_embeddings.shape[2], image_embeddings.shape[3]
 
 
 def _check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None) -> None:

@@ -8,7 +8,7 @@ the right and y down; label codes live in `coordinates.py`.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,7 @@ class MaskEmbedding(nn.Module):
         self.activation = ACT2FN[config.hidden_act]
 
     def forward(self, masks: Tensor) -> Tensor:
+        """(masks, 1, 4 * height, 4 * width) to (masks, hidden_size, height, width)."""
         features = self.activation(self.layer_norm1(self.conv1(masks)))
         features = self.activation(self.layer_norm2(self.conv2(features)))
         return self.conv3(features)
@@ -154,8 +155,9 @@ class PromptEncoder(nn.Module):
         embedding = self.shared_embedding((points.float() + 0.5) / input_side)  # + 0.5: the centre of the pixel
         labels = labels[..., None]
         embedding = embedding.masked_fill((labels == LABEL_NOT_A_POINT) | (labels == LABEL_PADDING), 0.0)
-        for label, learned in zip(POINT_EMBEDDING_LABELS, self.point_embed, strict=True):
-            embedding = embedding + (labels == label) * learned.weight[0].float()
+        for index, label in enumerate(POINT_EMBEDDING_LABELS):
+            learned = cast(nn.Embedding, self.point_embed[index]).weight[0].float()
+            embedding = embedding + (labels == label) * learned
         return embedding + (labels == LABEL_NOT_A_POINT) * self.not_a_point_embed.weight[0].float()
 
     def _embed_masks(self, masks: Tensor | None, grid_hw: tuple[int, int]) -> Tensor:

@@ -1,12 +1,13 @@
-"""The two-way transformer of the mask decoder: tokens read the image, the image reads the tokens (Segment Anything,
-appendix A).
+"""The two-way transformer of the mask decoder: tokens read the image, the image reads the tokens.
+
+Source: Segment Anything, appendix A, "Lightweight mask decoder".
 
 Under "eager" attention is the plain formula. Otherwise the same result is had with less work:
 
 - In the first block the image is the same for every prompt, so its projections are made once per image.
-- Later each prompt has image tokens of its own, 4096 of them, against some seven tokens. Instead of projecting the many,
-  the few are taken through the projection's transpose: `q . (W k) = (q W) . k`, and weighted sums are projected after
-  they are summed. The positional part of the image's projections stays shared by all prompts.
+- Later each prompt has image tokens of its own, 4096 of them, against some seven tokens. Instead of projecting the
+  many, the few are taken through the projection's transpose: `q . (W k) = (q W) . k`, and weighted sums are projected
+  after they are summed. The positional part of the image's projections stays shared by all prompts.
 
 Shapes: `tokens` (batch, prompts, tokens, channels); `image` (batch, 1 or prompts, pixels, channels), where 1 means that
 the prompts still share it; `weights` (batch, prompts, heads, tokens, pixels).
@@ -14,7 +15,7 @@ the prompts still share it; `weights` (batch, prompts, heads, tokens, pixels).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +27,11 @@ from .image_encoder import Mlp
 class SharedProjections(NamedTuple):
     """What a cross attention needs of the image and has in common for all prompts, with heads split.
 
-    `own` tells whether image tokens differ between prompts; then only their positions are projected here.
+    `own` tells whether each prompt has image tokens of its own; then only what their positions add is projected here.
     """
 
     positions: Tensor  # keys or queries of image + position, or of the position alone where `own`
-    values: Tensor | None  # values of the image; None where `own`, and where the image asks
+    values: Tensor | None  # values of the image; None where `own`, and where the image asks instead of answering
     own: bool
 
 
@@ -80,7 +81,7 @@ class DecoderAttention(nn.Module):
         query = self._split_heads(self.q_proj(tokens)) * self.scale
         scores = self._scores(query, image, shared, self.k_proj)
         weights = (scores if bias is None else scores + bias).softmax(dim=-1)
-        if shared.own:
+        if shared.values is None:
             summed = (weights.flatten(2, 3) @ image).unflatten(2, weights.shape[2:4])
             attended = summed @ self._head_weight(self.v_proj).transpose(-2, -1)
             attended = _join_heads(attended) + self.v_proj.bias  # the weights sum to one
@@ -213,7 +214,7 @@ class TwoWayTransformer(nn.Module):
         if self.config._attn_implementation == "eager":
             return None
         shared: list[tuple[SharedProjections, ...]] = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(cast(list[TwoWayAttentionBlock], self.layers)):
             own = index > 0 or image.shape[1] > 1
             read, write = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
             shared.append(
