@@ -1,7 +1,8 @@
 """Where "segment everything" looks: grids of points, crops of the image, and the way from a crop back to the image.
 
-Crops come in layers: layer 0 is the whole image, layer i cuts it into 2^i x 2^i parts that overlap. Each layer has a grid of
-its own. `mask_generation.py` uses all of this; the image processors offer it under the names that Transformers gives it.
+Crops come in layers: layer 0 is the whole image, layer i cuts it into 2^i x 2^i parts that overlap. Each layer has a
+grid of its own. `mask_generation.py` uses all of this; the image processors offer it under the names that Transformers
+gives it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ def build_point_grid(points_per_side: int) -> np.ndarray:
 
 
 def build_point_grids(points_per_side: int, n_layers: int = 0, downscale_factor: int = 1) -> list[np.ndarray]:
-    """One grid per crop layer, layer 0 included; in layer i the side is divided by `downscale_factor ** i`, down to 1 point."""
+    """One grid per crop layer, the whole image first.
+
+    In layer i the side of the grid is divided by `downscale_factor ** i`, and never falls below 1 point.
+    """
     if downscale_factor < 1:
         raise ValueError(f"`crop_n_points_downscale_factor` must be at least 1, got {downscale_factor}.")
     return [build_point_grid(max(int(points_per_side / downscale_factor**layer), 1)) for layer in range(n_layers + 1)]
@@ -37,11 +41,12 @@ def crop_boxes_xyxy(
     Args:
         original_size_hw: height and width of the image.
         n_layers: layers of crops beyond the whole image; layer i has 2^i crops along each side.
-        overlap_ratio: how much crops of the first layer overlap, as a part of the image's shorter side; each further layer
-            halves it.
+        overlap_ratio: how much crops of the first layer overlap, as a part of the image's shorter side; each further
+            layer halves it.
 
     Returns:
-        Boxes [x0, y0, x1, y1] in pixels of the image, the right and lower edge excluded, whole image first; layer per box.
+        Boxes [x0, y0, x1, y1] in pixels of the image, the right and lower edge excluded, whole image first; layer per
+        box.
 
     Source: Meta's `generate_crop_boxes`. Crops that would be empty, in images of a few pixels, are left out here.
     """

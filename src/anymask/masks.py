@@ -1,7 +1,8 @@
 """Mask arithmetic: low-resolution logits to masks of the original size, boxes, stability and non-maximum suppression.
 
-Torch and NumPy only. Run-length encoding and the clean-up of small regions are in `rle.py` and can be imported from here as well.
-`mask_cells.py` answers the questions that this file answers about full-size masks without making full-size masks.
+Torch and NumPy only. Run-length encoding and the clean-up of small regions are in `rle.py` and can be imported from
+here as well. `mask_cells.py` answers the questions that this file answers about full-size masks without making
+full-size masks.
 """
 
 from __future__ import annotations
@@ -38,16 +39,16 @@ def resize_logits(
 ) -> torch.Tensor:
     """Logits at the size of the original image, as SAM defines them: two bilinear resizes with a cut between.
 
-    The mask decoder's grid covers the padded model input. SAM resizes it to the input's size, drops the padding, and resizes what
-    is left to the original image. Both steps are linear and separable, so they are applied as one product per axis: the result is
-    that of `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` twice, up to rounding, and the intermediate
-    image never exists. Differentiable.
+    The mask decoder's grid covers the padded model input. SAM resizes it to the input's size, drops the padding, and
+    resizes what is left to the original image. Both steps are linear and separable, so they are applied as one product
+    per axis: the result is that of `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` twice, up to
+    rounding, and the intermediate image never exists. Differentiable.
 
     Args:
         low_res_logits: (..., h, w), any floating type.
         geometry: how the original image became the model's input.
-        box_xyxy: part of the original image to compute, as integer pixels [x0, y0, x1, y1], right and lower edge excluded;
-            the whole image by default.
+        box_xyxy: part of the original image to compute, as integer pixels [x0, y0, x1, y1], right and lower edge
+            excluded; the whole image by default.
 
     Returns:
         (..., H, W) float32, with H and W the original height and width, or those of the box.
@@ -75,7 +76,7 @@ def resize_logits(
 def _dense_blocks(
     taps: tuple[np.ndarray, np.ndarray], first: int, past_last: int, low_length: int, device: torch.device
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-    """Slices of the outputs from `first` on, the inputs that they need, and the matrix (outputs, inputs) between them."""
+    """Slices of the outputs from `first` on, of the inputs they need, and the matrix (outputs, inputs) between."""
     starts, weights = taps
     n_taps = weights.shape[1]
     matrix = np.zeros((past_last - first, low_length), dtype=np.float32)
@@ -101,8 +102,8 @@ def axis_taps(low: int, padded: int, resized: int, original: int) -> tuple[np.nd
 
     Returns:
         For each output position the index of its first input (original,) int64, never decreasing, and the weights
-        (original, K) float32 of the K inputs from there on; they are not negative and add up to 1. K is 3 unless an image
-        is enlarged into a tiny model input.
+        (original, K) float32 of the K inputs from there on; they are not negative and add up to 1. K is 3 unless an
+        image is enlarged into a tiny model input.
     """
     model_index, model_weight = _bilinear(resized, original)
     low_index, low_weight = _bilinear(low, padded)
@@ -117,7 +118,7 @@ def axis_taps(low: int, padded: int, resized: int, original: int) -> tuple[np.nd
 
 
 def _bilinear(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-    """The two inputs (target, 2) of each output and their weights (target, 2), pixel centres aligned, edges repeated."""
+    """The two inputs (target, 2) of each output and their weights (target, 2); pixel centres align, edges repeat."""
     position = np.maximum((np.arange(target) + 0.5) * (source / target) - 0.5, 0.0)
     lower = np.minimum(position.astype(np.int64), source - 1)
     upper = np.minimum(lower + 1, source - 1)
@@ -128,7 +129,7 @@ def _bilinear(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
 def stability_scores(
     logits: torch.Tensor, mask_threshold: float = 0.0, stability_score_offset: float = 1.0
 ) -> torch.Tensor:
-    """How little each mask changes when its threshold moves: IoU of the masks at threshold + offset and threshold - offset.
+    """How little each mask changes when its threshold moves: IoU of the masks at threshold + and - offset.
 
     Args:
         logits: (..., H, W).
@@ -149,8 +150,8 @@ def stability_scores(
 def masks_to_boxes_xyxy(masks: torch.Tensor) -> torch.Tensor:
     """Bounding boxes (..., 4) int64 of boolean masks (..., H, W).
 
-    Boxes are pixel indices x0, y0, x1, y1 with the last column and row included, as Meta and Transformers give them, so a mask of
-    one pixel has x0 == x1. An empty mask has the box 0, 0, 0, 0.
+    Boxes are pixel indices x0, y0, x1, y1 with the last column and row included, as Meta and Transformers give them, so
+    a mask of one pixel has x0 == x1. An empty mask has the box 0, 0, 0, 0.
     """
     height, width = masks.shape[-2:]
     if masks.numel() == 0:

@@ -1,12 +1,12 @@
 """Run-length encoding of masks, in the forms COCO uses, and the clean-up of small regions, which works on the runs.
 
-An RLE is `{"size": [height, width], "counts": ...}`. The pixels are read column by column (down, then to the right), and the
-counts are the lengths of alternating runs of background and foreground, beginning with background, so a mask whose first pixel
-is foreground begins with a count of 0. Uncompressed, the counts are a list of ints; COCO's compressed form packs them into a
-string that pycocotools reads and writes.
+An RLE is `{"size": [height, width], "counts": ...}`. The pixels are read column by column (down, then to the right),
+and the counts are the lengths of alternating runs of background and foreground, beginning with background, so a mask
+whose first pixel is foreground begins with a count of 0. Uncompressed, the counts are a list of ints; COCO's compressed
+form packs them into a string that pycocotools reads and writes.
 
-Everything here is NumPy over whole arrays of runs: cost and memory follow the outline of a mask, not its pixels, and there is
-no limit at 2^31 pixels.
+Everything here is NumPy over whole arrays of runs: cost and memory follow the outline of a mask, not its pixels, and
+there is no limit at 2^31 pixels.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ def remove_small_regions(mask: np.ndarray | torch.Tensor, min_area: int, mode: s
 def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, bool]:
     """`remove_small_regions` from RLE to RLE.
 
-    As in Meta's generator a region of background at the border counts as a hole too, and a mask that consists of small islands
-    only keeps the largest of them.
+    As in Meta's generator a region of background at the border counts as a hole too, and a mask that consists of small
+    islands only keeps the largest of them.
     """
     if mode not in ("holes", "islands"):
         raise ValueError(f'`mode` must be "holes" or "islands", got {mode!r}.')

@@ -1,0 +1,396 @@
+"""Segment everything: a grid of points over an image, a mask for each, and the good ones of these, each once.
+
+`SamMaskGenerator` is the only implementation; the pipeline, the command line and batch jobs are adapters over it. The
+order of steps is that of Meta's `SamAutomaticMaskGenerator`: for every crop of the image decode the points of its grid,
+keep masks with a high predicted IoU, keep those that are stable, drop those that the crop's edge cuts off, drop
+duplicates in the crop; then drop duplicates between crops, the smaller crop winning; then clean up small regions.
+
+Each step sees only what the one before it left, and nothing is upsampled that a cheaper test can decide: the model
+drops masks by their predicted IoU before it makes them, `mask_cells.py` tells stability, boxes and runs of the rest
+from their low-resolution logits. Options are in `mask_generation_options.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from .crops import boxes_near_crop_edge, crop_boxes_xyxy
+from .images import image_size_hw, load_image, white_level
+from .mask_cells import MaskCells
+from .mask_generation_options import MaskGenerationOptions
+from .masks import nms
+from .memory import encoder_batch_size, is_out_of_memory, masks_per_chunk
+from .rle import (
+    Rle,
+    remove_small_regions_rle,
+    rle_area,
+    rle_to_box_xyxy,
+    rle_to_coco,
+    rle_to_mask,
+    runs_to_rle,
+)
+
+__all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
+
+MaskRecord = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image that is read and made ready for the encoder; `SamMaskGenerator.prepare` makes it.
+
+    Attributes:
+        image: the whole image, as `load_image` gives it.
+        pixel_values: (1, 3, H, W) float32, of the whole image.
+    """
+
+    image: Any
+    pixel_values: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """One crop on its way: which image it belongs to, where it lies, what the encoder gets."""
+
+    image_index: int
+    size_hw: tuple[int, int]
+    box_xyxy: list[int]
+    layer: int
+    is_last: bool
+    pixel_values: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One mask that passed the filters of its crop, as the part of its low-resolution logits that can be foreground."""
+
+    low_res_logits: torch.Tensor
+    cells: MaskCells
+    crop_box_xyxy: list[int]
+    box_xyxy: list[int]  # in pixels of the image
+    predicted_iou: float
+    stability_score: float
+    point_xy: list[float]  # in pixels of the image
+
+
+class SamMaskGenerator:
+    """Finds and masks everything in an image.
+
+    Example:
+        >>> generator = SamMaskGenerator(model, processor, points_per_side=16)  # doctest: +SKIP
+        >>> records = generator.generate("photo.jpg", output_mode="coco_rle")  # doctest: +SKIP
+    """
+
+    def __init__(self, model: Any, processor: Any, **options: Any) -> None:
+        """Takes a model, its processor, and the fields of `MaskGenerationOptions`.
+
+        Args:
+            model: on any device, in any floating type.
+            processor: a `SamProcessor`, or its image processor.
+            **options: defaults for every call, by Meta's or Transformers' names.
+
+        Raises:
+            TypeError: model or processor is none of this package's, or an option is unknown.
+            ValueError: an option has a value that it cannot have, or contradicts another.
+        """
+        if getattr(model, "decode_candidates", None) is None:
+            raise TypeError(
+                f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
+                "load the same checkpoint with anymask.SamModel.from_pretrained."
+            )
+        image_processor = getattr(processor, "image_processor", processor)
+        if getattr(image_processor, "geometry", None) is None:
+            raise TypeError(
+                "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "
+                f"{type(processor).__module__}.{type(processor).__name__}; load it with anymask's from_pretrained."
+            )
+        self.model = model
+        self.image_processor = image_processor
+        self.options = MaskGenerationOptions.from_kwargs(**options)
+        self._warned_of_memory = False
+
+    def generate(self, image: Any, **overrides: Any) -> list[MaskRecord]:
+        """Masks of everything in one image.
+
+        Args:
+            image: path, URL, Pillow image, array or tensor; see `anymask.load_image`.
+            **overrides: options for this call.
+
+        Returns:
+            One record per mask, best predicted IoU first where there is one crop; see the list in the package's
+            documentation: "segmentation" ((H, W) bool array, or RLE by `output_mode`), "area" in pixels, "bbox" [x, y,
+                width, height] of the
+            mask, "predicted_iou", "point_coords" [[x, y]], "stability_score", and "crop_box" [x, y, width, height]. All
+            in pixels of the image. A bbox spans the centres of the outermost pixels, as Meta's does, so its width is
+            one less than the mask's number of columns. An empty list where nothing was found.
+        """
+        return next(self.generate_many([image], **overrides))
+
+    def generate_many(self, images: Iterable[Any], **overrides: Any) -> Iterator[list[MaskRecord]]:
+        """The records of each of many images, one image after another, read as they are needed.
+
+        The encoder takes crops of several images at a time where the device's memory makes that worth while.
+
+        Args:
+            images: as in `generate`, or what `prepare` returned.
+            **overrides: options for this call.
+        """
+        return self._generate_many(images, self.options.updated(**overrides))
+
+    def prepare(self, image: Any, timeout: float | None = None) -> PreparedImage:
+        """Reads an image and makes the pixel values of the whole of it; runs no model.
+
+        Args:
+            image: as in `generate`.
+            timeout: seconds for a URL.
+        """
+        loaded = load_image(image, timeout)
+        return PreparedImage(loaded, self._pixel_values(loaded))
+
+    def _generate_many(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[list[MaskRecord]]:
+        grids = options.grids()
+        candidates: list[_Candidate] = []
+        progress = None
+        for crop, embedding in self._embeddings(self._crops(images, options)):
+            if progress is None:
+                progress = _progress_bar(options, crop, grids)
+            candidates.extend(self._candidates_of_crop(crop, embedding, grids[crop.layer], options, progress))
+            if crop.is_last:
+                progress.close()
+                yield self._records(candidates, crop.size_hw, options)
+                candidates, progress = [], None
+
+    # Crops and embeddings
+
+    def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[_Crop]:
+        for index, image in enumerate(images):
+            prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
+            size_hw = image_size_hw(prepared.image)
+            boxes, layers = crop_boxes_xyxy(size_hw, options.crop_n_layers, options.crop_overlap_ratio)
+            whole = self._as_seen_whole(prepared.image) if len(boxes) > 1 else prepared.image
+            for number, (box, layer) in enumerate(zip(boxes, layers, strict=True)):
+                pixel_values = prepared.pixel_values if number == 0 else self._pixel_values(_cut(whole, box))
+                yield _Crop(index, size_hw, box, layer, number == len(boxes) - 1, pixel_values)
+
+    def _as_seen_whole(self, image: Any) -> Any:
+        """Floats brought to 0 .. 1 where their range is guessed: no crop may be guessed apart from its image."""
+        is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
+        if is_float and self.image_processor.do_rescale and self.image_processor.value_range == "auto":
+            return image / np.float32(white_level(image))
+        return image
+
+    def _pixel_values(self, image: Any) -> torch.Tensor:
+        # A worker process of a data loader must not touch an accelerator.
+        device = None if torch.utils.data.get_worker_info() is not None else self.model.device
+        return self.image_processor(image, return_tensors="pt", device=device)["pixel_values"]
+
+    def _embeddings(self, crops: Iterator[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
+        """Each crop with its embedding (1, C, h, w); the encoder gets crops of one shape together."""
+        waiting: list[_Crop] = []
+        limit = 1
+        for crop in crops:
+            if waiting and (len(waiting) >= limit or crop.pixel_values.shape != waiting[0].pixel_values.shape):
+                yield from self._encode(waiting)
+                waiting = []
+            if not waiting:
+                limit = encoder_batch_size(self.model, crop.pixel_values.shape)
+            waiting.append(crop)
+        if waiting:
+            yield from self._encode(waiting)
+
+    def _encode(self, crops: Sequence[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
+        todo, batch = list(crops), len(crops)
+        while todo:
+            now = list(islice(todo, batch))
+            try:
+                embeddings = self._run_encoder(now)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(now) == 1:
+                    raise
+                batch = len(now) // 2
+                self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
+                continue
+            for index, crop in enumerate(now):
+                yield crop, embeddings[index : index + 1]
+            todo = todo[len(now) :]
+
+    @torch.inference_mode()
+    def _run_encoder(self, crops: Sequence[_Crop]) -> torch.Tensor:
+        pixel_values = torch.cat([crop.pixel_values for crop in crops]).to(self.model.device, self.model.dtype)
+        native = self.model.config.vision_config.image_size
+        is_native = tuple(pixel_values.shape[-2:]) == (native, native)
+        return self.model.get_image_embeddings(pixel_values, interpolate_pos_encoding=not is_native)
+
+    # Masks of one crop
+
+    def _candidates_of_crop(
+        self, crop: _Crop, embedding: torch.Tensor, grid: np.ndarray, options: MaskGenerationOptions, progress: tqdm
+    ) -> list[_Candidate]:
+        left, top, right, bottom = crop.box_xyxy
+        geometry = self.image_processor.geometry((bottom - top, right - left))
+        points_xy = grid * np.array([right - left, bottom - top])
+        points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
+
+        found: list[_Candidate] = []
+        cells: MaskCells | None = None
+        batch = options.points_per_batch or len(grid)
+        first = 0
+        while first < len(grid):
+            last = min(first + batch, len(grid))
+            try:
+                with torch.inference_mode():
+                    masks = self.model.decode_candidates(
+                        embedding, points_model[None, first:last, None], iou_threshold=options.pred_iou_thresh
+                    )
+                    if cells is None:
+                        cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
+                    found.extend(_filtered(masks, cells, crop, points_xy[first:last], options))
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or batch == 1:
+                    raise
+                batch = max((last - first) // 2, 1)
+                self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
+                continue
+            progress.update(last - first)
+            first = last
+        return _without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
+
+    def _warn_of_memory(self, what_now: str) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if not self._warned_of_memory:
+            warnings.warn(f"Out of memory: {what_now}.", stacklevel=2)
+        self._warned_of_memory = True
+
+    # Masks of one image
+
+    def _records(
+        self, candidates: list[_Candidate], size_hw: tuple[int, int], options: MaskGenerationOptions
+    ) -> list[MaskRecord]:
+        if options.crop_n_layers > 0:
+            scores = [1 / _box_area(candidate.crop_box_xyxy) for candidate in candidates]
+            candidates = _without_duplicates(candidates, scores, options.crop_nms_thresh)
+        rles = [_to_rle(candidate, size_hw, options.mask_threshold) for candidate in candidates]
+        if options.min_hole_area > 0 or options.min_island_area > 0:
+            candidates, rles = _cleaned_up(candidates, rles, options)
+        return [_record(candidate, rle, options) for candidate, rle in zip(candidates, rles, strict=True)]
+
+
+def _filtered(
+    masks: Any, cells: MaskCells, crop: _Crop, points_xy: np.ndarray, options: MaskGenerationOptions
+) -> Iterator[_Candidate]:
+    """Candidates among the masks (a `CandidateMasks`) of some points of a crop."""
+    left, top, *_ = crop.box_xyxy
+    for part in torch.arange(len(masks.iou_scores), device=masks.iou_scores.device).split(
+        masks_per_chunk(masks.low_res_logits)
+    ):
+        logits, ious, prompts = masks.low_res_logits[part], masks.iou_scores[part], masks.prompt_index[part]
+        stability = cells.stability_scores(logits, options.mask_threshold, options.stability_score_offset)
+        if options.stability_score_thresh > 0:
+            stable = (stability >= options.stability_score_thresh).nonzero()[:, 0]
+            logits, ious, prompts, stability = logits[stable], ious[stable], prompts[stable], stability[stable]
+        boxes, areas = cells.boxes_and_areas(logits, options.mask_threshold)
+        is_whole = (areas > 0) & ~boxes_near_crop_edge(boxes, crop.box_xyxy, crop.size_hw)
+        # One copy to the host for all that Python needs to know; its whole numbers are far below 2^24.
+        columns = [is_whole, ious, stability, prompts, *boxes.T]
+        table = torch.stack([column.float() for column in columns], dim=1)
+        for index, (keep, iou, stable_score, prompt, *box) in enumerate(table.tolist()):
+            if not keep:
+                continue
+            x0, y0, x1, y1 = (int(edge) for edge in box)
+            mask_cells, mask_logits = cells.crop(logits[index], (x0, y0, x1, y1))
+            x, y = points_xy[int(prompt)].tolist()
+            yield _Candidate(
+                low_res_logits=mask_logits.clone(),
+                cells=mask_cells,
+                crop_box_xyxy=crop.box_xyxy,
+                box_xyxy=[x0 + left, y0 + top, x1 + left, y1 + top],
+                predicted_iou=iou,
+                stability_score=stable_score,
+                point_xy=[x + left, y + top],
+            )
+
+
+def _without_duplicates(
+    candidates: list[_Candidate], scores: Sequence[float], iou_threshold: float
+) -> list[_Candidate]:
+    boxes = torch.tensor([candidate.box_xyxy for candidate in candidates]).reshape(-1, 4)
+    kept = nms(boxes, torch.tensor(scores, dtype=torch.float64), iou_threshold)
+    return [candidates[index] for index in kept.tolist()]
+
+
+@torch.inference_mode()
+def _to_rle(candidate: _Candidate, size_hw: tuple[int, int], mask_threshold: float) -> Rle:
+    starts, ends = candidate.cells.runs(
+        candidate.low_res_logits, mask_threshold, size_hw[0], candidate.crop_box_xyxy[:2]
+    )
+    return runs_to_rle(starts, ends, size_hw)
+
+
+def _cleaned_up(
+    candidates: list[_Candidate], rles: list[Rle], options: MaskGenerationOptions
+) -> tuple[list[_Candidate], list[Rle]]:
+    """Small holes filled and small islands removed, then duplicates dropped, masks that did not change winning."""
+    cleaned = []
+    for candidate, rle in zip(candidates, rles, strict=True):
+        filled, had_holes = remove_small_regions_rle(rle, options.min_hole_area, "holes")
+        clean, had_islands = remove_small_regions_rle(filled, options.min_island_area, "islands")
+        changed = had_holes or had_islands
+        box = rle_to_box_xyxy(clean) if changed else candidate.box_xyxy
+        cleaned.append((replace(candidate, box_xyxy=box), clean, changed))
+    boxes = torch.tensor([candidate.box_xyxy for candidate, _, _ in cleaned]).reshape(-1, 4)
+    scores = torch.tensor([0.0 if changed else 1.0 for _, _, changed in cleaned])
+    kept = nms(boxes, scores, max(options.box_nms_thresh, options.crop_nms_thresh)).tolist()
+    return [cleaned[index][0] for index in kept], [cleaned[index][1] for index in kept]
+
+
+def segmentation_of(rle: Rle, output_mode: str) -> Any:
+    """A mask in the form that `output_mode` names, from its uncompressed RLE."""
+    if output_mode == "binary_mask":
+        return rle_to_mask(rle)
+    return rle_to_coco(rle) if output_mode == "coco_rle" else rle
+
+
+def _record(candidate: _Candidate, rle: Rle, options: MaskGenerationOptions) -> MaskRecord:
+    return {
+        "segmentation": segmentation_of(rle, options.output_mode),
+        "area": rle_area(rle),
+        "bbox": _xyxy_to_xywh(candidate.box_xyxy),
+        "predicted_iou": candidate.predicted_iou,
+        "point_coords": [candidate.point_xy],
+        "stability_score": candidate.stability_score,
+        "crop_box": _xyxy_to_xywh(candidate.crop_box_xyxy),
+    }
+
+
+def _xyxy_to_xywh(box_xyxy: Sequence[int]) -> list[int]:
+    x0, y0, x1, y1 = box_xyxy
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+def _box_area(box_xyxy: Sequence[int]) -> int:
+    x0, y0, x1, y1 = box_xyxy
+    return (x1 - x0) * (y1 - y0)
+
+
+def _cut(image: Any, box_xyxy: Sequence[int]) -> Any:
+    """A part of a Pillow image, or of an array (H, W, 3)."""
+    x0, y0, x1, y1 = box_xyxy
+    return image[y0:y1, x0:x1] if isinstance(image, np.ndarray) else image.crop((x0, y0, x1, y1))
+
+
+def _progress_bar(options: MaskGenerationOptions, crop: _Crop, grids: Sequence[np.ndarray]) -> tqdm:
+    """A bar over the points of one image, on a terminal unless the options say otherwise."""
+    show = sys.stderr.isatty() if options.progress is None else options.progress
+    _, layers = crop_boxes_xyxy(crop.size_hw, options.crop_n_layers, options.crop_overlap_ratio)
+    n_points = sum(len(grids[layer]) for layer in layers)
+    return tqdm(total=n_points, desc="Segmenting everything", unit="point", leave=False, disable=not show)

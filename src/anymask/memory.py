@@ -1,0 +1,46 @@
+"""How much to do at a time: sizes in bytes, by what a device has, and what counts as running out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+# On a CPU larger chunks fall out of the cache; an accelerator needs work for all its units.
+_MASK_CHUNK_BYTES_CPU = 2**24
+_MASK_CHUNK_BYTES_ACCELERATOR = 2**29
+# An encoder layer holds about this many values per token and channel at a time: queries, keys, values, the wide layer,
+# copies.
+_ENCODER_VALUES_PER_CHANNEL = 32
+_MAX_ENCODER_BATCH = 16
+# What CPU allocators and MPS say, which have no error type of their own.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def masks_per_chunk(low_res_logits: torch.Tensor) -> int:
+    """How many masks of the shape of these logits (..., h, w) to post-process at a time, at least 1."""
+    height, width = low_res_logits.shape[-2:]
+    is_cpu = low_res_logits.device.type == "cpu"
+    budget = _MASK_CHUNK_BYTES_CPU if is_cpu else _MASK_CHUNK_BYTES_ACCELERATOR
+    return max(budget // (4 * height * width), 1)
+
+
+def encoder_batch_size(model: Any, pixel_values_shape: Sequence[int]) -> int:
+    """How many images of this shape (1, 3, H, W) to encode at a time.
+
+    One on a CPU, where a batch gains nothing and its activations leave the cache; on CUDA what fits into half of the
+    free memory.
+    """
+    if model.device.type != "cuda":
+        return 1
+    config = model.config.vision_config
+    tokens = pixel_values_shape[-2] * pixel_values_shape[-1] // config.patch_size**2
+    bytes_per_image = tokens * config.hidden_size * _ENCODER_VALUES_PER_CHANNEL * model.dtype.itemsize
+    free_bytes, _ = torch.cuda.mem_get_info(model.device)
+    return int(min(max(free_bytes // 2 // bytes_per_image, 1), _MAX_ENCODER_BATCH))
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that a device's or the host's memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY)
