@@ -1,0 +1,185 @@
+"""SamProcessor: images and prompts of any nesting in, everything that `SamModel.forward` takes out, and masks back.
+
+Prompts are checked, scaled and padded in `prompts.py` and `mask_prompts.py`; images go through the image processor.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.processing_utils import ProcessorMixin
+
+from .coordinates import LABEL_PADDING
+from .image_options import OPTION_NAMES
+from .image_processing_base import SamInputs, batch_geometries, to_inputs
+from .image_processing_sam import SamImageProcessor
+from .image_processing_sam_fast import SamImageProcessorFast
+from .mask_prompts import prepare_mask_prompts
+from .options import check_known_options
+from .pretrained import resolve_checkpoint
+from .prompts import count_objects, prepare_prompts
+
+_CALL_OPTIONS = ("return_tensors", "device", "input_data_format", "timeout", *OPTION_NAMES)
+_PROMPTS = ("segmentation_maps", "input_points", "input_labels", "input_boxes", "input_masks", "original_sizes")
+
+
+class SamProcessor(ProcessorMixin):
+    """Prepares images and prompts for `SamModel`, and brings its masks back to the size of the images.
+
+    Coordinates are pixels of the original image, x to the right and y down; boxes are x0, y0, x1, y1. Prompts may be
+    nested lists, tuples, arrays or tensors. What may be left out of the nesting:
+
+    | prompt         | nesting                                | meaning                                              |
+    |----------------|----------------------------------------|------------------------------------------------------|
+    | `input_points` | `[image][object][point][x, y]`         | everything said                                      |
+    |                | `[image][point][x, y]`                 | the points of one object in each image               |
+    |                | `[point][x, y]`                        | one image: the points of one object                  |
+    |                | `[image][x, y]`                        | several images: one point in each                    |
+    |                | `[x, y]`                               | one point in one image                               |
+    | `input_labels` | like `input_points` without `[x, y]`   | 1 foreground, 0 background; all 1 if left out        |
+    | `input_boxes`  | `[image][object][x0, y0, x1, y1]`      | everything said                                      |
+    |                | `[object][x0, y0, x1, y1]`             | one image: one object per box                        |
+    |                | `[image][x0, y0, x1, y1]`              | several images: one box in each                      |
+    |                | `[x0, y0, x1, y1]`                     | one box in one image                                 |
+    | `input_masks`  | `(image, object, height, width)`       | a mask per object                                    |
+    |                | `(image, height, width)`               | several images: one mask in each                     |
+    |                | `(object, height, width)`              | one image: a mask per object, or one for all         |
+    |                | `(height, width)`                      | one mask in one image                                |
+
+    Numbers of objects, points and boxes may differ between images and objects; None stands for what an object or an
+    image does not have: `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is an object
+    with a point and one with a box.
+    """
+
+    point_pad_value = LABEL_PADDING
+
+    def __init__(self, image_processor: Any) -> None:
+        """Takes a `SamImageProcessor` or a `SamImageProcessorFast`."""
+        super().__init__(image_processor)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], use_fast: bool | None = None, **kwargs: Any
+    ) -> SamProcessor:
+        """Loads the processor of a packaged checkpoint, a local folder, or a hub id.
+
+        Args:
+            pretrained_model_name_or_path: name, folder or hub id.
+            use_fast: True for `SamImageProcessorFast`, False for `SamImageProcessor`. By default the one that was
+                saved, and `SamImageProcessor`, with the resize that SAM was trained with, for what Transformers saved.
+            **kwargs: options of the image processor that override the saved ones, and those of the hub.
+        """
+        checkpoint = resolve_checkpoint(pretrained_model_name_or_path)
+        if use_fast is None:
+            saved, _ = SamImageProcessor.get_image_processor_dict(checkpoint, **kwargs)
+            use_fast = str(saved.get("image_processor_type")).endswith("Fast")
+        image_processor_class = SamImageProcessorFast if use_fast else SamImageProcessor
+        return cls(image_processor_class.from_pretrained(checkpoint, **kwargs))
+
+    @property
+    def target_size(self) -> int:
+        """The longer side of resized images in pixels."""
+        return max(self.image_processor.size.values())
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of what the processor returns for an image without prompts."""
+        return [*self.image_processor.model_input_names, "original_sizes", "reshaped_input_sizes"]
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: None = None,
+        segmentation_maps: Any = None,
+        input_points: Any = None,
+        input_labels: Any = None,
+        input_boxes: Any = None,
+        input_masks: Any = None,
+        original_sizes: Any = None,
+        point_pad_value: int | None = None,
+        images_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> SamInputs:
+        """Prepares images with their prompts, or prompts alone for images that were encoded before.
+
+        Args:
+            images: see `SamImageProcessor.preprocess`. May be left out where `original_sizes` is given.
+            text: must be None, SAM takes none; it is here because every processor has it second.
+            segmentation_maps: one integer map per image, for training; comes back as `labels`.
+            input_points: see the table above.
+            input_labels: see the table above.
+            input_boxes: see the table above.
+            input_masks: a binary mask as large as its image, or the low-resolution logits of an earlier prediction.
+            original_sizes: (B, 2), height and width of each image; stands in for `images`.
+            point_pad_value: only -10, the label of padding.
+            images_kwargs: options of the image processor, as Transformers' processors take them.
+            **kwargs: `return_tensors`, `device`, `input_data_format`, `timeout`, and options of the image processor.
+
+        Returns:
+            What the image processor returns, and the prompts in float32 pixels of the model's input: `input_points` (B,
+            P, K, 2), `input_labels` (B, P, K) int64, `input_boxes` (B, P, 4) and `input_masks` (B, 1 or P, h, w), as
+            far as given. Where numbers differ between objects or images, points, labels and boxes come back as
+            `input_points` and `input_labels` alone: boxes as two points with labels 2 and 3, padding with label -10. A
+                padding object, whose labels
+            are all -10, gives a mask that means nothing.
+
+        Raises:
+            TypeError: an option is unknown.
+            ValueError: an image or a prompt cannot be used; the message says what came and what was expected.
+        """
+        if text is not None:
+            raise ValueError("`text` must be None: SAM takes points, boxes and masks as prompts.")
+        if point_pad_value not in (None, LABEL_PADDING):
+            raise ValueError(
+                f"`point_pad_value` must be {LABEL_PADDING}, which the model masks out, got {point_pad_value}."
+            )
+        kwargs = {**(images_kwargs or {}), **kwargs}
+        check_known_options(kwargs, (*_CALL_OPTIONS, *_PROMPTS), "SamProcessor")
+        return_tensors, device = kwargs.get("return_tensors"), kwargs.get("device")
+        overrides = {name: value for name, value in kwargs.items() if name in OPTION_NAMES}
+        options = self.image_processor.options(**overrides)
+        if images is not None:
+            if original_sizes is not None:
+                raise ValueError("Pass `images` or `original_sizes`, not both: images bring their sizes.")
+            data = self.image_processor(images, segmentation_maps, **kwargs)
+            sizes_hw = [tuple(int(side) for side in size) for size in data["original_sizes"]]
+        else:
+            sizes_hw = _sizes(original_sizes)
+            data = {"original_sizes": sizes_hw}
+        geometries = batch_geometries(sizes_hw, options)
+        if images is None:
+            data["reshaped_input_sizes"] = [geometry.resized_size_hw for geometry in geometries]
+        prompts = prepare_prompts(input_points, input_labels, input_boxes, geometries)
+        if input_masks is not None:
+            mask_geometries = [options.mask_geometry(geometry) for geometry in geometries]
+            n_objects = count_objects(prompts, len(geometries))
+            prompts["input_masks"] = prepare_mask_prompts(input_masks, mask_geometries, n_objects)
+        if device is not None:
+            prompts = {name: value.to(device) for name, value in prompts.items()}
+        return to_inputs({**data, **prompts}, return_tensors)
+
+    def post_process_masks(self, *args: Any, **kwargs: Any) -> list[torch.Tensor]:
+        """Same as `SamImageProcessor.post_process_masks`."""
+        return self.image_processor.post_process_masks(*args, **kwargs)
+
+
+def _sizes(original_sizes: Any) -> list[tuple[int, int]]:
+    """Sizes of images given as numbers, as a list of (height, width)."""
+    if original_sizes is None:
+        raise ValueError(
+            "There must be `images`, or `original_sizes` for images that were encoded before; got neither."
+        )
+    if isinstance(original_sizes, torch.Tensor):
+        original_sizes = original_sizes.tolist()
+    array = np.asarray(original_sizes)
+    if array.ndim == 1 and array.size == 2:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu" or array.min(initial=1) < 1:
+        raise ValueError(
+            f"`original_sizes` must be (height, width) in pixels of each image, shape (images, 2), got {original_sizes}."
+        )
+    return [(int(height), int(width)) for height, width in array]
