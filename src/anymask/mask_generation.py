@@ -7,7 +7,8 @@ duplicates in the crop; then drop duplicates between crops, the smaller crop win
 
 Each step sees only what the one before it left, and nothing is upsampled that a cheaper test can decide: the model
 drops masks by their predicted IoU before it makes them, `mask_cells.py` tells stability, boxes and runs of the rest
-from their low-resolution logits. Options are in `mask_generation_options.py`.
+from their low-resolution logits. What happens to the masks is in `mask_candidates.py`, options are in
+`mask_generation_options.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -23,25 +24,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .crops import boxes_near_crop_edge, crop_boxes_xyxy
+from .crops import crop_boxes_xyxy
 from .images import image_size_hw, load_image, white_level
+from .mask_candidates import Candidate, MaskRecord, filtered, to_records, without_duplicates
 from .mask_cells import MaskCells
 from .mask_generation_options import MaskGenerationOptions
-from .masks import nms
-from .memory import encoder_batch_size, is_out_of_memory, masks_per_chunk
-from .rle import (
-    Rle,
-    remove_small_regions_rle,
-    rle_area,
-    rle_to_box_xyxy,
-    rle_to_coco,
-    rle_to_mask,
-    runs_to_rle,
-)
+from .memory import encoder_batch_size, is_out_of_memory
 
 __all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
-
-MaskRecord = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,19 +57,6 @@ class _Crop:
     layer: int
     is_last: bool
     pixel_values: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """One mask that passed the filters of its crop, as the part of its low-resolution logits that can be foreground."""
-
-    low_res_logits: torch.Tensor
-    cells: MaskCells
-    crop_box_xyxy: list[int]
-    box_xyxy: list[int]  # in pixels of the image
-    predicted_iou: float
-    stability_score: float
-    point_xy: list[float]  # in pixels of the image
 
 
 class SamMaskGenerator:
@@ -158,7 +135,7 @@ class SamMaskGenerator:
 
     def _generate_many(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[list[MaskRecord]]:
         grids = options.grids()
-        candidates: list[_Candidate] = []
+        candidates: list[Candidate] = []
         progress = None
         for crop, embedding in self._embeddings(self._crops(images, options)):
             if progress is None:
@@ -166,7 +143,7 @@ class SamMaskGenerator:
             candidates.extend(self._candidates_of_crop(crop, embedding, grids[crop.layer], options, progress))
             if crop.is_last:
                 progress.close()
-                yield self._records(candidates, crop.size_hw, options)
+                yield to_records(candidates, crop.size_hw, options)
                 candidates, progress = [], None
 
     # Crops and embeddings
@@ -234,13 +211,13 @@ class SamMaskGenerator:
 
     def _candidates_of_crop(
         self, crop: _Crop, embedding: torch.Tensor, grid: np.ndarray, options: MaskGenerationOptions, progress: tqdm
-    ) -> list[_Candidate]:
+    ) -> list[Candidate]:
         left, top, right, bottom = crop.box_xyxy
         geometry = self.image_processor.geometry((bottom - top, right - left))
         points_xy = grid * np.array([right - left, bottom - top])
         points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
 
-        found: list[_Candidate] = []
+        found: list[Candidate] = []
         cells: MaskCells | None = None
         batch = options.points_per_batch or len(grid)
         first = 0
@@ -253,7 +230,7 @@ class SamMaskGenerator:
                     )
                     if cells is None:
                         cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
-                    found.extend(_filtered(masks, cells, crop, points_xy[first:last], options))
+                    found.extend(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or batch == 1:
                     raise
@@ -262,7 +239,7 @@ class SamMaskGenerator:
                 continue
             progress.update(last - first)
             first = last
-        return _without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
+        return without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
 
     def _warn_of_memory(self, what_now: str) -> None:
         if torch.cuda.is_available():
@@ -270,116 +247,6 @@ class SamMaskGenerator:
         if not self._warned_of_memory:
             warnings.warn(f"Out of memory: {what_now}.", stacklevel=2)
         self._warned_of_memory = True
-
-    # Masks of one image
-
-    def _records(
-        self, candidates: list[_Candidate], size_hw: tuple[int, int], options: MaskGenerationOptions
-    ) -> list[MaskRecord]:
-        if options.crop_n_layers > 0:
-            scores = [1 / _box_area(candidate.crop_box_xyxy) for candidate in candidates]
-            candidates = _without_duplicates(candidates, scores, options.crop_nms_thresh)
-        rles = [_to_rle(candidate, size_hw, options.mask_threshold) for candidate in candidates]
-        if options.min_hole_area > 0 or options.min_island_area > 0:
-            candidates, rles = _cleaned_up(candidates, rles, options)
-        return [_record(candidate, rle, options) for candidate, rle in zip(candidates, rles, strict=True)]
-
-
-def _filtered(
-    masks: Any, cells: MaskCells, crop: _Crop, points_xy: np.ndarray, options: MaskGenerationOptions
-) -> Iterator[_Candidate]:
-    """Candidates among the masks (a `CandidateMasks`) of some points of a crop."""
-    left, top, *_ = crop.box_xyxy
-    for part in torch.arange(len(masks.iou_scores), device=masks.iou_scores.device).split(
-        masks_per_chunk(masks.low_res_logits)
-    ):
-        logits, ious, prompts = masks.low_res_logits[part], masks.iou_scores[part], masks.prompt_index[part]
-        stability = cells.stability_scores(logits, options.mask_threshold, options.stability_score_offset)
-        if options.stability_score_thresh > 0:
-            stable = (stability >= options.stability_score_thresh).nonzero()[:, 0]
-            logits, ious, prompts, stability = logits[stable], ious[stable], prompts[stable], stability[stable]
-        boxes, areas = cells.boxes_and_areas(logits, options.mask_threshold)
-        is_whole = (areas > 0) & ~boxes_near_crop_edge(boxes, crop.box_xyxy, crop.size_hw)
-        # One copy to the host for all that Python needs to know; its whole numbers are far below 2^24.
-        columns = [is_whole, ious, stability, prompts, *boxes.T]
-        table = torch.stack([column.float() for column in columns], dim=1)
-        for index, (keep, iou, stable_score, prompt, *box) in enumerate(table.tolist()):
-            if not keep:
-                continue
-            x0, y0, x1, y1 = (int(edge) for edge in box)
-            mask_cells, mask_logits = cells.crop(logits[index], (x0, y0, x1, y1))
-            x, y = points_xy[int(prompt)].tolist()
-            yield _Candidate(
-                low_res_logits=mask_logits.clone(),
-                cells=mask_cells,
-                crop_box_xyxy=crop.box_xyxy,
-                box_xyxy=[x0 + left, y0 + top, x1 + left, y1 + top],
-                predicted_iou=iou,
-                stability_score=stable_score,
-                point_xy=[x + left, y + top],
-            )
-
-
-def _without_duplicates(
-    candidates: list[_Candidate], scores: Sequence[float], iou_threshold: float
-) -> list[_Candidate]:
-    boxes = torch.tensor([candidate.box_xyxy for candidate in candidates]).reshape(-1, 4)
-    kept = nms(boxes, torch.tensor(scores, dtype=torch.float64), iou_threshold)
-    return [candidates[index] for index in kept.tolist()]
-
-
-@torch.inference_mode()
-def _to_rle(candidate: _Candidate, size_hw: tuple[int, int], mask_threshold: float) -> Rle:
-    starts, ends = candidate.cells.runs(
-        candidate.low_res_logits, mask_threshold, size_hw[0], candidate.crop_box_xyxy[:2]
-    )
-    return runs_to_rle(starts, ends, size_hw)
-
-
-def _cleaned_up(
-    candidates: list[_Candidate], rles: list[Rle], options: MaskGenerationOptions
-) -> tuple[list[_Candidate], list[Rle]]:
-    """Small holes filled and small islands removed, then duplicates dropped, masks that did not change winning."""
-    cleaned = []
-    for candidate, rle in zip(candidates, rles, strict=True):
-        filled, had_holes = remove_small_regions_rle(rle, options.min_hole_area, "holes")
-        clean, had_islands = remove_small_regions_rle(filled, options.min_island_area, "islands")
-        changed = had_holes or had_islands
-        box = rle_to_box_xyxy(clean) if changed else candidate.box_xyxy
-        cleaned.append((replace(candidate, box_xyxy=box), clean, changed))
-    boxes = torch.tensor([candidate.box_xyxy for candidate, _, _ in cleaned]).reshape(-1, 4)
-    scores = torch.tensor([0.0 if changed else 1.0 for _, _, changed in cleaned])
-    kept = nms(boxes, scores, max(options.box_nms_thresh, options.crop_nms_thresh)).tolist()
-    return [cleaned[index][0] for index in kept], [cleaned[index][1] for index in kept]
-
-
-def segmentation_of(rle: Rle, output_mode: str) -> Any:
-    """A mask in the form that `output_mode` names, from its uncompressed RLE."""
-    if output_mode == "binary_mask":
-        return rle_to_mask(rle)
-    return rle_to_coco(rle) if output_mode == "coco_rle" else rle
-
-
-def _record(candidate: _Candidate, rle: Rle, options: MaskGenerationOptions) -> MaskRecord:
-    return {
-        "segmentation": segmentation_of(rle, options.output_mode),
-        "area": rle_area(rle),
-        "bbox": _xyxy_to_xywh(candidate.box_xyxy),
-        "predicted_iou": candidate.predicted_iou,
-        "point_coords": [candidate.point_xy],
-        "stability_score": candidate.stability_score,
-        "crop_box": _xyxy_to_xywh(candidate.crop_box_xyxy),
-    }
-
-
-def _xyxy_to_xywh(box_xyxy: Sequence[int]) -> list[int]:
-    x0, y0, x1, y1 = box_xyxy
-    return [x0, y0, x1 - x0, y1 - y0]
-
-
-def _box_area(box_xyxy: Sequence[int]) -> int:
-    x0, y0, x1, y1 = box_xyxy
-    return (x1 - x0) * (y1 - y0)
 
 
 def _cut(image: Any, box_xyxy: Sequence[int]) -> Any:

@@ -17,7 +17,8 @@ from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .image_processing_sam import SamImageProcessor
-from .mask_generation import MaskRecord, PreparedImage, SamMaskGenerator, segmentation_of
+from .mask_candidates import MaskRecord, segmentation_of
+from .mask_generation import PreparedImage, SamMaskGenerator
 from .mask_generation_options import ALIASES, OPTION_NAMES, OUTPUT_MODES, canonical_options
 from .modeling_sam import SamModel
 from .options import check_known_options
