@@ -17,7 +17,6 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -187,7 +186,7 @@ class SamMaskGenerator:
     def _encode(self, crops: Sequence[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
         todo, batch = list(crops), len(crops)
         while todo:
-            now = list(islice(todo, batch))
+            now = todo[:batch]
             try:
                 embeddings = self._run_encoder(now)
             except RuntimeError as error:
@@ -230,13 +229,14 @@ class SamMaskGenerator:
                     )
                     if cells is None:
                         cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
-                    found.extend(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
+                    passed = list(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or batch == 1:
                     raise
                 batch = max((last - first) // 2, 1)
                 self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
                 continue
+            found.extend(passed)
             progress.update(last - first)
             first = last
         return without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
