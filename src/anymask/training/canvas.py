@@ -17,6 +17,7 @@ MAX_MASKS = 30
 MIN_AREA_SHARE = 40 / 256**2  # smaller masks are less than a patch
 MAX_PART_SHARE = 0.9  # a part that is more of its parent than this says nothing new
 _SUPERSAMPLING = 2
+_SMALL_IMAGE = 64 * 64
 
 
 class Canvas:
@@ -151,6 +152,8 @@ def coverage(outline: np.ndarray, holes: Sequence[np.ndarray], window: Window) -
 def soften(image: Image.Image, sigma: float) -> Image.Image:
     """About a Gaussian blur of `sigma` pixels, much faster: two box blurs, of a reduced image where `sigma` is large."""
     size = image.size
+    if size[0] * size[1] < _SMALL_IMAGE:  # the calls cost more than the pixels
+        return image.filter(ImageFilter.GaussianBlur(float(sigma)))
     factor = min(int(sigma / 1.5), min(size) // 4)
     if factor > 1:
         image, sigma = image.reduce(factor), sigma / factor

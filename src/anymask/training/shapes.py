@@ -5,25 +5,31 @@ Outlines are dense (tens of vertices), so that `bend` and `roughen` can turn a p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
+_CIRCLE = np.stack(
+    [np.cos(np.linspace(0, 2 * np.pi, 48, endpoint=False)), np.sin(np.linspace(0, 2 * np.pi, 48, endpoint=False))],
+    axis=1,
+)
+
+
 def ellipse(
-    centre_xy: tuple[float, float] = (0.0, 0.0), radii_xy: tuple[float, float] = (1.0, 1.0), angle: float = 0.0
+    centre_xy: Sequence[float] = (0.0, 0.0), radii_xy: tuple[float, float] = (1.0, 1.0), angle: float = 0.0
 ) -> np.ndarray:
     """An ellipse turned by `angle` radians."""
-    return superellipse(centre_xy, radii_xy, 2.0, angle)
+    outline = _CIRCLE * radii_xy
+    return (rotate(outline, angle) if angle else outline) + centre_xy
 
 
 def superellipse(
-    centre_xy: tuple[float, float], radii_xy: tuple[float, float], exponent: float, angle: float = 0.0
+    centre_xy: Sequence[float], radii_xy: tuple[float, float], exponent: float, angle: float = 0.0
 ) -> np.ndarray:
     """|x / a|^exponent + |y / b|^exponent = 1: an ellipse at 2, a rounded rectangle above, a diamond near 1."""
-    t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
-    cos, sin = np.cos(t), np.sin(t)
-    x = radii_xy[0] * np.sign(cos) * np.abs(cos) ** (2 / exponent)
-    y = radii_xy[1] * np.sign(sin) * np.abs(sin) ** (2 / exponent)
-    return rotate(np.stack([x, y], axis=1), angle) + np.asarray(centre_xy)
+    outline = np.sign(_CIRCLE) * np.abs(_CIRCLE) ** (2 / exponent) * radii_xy
+    return rotate(outline, angle) + centre_xy
 
 
 def rotate(outline: np.ndarray, angle: float) -> np.ndarray:
@@ -77,34 +83,30 @@ def limb(points_xy: np.ndarray, half_widths: np.ndarray | float, round_end: bool
     widths = np.broadcast_to(np.asarray(half_widths, dtype=np.float64), (len(points),))
     knots = np.arange(len(points))
     t = np.linspace(0, len(points) - 1, 10 * (len(points) - 1) + 1)
-    centre = np.stack([_smooth(t, knots, points[:, 0]), _smooth(t, knots, points[:, 1])], axis=1)
+    centre = _smooth(t, points)
     width = np.interp(t, knots, widths)
-    along = np.gradient(centre, axis=0)
-    along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-9
-    normal = np.stack([-along[:, 1], along[:, 0]], axis=1) * width[:, None]
+    along = np.empty_like(centre)
+    along[1:-1], along[0], along[-1] = centre[2:] - centre[:-2], centre[1] - centre[0], centre[-1] - centre[-2]
+    along /= np.sqrt((along**2).sum(axis=1, keepdims=True)) + 1e-9
+    normal = along[:, ::-1] * (-1, 1) * width[:, None]
     tip = centre[-1:] + along[-1:] * width[-1] * 0.8 if round_end else centre[-1:]
     return np.concatenate([centre + normal, tip, (centre - normal)[::-1]])
 
 
-def _smooth(t: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Catmull-Rom interpolation of values at integer knots (straight between two of them)."""
+def _smooth(t: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Catmull-Rom interpolation at `t` of values (k,) or (k, 2) that stand at 0, 1, ... k - 1."""
     padded = np.concatenate([2 * values[:1] - values[1:2], values, 2 * values[-1:] - values[-2:-1]])
-    index = np.clip(t.astype(int), 0, len(knots) - 2)
-    u = t - index
-    before, start, end, after = (padded[index + k] for k in range(4))
-    return 0.5 * (
-        2 * start
-        + (end - before) * u
-        + (2 * before - 5 * start + 4 * end - after) * u**2
-        + (3 * start - 3 * end + after - before) * u**3
-    )
+    index = np.minimum(t.astype(int), len(values) - 2)
+    u = (t - index).reshape(-1, *(1,) * (values.ndim - 1))
+    before, start, end, after = padded[index], padded[index + 1], padded[index + 2], padded[index + 3]
+    bend, twist = 2 * before - 5 * start + 4 * end - after, 3 * (start - end) + after - before
+    return start + 0.5 * u * (end - before + u * (bend + u * twist))
 
 
 def profile(half_widths: np.ndarray, top: float = -1.0, bottom: float = 1.0) -> np.ndarray:
     """A left-right symmetric outline with the given half widths from top to bottom: bottles, vases, lamps."""
-    knots = np.arange(len(half_widths))
     t = np.linspace(0, len(half_widths) - 1, 24)
-    widths = np.maximum(_smooth(t, knots, np.asarray(half_widths, dtype=np.float64)), 0.02)
+    widths = np.maximum(_smooth(t, np.asarray(half_widths, dtype=np.float64)), 0.02)
     y = top + (bottom - top) * t / (len(half_widths) - 1)
     right = np.stack([widths, y], axis=1)
     return np.concatenate([right, (right * (-1, 1))[::-1]])

@@ -8,6 +8,7 @@ trained model can be looked at on photographs it never saw.
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -212,27 +213,27 @@ class TextureBank:
 
 def natural_colour(rng: np.random.Generator) -> np.ndarray:
     """A random RGB colour (3,) in 0..255 with the mostly muted saturation and wide brightness of photographs."""
-    hue = rng.uniform(0, 1) if rng.random() < 0.5 else rng.normal(0.08, 0.06)  # half of them skin, wood, earth
-    saturation = rng.beta(1.0, 2.8)
-    value = rng.uniform(0.08, 1.0)
-    sector = (np.array([5.0, 3.0, 1.0]) + (hue % 1.0) * 6.0) % 6.0
-    return 255.0 * value * (1.0 - saturation * np.clip(np.minimum(sector, 4.0 - sector), 0.0, 1.0))
+    hue = rng.random() if rng.random() < 0.5 else rng.normal(0.08, 0.06)  # half of them skin, wood, earth
+    saturation, value = rng.beta(1.0, 2.8), rng.uniform(0.08, 1.0)
+    return 255.0 * np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
 
 
 def colour_ramp(rng: np.random.Generator, colour: np.ndarray) -> np.ndarray:
     """A table grey level -> colour around `colour`, uint8 (256, 3): dark to light, or towards a second colour."""
-    level = np.linspace(0, 1, 256, dtype=np.float32)[:, None] ** np.float32(np.exp(rng.normal(0, 0.3)))
-    if rng.random() < 0.5:
-        level = level[::-1]
+    level = _LEVELS[int(rng.integers(len(_LEVELS)))]
     contrast = rng.beta(1.2, 2.0)
     if rng.random() < 0.25:
-        other = natural_colour(rng)
-        ends = (1 - contrast) * colour + contrast * other
-        ramp = colour + (ends - colour) * level * 1.3
+        start, end = colour, colour + 1.3 * contrast * (natural_colour(rng) - colour)
     else:
-        tint = colour * (1 + rng.normal(0, 0.12, 3))
-        ramp = (
-            colour * (1 - contrast)
-            + (np.minimum(tint * (1 + contrast) + 20 * contrast, 255) - colour * (1 - contrast)) * level
-        )
-    return np.clip(ramp, 0, 255).astype(np.uint8)
+        start, end = colour * (1 - contrast), colour * (1 + rng.normal(0, 0.12, 3)) * (1 + contrast) + 20 * contrast
+    return np.clip(start + (end - start) * level, 0, 255).astype(np.uint8)
+
+
+def _levels() -> np.ndarray:
+    """Rising and falling curves of grey from 0 to 1 with different gammas, (curves, 256, 1)."""
+    grey = np.linspace(0, 1, 256)[:, None]
+    rising = np.stack([grey**gamma for gamma in (0.6, 0.8, 1.0, 1.25, 1.6)])
+    return np.concatenate([rising, 1 - rising])
+
+
+_LEVELS = _levels()
