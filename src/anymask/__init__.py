@@ -25,6 +25,7 @@ __all__ = [
     "SamProcessor",
     "SamPromptEncoderConfig",
     "SamVisionConfig",
+    "SamVisionEncoderOutput",
     "SamVisionModel",
     "draw_overlay",
     "load_image",
@@ -38,16 +39,24 @@ if TYPE_CHECKING:
     from .image_processing_sam import SamImageProcessor
     from .image_processing_sam_fast import SamImageProcessorFast
     from .images import load_image
-    from .mask_generation import MaskGenerationOptions, SamMaskGenerator
-    from .modeling_sam import CandidateMasks, SamImageSegmentationOutput, SamModel, SamPreTrainedModel, SamVisionModel
+    from .mask_decoder import CandidateMasks
+    from .mask_generation import SamMaskGenerator
+    from .mask_generation_options import MaskGenerationOptions
+    from .modeling_sam import (
+        SamImageSegmentationOutput,
+        SamModel,
+        SamPreTrainedModel,
+        SamVisionEncoderOutput,
+        SamVisionModel,
+    )
     from .overlay import draw_overlay
     from .pipeline import MaskGenerationPipeline, pipeline
     from .processing_sam import SamProcessor
     from .registration import register_with_transformers
 
 _HOME_OF = {
-    "CandidateMasks": "modeling_sam",
-    "MaskGenerationOptions": "mask_generation",
+    "CandidateMasks": "mask_decoder",
+    "MaskGenerationOptions": "mask_generation_options",
     "MaskGenerationPipeline": "pipeline",
     "ResizeGeometry": "coordinates",
     "SamConfig": "configuration_sam",
@@ -61,6 +70,7 @@ _HOME_OF = {
     "SamProcessor": "processing_sam",
     "SamPromptEncoderConfig": "configuration_sam",
     "SamVisionConfig": "configuration_sam",
+    "SamVisionEncoderOutput": "modeling_sam",
     "SamVisionModel": "modeling_sam",
     "draw_overlay": "overlay",
     "load_image": "images",
@@ -72,7 +82,11 @@ _HOME_OF = {
 def __getattr__(name: str) -> Any:
     """Imports a public name from its home on first use (PEP 562)."""
     if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; its public names are {__all__}")
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, __all__, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its public names are {', '.join(__all__)}"
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {hint}")
     value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value

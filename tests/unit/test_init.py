@@ -1,0 +1,50 @@
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import anymask
+
+
+def run_python(code: str) -> str:
+    """What a fresh process prints; a warning there is an error."""
+    finished = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_the_three_lists_agree():
+    tree = ast.parse(Path(anymask.__file__).read_text())
+    (for_type_checkers,) = [node for node in tree.body if isinstance(node, ast.If)]
+    shown = {alias.name: node.module for node in for_type_checkers.body for alias in node.names}
+    assert shown == anymask._HOME_OF
+    assert sorted(shown) == anymask.__all__
+
+
+@pytest.mark.parametrize("name", anymask.__all__)
+def test_every_name_comes_from_its_home(name):
+    assert getattr(anymask, name) is getattr(import_module(f"anymask.{anymask._HOME_OF[name]}"), name)
+
+
+def test_names_do_not_depend_on_what_was_imported_before():
+    homes = sorted(set(anymask._HOME_OF.values()))
+    imports = "; ".join(f"import anymask.{home}" for home in homes)
+    code = f"{imports}; import anymask; print([n for n in anymask.__all__ if not callable(getattr(anymask, n))])"
+    assert run_python(code).strip() == "[]"
+
+
+def test_import_is_light():
+    heavy = "('torch', 'transformers', 'numpy', 'PIL')"
+    assert run_python(f"import anymask, sys; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
+
+
+def test_dir_lists_the_public_names():
+    assert set(anymask.__all__) <= set(dir(anymask))
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(AttributeError, match=r"no attribute 'SamModell'; did you mean 'SamModel'\?"):
+        anymask.SamModell  # noqa: B018
