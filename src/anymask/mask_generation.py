@@ -231,9 +231,9 @@ class SamMaskGenerator:
                         cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
                     passed = list(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
             except RuntimeError as error:
-                if not is_out_of_memory(error) or batch == 1:
+                if not is_out_of_memory(error) or last - first == 1:
                     raise
-                batch = max((last - first) // 2, 1)
+                batch = (last - first) // 2
                 self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
                 continue
             found.extend(passed)

@@ -1,0 +1,145 @@
+"""Answers from low-resolution logits against the plain formula: interpolate twice, then look."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from anymask import mask_cells
+from anymask.coordinates import ResizeGeometry
+from anymask.mask_cells import MaskCells
+from anymask.masks import mask_to_rle, masks_to_boxes_xyxy, stability_scores
+from anymask.rle import runs_to_rle
+
+GEOMETRIES = [
+    (ResizeGeometry((97, 61), (64, 40), (64, 64)), (16, 16)),
+    (ResizeGeometry((30, 200), (10, 64), (64, 64)), (16, 16)),
+    (ResizeGeometry((300, 200), (48, 32), (48, 32)), (12, 8)),
+    (ResizeGeometry((41, 23), (64, 64), (64, 64)), (16, 16)),
+    (ResizeGeometry((5, 7), (46, 64), (64, 64)), (16, 16)),
+    (ResizeGeometry((1, 1), (64, 64), (64, 64)), (16, 16)),
+    (ResizeGeometry((500, 3), (64, 1), (64, 64)), (16, 16)),
+    (ResizeGeometry((40, 30), (6, 5), (6, 6)), (16, 16)),
+]
+THRESHOLD = 0.25
+
+
+def masks_of_all_kinds(low_res):
+    """Noise, smooth blobs, one pixel, nothing, everything: (6, h, w)."""
+    height, width = low_res
+    noise = torch.randn(2, height, width) * 2
+    blobs = F.interpolate(torch.randn(1, 1, 3, 3) * 6, low_res, mode="bicubic")[0]
+    spot = torch.full((1, height, width), -8.0)
+    spot[0, height // 2, 0] = 9.0
+    return torch.cat([noise, blobs, spot, torch.full((1, height, width), -3.0), torch.full((1, height, width), 3.0)])
+
+
+def full_size(logits, geometry):
+    in_model = F.interpolate(logits[None], geometry.padded_size_hw, mode="bilinear", align_corners=False)
+    height, width = geometry.resized_size_hw
+    return F.interpolate(
+        in_model[..., :height, :width], geometry.original_size_hw, mode="bilinear", align_corners=False
+    )[0]
+
+
+@pytest.fixture(params=GEOMETRIES, ids=lambda pair: "x".join(map(str, pair[0].original_size_hw)))
+def case(request):
+    geometry, low_res = request.param
+    logits = masks_of_all_kinds(low_res)
+    return geometry, logits, MaskCells.from_geometry(geometry, low_res), full_size(logits, geometry)
+
+
+def test_stability(case):
+    _, logits, cells, full = case
+    for offset in (0.0, 1.0, 2.5):
+        expected = stability_scores(full, THRESHOLD, offset)
+        torch.testing.assert_close(cells.stability_scores(logits, THRESHOLD, offset), expected, rtol=0, atol=0)
+
+
+def test_boxes_and_areas(case):
+    _, logits, cells, full = case
+    boxes, areas = cells.boxes_and_areas(logits, THRESHOLD)
+    assert areas.tolist() == (full > THRESHOLD).sum(dim=(1, 2)).tolist()
+    assert boxes.tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
+
+
+def test_runs(case):
+    geometry, logits, cells, full = case
+    height, width = geometry.original_size_hw
+    for mask_logits, mask in zip(logits, full > THRESHOLD, strict=True):
+        runs = cells.runs(mask_logits, THRESHOLD, height)
+        assert runs_to_rle(*runs, (height, width)) == mask_to_rle(mask)
+
+
+def test_runs_in_a_larger_image(case):
+    geometry, logits, cells, full = case
+    height, width = geometry.original_size_hw
+    for mask_logits, mask in zip(logits, full > THRESHOLD, strict=True):
+        padded = F.pad(mask, (4, 2, 3, 5))
+        runs = cells.runs(mask_logits, THRESHOLD, height + 8, origin_xy=(4, 3))
+        assert runs_to_rle(*runs, (height + 8, width + 6)) == mask_to_rle(padded)
+
+
+def test_a_box_of_logits_is_enough(case):
+    geometry, logits, cells, _ = case
+    height = geometry.original_size_hw[0]
+    boxes, areas = cells.boxes_and_areas(logits, THRESHOLD)
+    for mask_logits, box, area in zip(logits, boxes.tolist(), areas.tolist(), strict=True):
+        if area == 0:
+            continue
+        part_cells, part = cells.crop(mask_logits, box)
+        for got, expected in zip(
+            part_cells.runs(part, THRESHOLD, height), cells.runs(mask_logits, THRESHOLD, height), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_a_small_mask_needs_few_logits():
+    geometry = ResizeGeometry((1200, 1800), (683, 1024), (1024, 1024))
+    cells = MaskCells.from_geometry(geometry, (256, 256))
+    logits = torch.full((256, 256), -10.0)
+    logits[50:60, 80:100] = 10.0
+    boxes, _ = cells.boxes_and_areas(logits[None])
+    _, part = cells.crop(logits, boxes[0].tolist())
+    assert part.shape[0] <= 14
+    assert part.shape[1] <= 24
+
+
+def test_chunks_change_nothing(case, monkeypatch):
+    geometry, logits, cells, _ = case
+    expected = cells.stability_scores(logits), *cells.boxes_and_areas(logits)
+    expected_runs = cells.runs(logits[0], THRESHOLD, geometry.original_size_hw[0])
+    monkeypatch.setattr(mask_cells, "_CHUNK_BYTES", {"cpu": 1})
+    for got, wanted in zip((cells.stability_scores(logits), *cells.boxes_and_areas(logits)), expected, strict=True):
+        assert torch.equal(got, wanted)
+    for got, wanted in zip(cells.runs(logits[0], THRESHOLD, geometry.original_size_hw[0]), expected_runs, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_no_masks(case):
+    _, logits, cells, _ = case
+    assert cells.stability_scores(logits[:0]).shape == (0,)
+    boxes, areas = cells.boxes_and_areas(logits[:0])
+    assert boxes.shape == (0, 4)
+    assert areas.shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_logits_are_upsampled_in_float32(dtype):
+    geometry, low_res = GEOMETRIES[0]
+    logits = masks_of_all_kinds(low_res).to(dtype)
+    cells = MaskCells.from_geometry(geometry, low_res)
+    full = full_size(logits.float(), geometry)
+    assert cells.boxes_and_areas(logits, THRESHOLD)[1].tolist() == (full > THRESHOLD).sum(dim=(1, 2)).tolist()
+
+
+def test_outline_of_a_hundred_megapixels():
+    """A half plane: area and runs follow from arithmetic, and nothing of the image's size is ever made."""
+    geometry = ResizeGeometry((10_000, 10_000), (1024, 1024), (1024, 1024))
+    cells = MaskCells.from_geometry(geometry, (256, 256))
+    logits = torch.where(torch.arange(256) < 128, 5.0, -5.0).expand(256, 256)  # left half
+    boxes, areas = cells.boxes_and_areas(logits[None])
+    assert areas.tolist() == [5_000 * 10_000]
+    assert boxes.tolist() == [[0, 0, 4_999, 9_999]]
+    rle = runs_to_rle(*cells.runs(logits, 0.0, 10_000), (10_000, 10_000))
+    assert rle["counts"] == [0, 50_000_000, 50_000_000]
