@@ -42,8 +42,9 @@ class ImageOptions:
         do_pad: pad with zeros, after normalising, at the right and at the bottom.
         pad_size: {"height": h, "width": w} to pad to. None pads no further than `size_divisor` and the largest image
             of the batch ask for.
-        mask_size: what `size` is, for segmentation maps and mask prompts: that of the model's low-resolution masks.
-        mask_pad_size: what `pad_size` is, for them. None derives it from the padded image.
+        mask_size: what `size` is, for segmentation maps and mask prompts: that of the model's low-resolution masks, which
+            have four pixels per patch.
+        mask_pad_size: what `pad_size` is, for them. Where `size_divisor` decides, both follow from the image's.
         do_convert_rgb: always true; a grey image becomes three equal channels.
         size_divisor: without `pad_size`, pad to a multiple of this: the model's patch size. Rectangular images then
             reach the model without a square's padding; call it with `interpolate_pos_encoding=True`.
@@ -126,12 +127,16 @@ class ImageOptions:
                 f"got {self.size} and {self.mask_size}."
             )
         resized = _resized(geometry.original_size_hw, self.mask_size)
-        if self.mask_pad_size is not None and self.pad_size is not None:
+        if self.pad_size is None and self.size_divisor is not None:
+            # The divisor is the patch size, and masks have four pixels per patch.
+            resized, padded = (
+                (max(int(height * 4 / self.size_divisor + 0.5), 1), max(int(width * 4 / self.size_divisor + 0.5), 1))
+                for height, width in (geometry.resized_size_hw, geometry.padded_size_hw)
+            )
+        elif self.mask_pad_size is not None:
             padded = (self.mask_pad_size["height"], self.mask_pad_size["width"])
         else:
-            ratio = next(iter(self.mask_size.values())) / next(iter(self.size.values()))
-            padded = tuple(math.ceil(side * ratio) for side in geometry.padded_size_hw)
-            padded = (max(padded[0], resized[0]), max(padded[1], resized[1]))
+            padded = resized
         return ResizeGeometry(geometry.original_size_hw, resized, padded)
 
     def affine(self, black: float, white: float) -> tuple[list[float], list[float]]:

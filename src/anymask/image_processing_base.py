@@ -1,6 +1,7 @@
 """What `SamImageProcessor` and `SamImageProcessorFast` share: everything but how pixels are resized and normalised.
 
-Options and sizes are in `image_options.py`, reading of images in `images.py`. A subclass says only `_pixel_values`.
+Options and sizes are in `image_options.py`, reading of images in `images.py`, the way back from masks in
+`mask_post_processing.py`. A subclass says how images are loaded and how they become `_pixel_values`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from .coordinates import ResizeGeometry
 from .image_options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions
 from .images import image_size_hw, load_image
+from .mask_post_processing import MaskPostProcessing
 from .options import check_known_options
 from .pretrained import resolve_checkpoint
 
@@ -43,7 +45,7 @@ class SamInputs(BatchFeature):
         return self
 
 
-class SamImageProcessorBase(BaseImageProcessor):
+class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
     """Images of any kind in, `pixel_values` and the sizes that lead back out; see `ImageOptions` for the options."""
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]

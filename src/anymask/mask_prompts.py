@@ -117,8 +117,8 @@ def _as_logits(mask: torch.Tensor, geometry: ResizeGeometry) -> torch.Tensor:
         return binary_mask_to_logits(mask != 0, geometry)
     if size_hw != geometry.padded_size_hw or not is_float:
         raise ValueError(
-            f"`input_masks` must be binary masks of the size of the image, {geometry.original_size_hw} (height x width), "
-            f"or floating-point logits of size {geometry.padded_size_hw}, got {mask.dtype} of size {size_hw}."
+            f"`input_masks` must be binary masks as high and wide as the image, {geometry.original_size_hw}, or "
+            f"floating-point logits of size {geometry.padded_size_hw}, got {mask.dtype} of size {size_hw}."
         )
     if not torch.isfinite(mask).all():
         raise ValueError("`input_masks` given as logits must be finite, got NaN or infinity.")

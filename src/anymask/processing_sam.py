@@ -146,7 +146,7 @@ class SamProcessor(ProcessorMixin):
             if original_sizes is not None:
                 raise ValueError("Pass `images` or `original_sizes`, not both: images bring their sizes.")
             data = self.image_processor(images, segmentation_maps, **kwargs)
-            sizes_hw = [tuple(int(side) for side in size) for size in data["original_sizes"]]
+            sizes_hw = _sizes(data["original_sizes"])
         else:
             sizes_hw = _sizes(original_sizes)
             data = {"original_sizes": sizes_hw}
@@ -180,6 +180,6 @@ def _sizes(original_sizes: Any) -> list[tuple[int, int]]:
         array = array[None]
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu" or array.min(initial=1) < 1:
         raise ValueError(
-            f"`original_sizes` must be (height, width) in pixels of each image, shape (images, 2), got {original_sizes}."
+            f"`original_sizes` must be (height, width) in pixels of each image, shape (images, 2); got {original_sizes}"
         )
     return [(int(height), int(width)) for height, width in array]

@@ -173,7 +173,7 @@ def _check_inside(name: str, points_xy: np.ndarray, geometry: ResizeGeometry) ->
     if not inside.all():
         raise ValueError(
             f"{name} must lie in its image, x in [0, {width}] and y in [0, {height}] pixels, "
-            f"got {points_xy[~inside].tolist()}. Coordinates are those of the original image, x first; clip what overshoots."
+            f"got {points_xy[~inside].tolist()}. Coordinates are those of the original image, x first; clip overshoots."
         )
 
 
