@@ -21,7 +21,7 @@ _SMALL_IMAGE = 64 * 64
 
 
 class Canvas:
-    """Pixels and numbers of one scene; both are Pillow images, whose `paste` is several times faster than array arithmetic.
+    """Pixels and numbers of one scene; both are Pillow images, whose `paste` is much faster than array arithmetic.
 
     Attributes:
         image: RGB.
@@ -46,7 +46,7 @@ class Canvas:
         return len(self.parents) - 1
 
     def paint(self, surface: Image.Image, window: Window, alpha: Image.Image, owner: int | None) -> None:
-        """Put a surface into a window through `alpha` (mode "L"); at least half covered pixels go to `owner`, if one is given."""
+        """Put a surface into a window through `alpha` (mode "L"); half covered pixels go to `owner`, if given."""
         self.image.paste(surface, window.box, alpha)
         if owner is not None:
             self.owners.paste(owner, window.box, alpha.convert("1", dither=Image.Dither.NONE))
@@ -62,8 +62,8 @@ class Canvas:
     def visible_masks(self) -> tuple[np.ndarray, np.ndarray]:
         """The masks of everything numbered.
 
-        Dropped: masks under `MIN_AREA_SHARE` of the image, parts that are nearly all of what is visible of their parent,
-        and the smallest beyond `MAX_MASKS`; parts of what was dropped move up to its parent.
+        Dropped: masks under `MIN_AREA_SHARE` of the image, parts that are nearly all of what is visible of their
+        parent, and the smallest beyond `MAX_MASKS`; parts of what was dropped move up to its parent.
 
         Returns:
             masks bool (N, H, W), and parent int64 (N,), index of the mask that each is a part of, -1 for objects.
@@ -150,7 +150,7 @@ def coverage(outline: np.ndarray, holes: Sequence[np.ndarray], window: Window) -
 
 
 def soften(image: Image.Image, sigma: float) -> Image.Image:
-    """About a Gaussian blur of `sigma` pixels, much faster: two box blurs, of a reduced image where `sigma` is large."""
+    """About a Gaussian blur of `sigma` pixels, but faster: two box blurs, of a reduced image where `sigma` is large."""
     size = image.size
     if size[0] * size[1] < _SMALL_IMAGE:  # the calls cost more than the pixels
         return image.filter(ImageFilter.GaussianBlur(float(sigma)))
@@ -163,7 +163,7 @@ def soften(image: Image.Image, sigma: float) -> Image.Image:
 
 
 def _box_radius(variance: float) -> float:
-    """Radius of the Pillow box blur of a given variance: whole pixels of weight 1, and one at each end of the rest's weight."""
+    """Radius of the Pillow box blur of a given variance: whole pixels, and a fraction of one at each end."""
     whole = int((np.sqrt(1 + 12 * variance) - 1) / 2)
     spread = whole * (whole + 1) * (2 * whole + 1) / 3
     return float(whole + (variance * (2 * whole + 1) - spread) / (2 * ((whole + 1) ** 2 - variance)))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from .canvas import Canvas, Window, coverage, grey_to_rgb, soften, window_around
-from .objects import Primitive
+from .primitives import Primitive
 from .textures import TextureBank
 
 _SMOOTH_SIDE = 24  # shading and shadows are smooth: drawn at about this many pixels a side, then enlarged
@@ -48,7 +48,8 @@ def paint_object(
         primitives: outlines in pixels of the canvas, in paint order.
         choose_colour: gives the RGB (3,) in 0..255 of the next material.
     """
-    places = [window_around(primitive.outline, canvas.size_hw) for primitive in primitives]
+    fuzz = rng.uniform(0.7, 2.0) * canvas.unit if rng.random() < 0.12 else 0.0  # fur, or out of focus before the rest
+    places = [window_around(primitive.outline, canvas.size_hw, margin=1 + 2 * fuzz) for primitive in primitives]
     visible = [(primitive, place) for primitive, place in zip(primitives, places, strict=True) if place is not None]
     if not visible:
         return
@@ -64,6 +65,8 @@ def paint_object(
             darkness = 0.5 * light.shadow_darkness
             cast_shadow(canvas, [primitive.outline], -light.direction_xy * 0.03 * extent, 0.06 * extent, darkness)
         alpha = coverage(primitive.outline, primitive.holes, place)
+        if fuzz:
+            alpha = soften(alpha, fuzz)
         if primitive.clipped:
             alpha = ImageChops.darker(alpha, whole.crop(place.box))
         else:

@@ -40,7 +40,7 @@ def photograph(rng: np.random.Generator, image: Image.Image, bank: TextureBank) 
 
 
 def _dappled_light(rng: np.random.Generator, size_hw: tuple[int, int], bank: TextureBank) -> Image.Image:
-    """Shadows of things outside the picture: their edges run across objects and bound none. Mode "L", 255 in the light."""
+    """Shadows of things outside the picture, whose edges run across objects: mode "L", 255 in the light."""
     field = soften(bank.crop(rng, (max(size_hw[0] // 8, 4), max(size_hw[1] // 8, 4))), rng.uniform(0.5, 3))
     field = field.resize(size_hw[::-1], Image.Resampling.BICUBIC)
     threshold, width, darkness = np.percentile(field, rng.uniform(20, 70)), rng.uniform(8, 40), rng.uniform(0.2, 0.6)

@@ -1,8 +1,9 @@
 """Training scenes: pictures drawn by a procedure, with the exact visible mask of every object and part.
 
-START HERE for the data that `sam-vit-nano` is trained on. `draw_scene` composes a scene (this file); `backgrounds` and `objects` say what is in
-it, `canvas` paints and keeps the masks, `textures` covers surfaces, `photo_effects` makes a photograph of it. What matters for photographs
-the model never saw: things of several materials and lights are one object, shadows and patterns bound nothing, neighbours may look alike.
+START HERE for the data that `sam-vit-nano` is trained on. `draw_scene` composes a scene (this file); `backgrounds` and
+`objects` say what is in it, `painting` covers it with `textures`, light and shadow, `canvas` keeps the masks, and
+`photo_effects` makes a photograph of it. What is meant to carry over to photographs the model never saw: a thing of
+several materials is one object, shadows and patterns bound nothing, neighbours may look alike.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from torch.utils.data import Dataset
 
 from .backgrounds import paint_background
 from .canvas import Canvas
-from .objects import Primitive, draw_object, move_all, person, plant, single, thin, vessel
+from .creatures import person, plant
+from .objects import draw_object
 from .painting import Light, paint_object
 from .photo_effects import photograph
+from .primitives import Primitive, move_all
 from .textures import TextureBank, natural_colour
+from .things import single, thin, vessel
 
-_LAYOUTS = (("scatter", 0.4), ("ground", 0.25), ("hero", 0.2), ("crowd", 0.15))
+_LAYOUTS = (("scatter", 0.35), ("ground", 0.22), ("hero", 0.28), ("crowd", 0.15))
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def draw_scene(
 
     Args:
         size_hw: height and width in pixels, each at least 32.
-        photos: photographs for textures, uint8 (H, W) or (H, W, 3); None takes those bundled with scikit-image, an empty sequence none.
+        photos: photographs for textures, uint8 (H, W) or (H, W, 3); None takes those bundled with scikit-image, an
+            empty sequence none.
 
     Raises:
         ImportError: `photos` is None and scikit-image is not installed.
@@ -106,9 +111,10 @@ def _place(primitives: list[Primitive], centre_xy: np.ndarray, scale: float) -> 
 def _half_side(
     rng: np.random.Generator, size_hw: tuple[int, int], smallest: float = 0.01, largest: float = 0.5
 ) -> float:
-    """Half the side of an object whose area is log-uniform between two shares of the image; it fills about half its square."""
+    """Half the side of an object whose area is log-uniform between two shares of the image."""
     share = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
-    return float(np.sqrt(share * size_hw[0] * size_hw[1] / 0.5) / 2)
+    square = share * size_hw[0] * size_hw[1] / 0.5  # an object fills about half of the square around it
+    return float(np.sqrt(square) / 2)
 
 
 def _anywhere(rng: np.random.Generator, size_hw: tuple[int, int]) -> np.ndarray:
@@ -117,7 +123,7 @@ def _anywhere(rng: np.random.Generator, size_hw: tuple[int, int]) -> np.ndarray:
 
 def _scatter(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Primitive]]:
     """Unrelated objects of all sizes anywhere, mostly the large ones behind."""
-    sizes = [_half_side(rng, size_hw) for _ in range(int(rng.integers(3, 11)))]
+    sizes = [_half_side(rng, size_hw) for _ in range(int(rng.integers(4, 12)))]
     if rng.random() < 0.7:
         sizes.sort(reverse=True)
     return [_place(draw_object(rng), _anywhere(rng, size_hw), size) for size in sizes]
@@ -128,7 +134,7 @@ def _ground(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Pri
     height, width = size_hw
     near = _half_side(rng, size_hw, 0.03, 0.5)
     things = []
-    for foot in np.sort(rng.uniform(0.35, 1.15, int(rng.integers(3, 10)))):
+    for foot in np.sort(rng.uniform(0.35, 1.15, int(rng.integers(4, 11)))):
         size = near * (0.25 + 0.75 * (foot - 0.3) / 0.85) * np.exp(rng.normal(0, 0.3))
         things.append(_place(draw_object(rng), np.array([rng.uniform(0, width), foot * height - size]), size))
     return things
@@ -141,7 +147,7 @@ def _hero(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Primi
     hero = _place(draw_object(rng), centre, _half_side(rng, size_hw, 0.15, 0.6))
     small = [
         _place(draw_object(rng), _anywhere(rng, size_hw), _half_side(rng, size_hw, 0.005, 0.08))
-        for _ in range(int(rng.integers(1, 7)))
+        for _ in range(int(rng.integers(2, 8)))
     ]
     behind = int(rng.integers(0, len(small) + 1))
     return [*small[:behind], hero, *small[behind:]]

@@ -1,6 +1,7 @@
-"""Outlines for the training scenes: closed polygons, float64 (n, 2), x right and y down, in a unit frame of about -1..1.
+"""Outlines for the training scenes: closed polygons, float64 (n, 2), x right, y down, in a unit frame of about -1..1.
 
-Outlines are dense (tens of vertices), so that `bend` and `roughen` can turn a plain ellipse or rectangle into something grown or worn.
+Outlines are dense (tens of vertices), so that `Bend` and `roughen` can turn a plain ellipse or rectangle into
+something grown or worn.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 
 _CIRCLE = np.stack(
     [np.cos(np.linspace(0, 2 * np.pi, 48, endpoint=False)), np.sin(np.linspace(0, 2 * np.pi, 48, endpoint=False))],
@@ -36,6 +36,11 @@ def rotate(outline: np.ndarray, angle: float) -> np.ndarray:
     """Turn about the origin by `angle` radians, clockwise on the screen (y is down)."""
     cos, sin = np.cos(angle), np.sin(angle)
     return outline @ np.array([[cos, sin], [-sin, cos]])
+
+
+def shift(points: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Move one point (2,) or many (n, 2)."""
+    return points + np.array((x, y))
 
 
 def densify(corners: np.ndarray, per_side: int = 8) -> np.ndarray:
@@ -78,7 +83,7 @@ def star(rng: np.random.Generator) -> np.ndarray:
 
 
 def limb(points_xy: np.ndarray, half_widths: np.ndarray | float, round_end: bool = True) -> np.ndarray:
-    """A strip along a smooth curve through `points_xy` (k, 2), with the half width interpolated between those given at the points."""
+    """A strip along a smooth curve through `points_xy` (k, 2); half widths are given at the points."""
     points = np.asarray(points_xy, dtype=np.float64)
     widths = np.broadcast_to(np.asarray(half_widths, dtype=np.float64), (len(points),))
     knots = np.arange(len(points))
@@ -113,13 +118,29 @@ def profile(half_widths: np.ndarray, top: float = -1.0, bottom: float = 1.0) -> 
 
 
 def roughen(rng: np.random.Generator, outline: np.ndarray, amount: float) -> np.ndarray:
-    """Move vertices along the radius by 1/f noise of standard deviation `amount` (a share of the radius): fur, foliage, torn edges."""
+    """Move vertices along the radius by 1/f noise: fur, foliage, torn edges. `amount` is its share of the radius."""
     dense = densify(outline, 3)
     spectrum = np.fft.rfftfreq(len(dense), 1 / len(dense))
     spectrum[0] = np.inf
     noise = np.fft.irfft(spectrum**-0.8 * np.exp(1j * rng.uniform(0, 2 * np.pi, len(spectrum))), n=len(dense))
     centre = dense.mean(axis=0)
     return centre + (dense - centre) * (1 + amount * noise / (noise.std() + 1e-9))[:, None]
+
+
+def simple_outline(rng: np.random.Generator) -> np.ndarray:
+    """One outline of a random family, about -1..1."""
+    family = rng.random()
+    if family < 0.35:
+        return blob(rng, rng.uniform(0.05, 0.4))
+    if family < 0.5:
+        return ellipse((0, 0), (1.0, rng.uniform(0.3, 1.0)), rng.uniform(0, np.pi))
+    if family < 0.7:
+        return superellipse((0, 0), (1.0, rng.uniform(0.25, 1.0)), rng.uniform(3, 12), rng.normal(0, 0.5))
+    if family < 0.85:
+        return random_polygon(rng)
+    if family < 0.9:
+        return star(rng)
+    return roughen(rng, blob(rng, 0.25), rng.uniform(0.02, 0.12))
 
 
 class Bend:
@@ -135,6 +156,7 @@ class Bend:
         self.displacements = rng.normal(0, strength / 1.2, (3, 2))
 
     def __call__(self, outline: np.ndarray) -> np.ndarray:
+        """The deformed outline."""
         return outline + np.sin(outline @ self.frequencies.T + self.phases) @ self.displacements
 
 

@@ -1,9 +1,9 @@
 """Textures for the training scenes: real photographs and procedural fields, recoloured at random.
 
-Every texture is kept as a grey tile of 512 x 512 pixels, and becomes a colour surface when it is filled: a random crop (turned, scaled)
-is mapped through a random colour ramp. Photographs come from scikit-image's bundled files, and only those that their authors
-placed in the public domain or under CC0; `TRAINING_PHOTOS` lists them. `HELD_OUT_PHOTOS` are kept away from training, so that a
-trained model can be looked at on photographs it never saw.
+Every texture is kept as a grey tile of 512 x 512 pixels, and becomes a coloured surface when it is used: a random crop
+(turned, scaled) is mapped through a random colour ramp. Photographs come from scikit-image's bundled files, and only
+those that scikit-image documents as public domain or CC0; `TRAINING_PHOTOS` lists them. `HELD_OUT_PHOTOS` are kept away
+from training, so that a trained model can be looked at on photographs it never saw.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROCEDURAL_SEED = 20230405  # fixed: the tiles are part of the data set's defin
 
 @dataclass(frozen=True)
 class Photo:
-    """A bundled scikit-image photograph: file name, licence, and who gave it, as `skimage.data`'s documentation states."""
+    """A bundled scikit-image photograph: file name, licence and giver, as `skimage.data` documents them."""
 
     file_name: str
     licence: str
@@ -58,7 +58,7 @@ def load_training_photos() -> list[np.ndarray]:
         import skimage
     except ImportError as error:
         raise ImportError(
-            "the training scenes take their textures from the photographs that scikit-image carries, and it is not installed: "
+            "the training scenes take textures from photographs that scikit-image carries, and it is not installed: "
             "run `pip install anymask[train]`, or pass your own `photos`"
         ) from error
     folder = Path(skimage.__file__).parent / "data"
@@ -85,7 +85,7 @@ def _stretch(field: np.ndarray) -> np.ndarray:
 
 
 def _spectral_noise(rng: np.random.Generator, slope: float, anisotropy: float = 1.0, band: float = 0.0) -> np.ndarray:
-    """Random-phase noise of amplitude 1 / frequency**slope, stretched along x by `anisotropy`, without frequencies below `band`."""
+    """Random-phase noise of amplitude 1 / frequency**slope, stretched by `anisotropy`, nothing below `band`."""
     frequency_y = np.fft.fftfreq(TILE)[:, None] * TILE
     frequency_x = np.fft.rfftfreq(TILE)[None, :] * TILE * anisotropy
     radius = np.hypot(frequency_x, frequency_y)
@@ -95,7 +95,10 @@ def _spectral_noise(rng: np.random.Generator, slope: float, anisotropy: float = 
 
 
 def _dead_leaves(rng: np.random.Generator, smallest: float, largest: float, outlined: bool) -> np.ndarray:
-    """Overlapping discs and quadrilaterals with power-law sizes: the edge statistics of natural clutter (Lee, Mumford and Huang 2001)."""
+    """Overlapping discs and polygons with power-law sizes.
+
+    Source: the edge statistics of natural images, Lee, Mumford and Huang 2001.
+    """
     image = Image.new("L", (TILE, TILE), 128)
     draw = ImageDraw.Draw(image)
     for _ in range(1500):
@@ -170,7 +173,7 @@ class TextureBank:
     """Draws coloured surfaces from grey tiles.
 
     Args:
-        photos: photographs, each uint8 (H, W) or (H, W, C >= 3); None takes the bundled ones, an empty sequence none at all.
+        photos: photographs, each uint8 (H, W) or (H, W, C >= 3); None takes the bundled ones, an empty sequence none.
     """
 
     def __init__(self, photos: Sequence[np.ndarray] | None = None) -> None:

@@ -13,7 +13,7 @@ def canvas_of(owners, parents):
 
 
 def test_visible_masks_of_a_hand_written_map():
-    # Object 1 with part 2, which has part 3; object 4; object 5 is painted over. Each pixel of so small a map is worth a mask.
+    # Object 1 with part 2, which has part 3; object 4; object 5 is painted over.
     owners = np.array([[1, 1, 1, 0, 0, 4], [1, 2, 3, 0, 0, 4], [1, 2, 2, 0, 0, 4], [1, 1, 1, 0, 0, 4]])
     masks, parent = canvas_of(owners, [0, 0, 1, 2, 0, 0]).visible_masks()
     assert parent.tolist() == [-1, 0, 1, -1]
