@@ -42,8 +42,8 @@ class ImageOptions:
         do_pad: pad with zeros, after normalising, at the right and at the bottom.
         pad_size: {"height": h, "width": w} to pad to. None pads no further than `size_divisor` and the largest image
             of the batch ask for.
-        mask_size: what `size` is, for segmentation maps and mask prompts: that of the model's low-resolution masks, which
-            have four pixels per patch.
+        mask_size: what `size` is, for segmentation maps and mask prompts: that of the model's low-resolution masks,
+            which have four pixels per patch.
         mask_pad_size: what `pad_size` is, for them. Where `size_divisor` decides, both follow from the image's.
         do_convert_rgb: always true; a grey image becomes three equal channels.
         size_divisor: without `pad_size`, pad to a multiple of this: the model's patch size. Rectangular images then

@@ -1,0 +1,17 @@
+import pytest
+
+from anymask.options import check_known_options
+
+
+def test_known_options_pass():
+    check_known_options(["size"], ["size", "resample"], "Owner")
+
+
+def test_an_unknown_option_names_the_near_one():
+    with pytest.raises(TypeError, match="Owner has no option 'resampel'; did you mean 'resample'"):
+        check_known_options(["resampel"], ["size", "resample"], "Owner")
+
+
+def test_an_option_far_from_all_lists_them():
+    with pytest.raises(TypeError, match="Owner has no option 'zzz'; it knows resample, size"):
+        check_known_options(["zzz"], ["size", "resample"], "Owner")
