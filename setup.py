@@ -21,7 +21,7 @@ CORE = [
     "numpy>=1.26,<3",  # 1.26 is the oldest with wheels for Python 3.12; 3 may break the array API
     "accelerate>=1.1",  # what transformers 5.4 asks for when `device_map=` is used
     "typer>=0.26",  # the command line, installed by transformers anyway; older ones warn under click 8.5
-    "tqdm>=4.27",  # the progress bar of segment-everything; what transformers 5.4 asks for
+    "tqdm>=4.60",  # the progress bar of segment-everything; transformers 5.4 does not import with an older one
 ]
 
 EXTRAS = {

@@ -1,0 +1,161 @@
+"""Registration changes a whole process, so it is tried in one of its own, once, and the tests read what came of it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from anymask import SamConfig, SamImageProcessor, SamModel, SamProcessor
+
+# Prints, for a folder, which package each class comes from that Transformers gives for it.
+GIVEN = """
+import json, sys
+import transformers
+from transformers import (
+    AutoConfig, AutoImageProcessor, AutoModel, AutoModelForMaskGeneration, AutoProcessor, pipeline
+)
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+def given(folder):
+    generator = pipeline("mask-generation", model=folder)
+    objects = {
+        "config": AutoConfig.from_pretrained(folder),
+        "model": AutoModel.from_pretrained(folder),
+        "mask model": AutoModelForMaskGeneration.from_pretrained(folder),
+        "processor": AutoProcessor.from_pretrained(folder),
+        "image processor": AutoImageProcessor.from_pretrained(folder),
+        "pil": AutoImageProcessor.from_pretrained(folder, backend="pil"),
+        "torchvision": AutoImageProcessor.from_pretrained(folder, backend="torchvision"),
+        "pipeline": generator,
+        "pipeline's model": generator.model,
+        "pipeline's image processor": generator.image_processor,
+    }
+    return {name: package(value) + "." + type(value).__name__ for name, value in objects.items()}
+
+def package(value):
+    return type(value).__module__.partition(".")[0]
+"""
+
+REGISTERED = """
+import numpy as np
+from anymask import SamVisionConfig, SamVisionModel, register_with_transformers
+from transformers.models.sam.modeling_sam import SamModel as TheirModel
+
+register_with_transformers()
+folder, vision_folder = sys.argv[1:]
+once = given(folder)
+register_with_transformers()
+twice = given(folder)
+
+config = SamVisionConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=4,
+                         window_size=4, global_attn_indexes=(0,), output_channels=16)
+SamVisionModel(config).save_pretrained(vision_folder)
+
+their_processor = transformers.SamImageProcessorPil.from_pretrained(folder)
+theirs = pipeline("mask-generation", model=TheirModel.from_pretrained(folder), image_processor=their_processor)
+
+image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+found = pipeline("mask-generation", model=folder)(
+    image, points_per_crop=3, pred_iou_thresh=-99, stability_score_thresh=0
+)
+print(json.dumps({
+    "once": once,
+    "twice": twice,
+    "vision": package(AutoModel.from_pretrained(vision_folder)),
+    "theirs": package(theirs),
+    "shapes": sorted({mask.shape for mask in found["masks"]}),
+    "counts": [len(found["masks"]), len(found["scores"])],
+}))
+"""
+
+OURS = {
+    "config": "anymask.SamConfig",
+    "model": "anymask.SamModel",
+    "mask model": "anymask.SamModel",
+    "processor": "anymask.SamProcessor",
+    "pil": "anymask.SamImageProcessor",
+    "torchvision": "anymask.SamImageProcessorFast",
+    "pipeline": "anymask.MaskGenerationPipeline",
+    "pipeline's model": "anymask.SamModel",
+}
+
+
+def run_python(code: str, *arguments: str) -> dict:
+    """The JSON that a fresh process prints; a warning there is an error."""
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> str:
+    """A folder with a small random SAM and its processor."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    config = SamConfig(
+        vision_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "mlp_dim": 32,
+            "num_pos_feats": 8,
+            "image_size": 32,
+            "patch_size": 4,
+            "window_size": 4,
+            "global_attn_indexes": (1,),
+            "output_channels": 16,
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": 32, "patch_size": 4},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2},
+    )
+    SamModel(config).save_pretrained(folder)
+    image_processor = SamImageProcessor(
+        size={"longest_edge": 32},
+        pad_size={"height": 32, "width": 32},
+        mask_size={"longest_edge": 32},
+        mask_pad_size={"height": 32, "width": 32},
+    )
+    SamProcessor(image_processor).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def registered(checkpoint, tmp_path_factory) -> dict:
+    return run_python(GIVEN + REGISTERED, checkpoint, str(tmp_path_factory.mktemp("vision")))
+
+
+def test_importing_everything_changes_nothing(checkpoint):
+    code = GIVEN + (
+        "import anymask, anymask.registration\n"
+        "for name in anymask.__all__: getattr(anymask, name)\n"
+        "print(json.dumps(given(sys.argv[1])))\n"
+    )
+    given = run_python(code, checkpoint)
+    assert all(name.startswith("transformers.") for name in given.values()), given
+
+
+def test_registering_gives_our_classes(registered):
+    given = registered["once"]
+    assert given.items() >= OURS.items()
+    # Which of the two depends on whether torchvision is installed.
+    assert given["image processor"].startswith("anymask.SamImageProcessor")
+    assert given["pipeline's image processor"].startswith("anymask.SamImageProcessor")
+
+
+def test_registering_twice_is_registering_once(registered):
+    assert registered["twice"] == registered["once"]
+
+
+def test_vision_checkpoint_gives_the_vision_model(registered):
+    assert registered["vision"] == "anymask"
+
+
+def test_other_models_keep_their_pipeline(registered):
+    assert registered["theirs"] == "transformers"
+
+
+def test_registered_pipeline_segments(registered):
+    assert registered["shapes"] == [[20, 30]]
+    assert registered["counts"][0] == registered["counts"][1] > 0
