@@ -93,8 +93,12 @@ def select_mask(masks: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def ambiguity_aware_loss(
-    logits: torch.Tensor, iou_scores: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    logits: torch.Tensor,
+    iou_scores: torch.Tensor,
+    targets: torch.Tensor,
+    exploration: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Loss of M candidate masks per prompt: the best one learns the mask, all of them learn their IoU.
 
     The candidates are ranked without gradient, so the backward pass touches one mask per prompt instead of M.
@@ -103,12 +107,19 @@ def ambiguity_aware_loss(
         logits: (B, P, M, h, w) candidate mask logits.
         iou_scores: (B, P, M) predicted IoU.
         targets: (B, P, h, w) bool.
+        exploration: share of prompts for which a random candidate learns instead of the best. From random weights one
+            candidate wins every prompt at first, and the others would never learn to compete.
+        generator: source of that choice.
 
     Returns:
-        The mean mask loss, the mean IoU loss (scalars), the real IoU of every candidate (B, P, M) and the index of the
-        best candidate (B, P).
+        The mean mask loss, the mean IoU loss (scalars), and the real IoU of every candidate (B, P, M).
     """
-    best = best_mask_index(logits, targets)
     real_iou = thresholded_iou(logits, targets.unsqueeze(-3))
     iou_loss = F.mse_loss(iou_scores.float(), real_iou)
-    return mask_loss(select_mask(logits, best), targets).mean(), iou_loss, real_iou, best
+    if logits.shape[2] == 1:
+        learning = logits.squeeze(2)
+    else:
+        at_random = torch.randint(logits.shape[2], targets.shape[:2], generator=generator)
+        explores = torch.rand(targets.shape[:2], generator=generator) < exploration
+        learning = select_mask(logits, torch.where(explores, at_random, best_mask_index(logits, targets)))
+    return mask_loss(learning, targets).mean(), iou_loss, real_iou

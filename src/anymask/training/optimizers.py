@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from concurrent.futures import Executor
+from itertools import repeat
 
 import torch
 from torch import nn
 
 NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
+MATRICES_PER_JOB = 4
 
 
 def orthogonalise(matrices: torch.Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> torch.Tensor:
@@ -42,23 +45,38 @@ def orthogonalise(matrices: torch.Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> t
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised: for hidden weight matrices (rows, columns).
 
+    Matrices of one shape are orthogonalised together, a few at a time, by the threads of ``pool`` when it is given.
+
     The update is scaled to the root mean square of an AdamW update (0.2 times the square root of the longer side), so that both
     share one learning rate. Source: Liu et al., Muon is Scalable for LLM Training.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        pool: Executor | None = None,
+    ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.pool = pool
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape[parameter.shape].append(parameter)
-            for parameters in by_shape.values():
-                self._step_same_shape(parameters, group)
+            jobs = [
+                members[start : start + MATRICES_PER_JOB]
+                for members in by_shape.values()
+                for start in range(0, len(members), MATRICES_PER_JOB)
+            ]
+            run = map if self.pool is None else self.pool.map
+            list(run(self._step_same_shape, jobs, repeat(group)))
 
+    @torch.no_grad()
     def _step_same_shape(self, parameters: list[nn.Parameter], group: dict) -> None:
         directions = []
         for parameter in parameters:
@@ -78,7 +96,7 @@ def is_hidden_matrix(module: nn.Module, name: str, parameter: nn.Parameter) -> b
 
 
 def make_optimizers(
-    model: nn.Module, learning_rate: float, weight_decay: float, use_muon: bool
+    model: nn.Module, learning_rate: float, weight_decay: float, use_muon: bool, pool: Executor | None = None
 ) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon beside it when asked for; weight decay only on matrices and kernels.
 
@@ -104,7 +122,7 @@ def make_optimizers(
     groups = [group for group in groups if group["params"]]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)]
     if hidden:
-        optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay))
+        optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay, pool=pool))
     return optimizers
 
 

@@ -34,7 +34,7 @@ class TrainingOptions:
 
     stages: tuple[str, ...] = ("128:50m", "256:45m")
     decay: str = "15m"
-    warmup_steps: int = 200
+    warmup_steps: int = 60
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     optimizer: str = "muon"
@@ -76,7 +76,7 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
     parser.add_argument(
         "--decay-now", type=Amount.parse, default=None, metavar="AMOUNT", help="with --resume: finish within this amount"
     )
-    parser.add_argument("--threads", type=int, default=2, help="threads of the training process")
+    parser.add_argument("--threads", type=int, default=2, help="threads, each with its share of every batch")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
     parser.add_argument("--stage", dest="stages", action="append", metavar="SIZE:AMOUNT", help="repeat for every stage")
     for field in fields(TrainingOptions):

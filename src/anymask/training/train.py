@@ -14,6 +14,8 @@ import json
 import math
 import signal
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from .nano import nano_config
 from .optimizers import WeightAverage, make_optimizers
 from .options import TrainingOptions, parse_arguments
 from .schedule import Amount, Schedule
-from .step import StepOptions, training_loss
+from .step import StepOptions, plan_rounds, training_loss
 
 
 class Trainer:
@@ -42,12 +44,16 @@ class Trainer:
         seconds: training time so far, without evaluations and checkpoints.
     """
 
-    def __init__(self, output: Path, model: SamModel, options: TrainingOptions, workers: int = 1):
+    def __init__(self, output: Path, model: SamModel, options: TrainingOptions, threads: int = 2, workers: int = 1):
         self.output, self.model, self.options, self.workers = output, model, options, workers
+        # Each thread takes its share of the batch through the model and meets the others once per step. Threads inside
+        # every operation would meet thousands of times, and wait each time for a core that another program holds.
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(threads)
         self.schedule: Schedule = options.schedule()
         self.step_options = StepOptions()
         use_muon = options.optimizer == "muon"
-        self.optimizers = make_optimizers(model, options.learning_rate, options.weight_decay, use_muon)
+        self.optimizers = make_optimizers(model, options.learning_rate, options.weight_decay, use_muon, self.pool)
         self.average = WeightAverage(model, options.average_decay)
         self.step, self.samples, self.seconds = 0, 0, 0.0
         self.stop_requested = False
@@ -74,10 +80,7 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.options.learning_rate * factor
-        generator = torch.Generator().manual_seed(self.options.seed * 1_000_003 + self.step)
-        self.model.train()
-        loss, numbers = training_loss(self.model, batch, self.step_options, generator)
-        loss.backward()
+        numbers = self._set_gradients(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm).item()
         if not math.isfinite(norm):
             raise FloatingPointError(f"The gradient of step {self.step} is {norm}; resume with a lower --learning-rate.")
@@ -95,9 +98,8 @@ class Trainer:
             self._evaluation_examples = list(held_out_scenes(self.options.evaluation_scenes))
         self.average.swap(self.model)
         self.model.eval()
-        records = [
-            record for example in self._evaluation_examples for record in score_example(self.model, example, image_size)
-        ]
+        scored = self.pool.map(lambda example: score_example(self.model, example, image_size), self._evaluation_examples)
+        records = [record for example_records in scored for record in example_records]
         self.average.swap(self.model)
         return summarise(records)
 
@@ -133,6 +135,26 @@ class Trainer:
         self.average.swap(self.model)
         return folder
 
+    def _set_gradients(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Gradient of the mean loss over the batch, by all threads; returns the mean of their numbers."""
+        seed = self.options.seed * 1_000_003 + self.step
+        plan = plan_rounds(self.step_options, torch.Generator().manual_seed(seed))
+        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.model.train()
+
+        def share_of(thread: int) -> tuple[list[torch.Tensor | None], dict[str, float]]:
+            part = {name: tensor[thread :: self.threads] for name, tensor in batch.items()}
+            generator = torch.Generator().manual_seed(seed + (1 + thread) * 1_000_000_007)
+            loss, numbers = training_loss(self.model, part, plan, self.step_options, generator)
+            loss = loss * (len(part["image"]) / len(batch["image"]))
+            return torch.autograd.grad(loss, parameters, allow_unused=True), numbers
+
+        gradients, numbers = zip(*self.pool.map(share_of, range(self.threads)), strict=True)
+        for parameter, *parts in zip(parameters, *gradients, strict=True):
+            known = [part for part in parts if part is not None]
+            parameter.grad = sum(known[1:], start=known[0]) if known else None
+        return _mean_numbers(numbers)
+
     def _train_stage(self, stage: int) -> None:
         image_size = self.schedule.stages[stage].image_size
         sample_options = SampleOptions(image_size, self.options.num_prompts, seed=self.options.seed)
@@ -165,11 +187,7 @@ class Trainer:
         """One line of the log: the mean of every number since the last line, over the steps that have it."""
         if not self._pending:
             return
-        names = {name for numbers in self._pending for name in numbers}
-        means = {}
-        for name in sorted(names):
-            values = [numbers[name] for numbers in self._pending if name in numbers]
-            means[name] = sum(values) / len(values)
+        means = _mean_numbers(self._pending)
         means["images_per_second"] = self.options.batch_size / means.pop("step_seconds")
         means["image_size"] = int(self._pending[-1]["image_size"])
         self._pending = []
@@ -182,6 +200,15 @@ class Trainer:
         print(json.dumps(entry), flush=True)
 
 
+def _mean_numbers(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of every number over the dictionaries that have it."""
+    means = {}
+    for name in sorted({name for numbers in several for name in numbers}):
+        values = [numbers[name] for numbers in several if name in numbers]
+        means[name] = sum(values) / len(values)
+    return means
+
+
 def _rounded(value: Any) -> Any:
     """Floats to five significant digits, at any depth."""
     if isinstance(value, dict):
@@ -191,7 +218,7 @@ def _rounded(value: Any) -> Any:
 
 def main(argv: list[str] | None = None) -> None:
     arguments, given = parse_arguments(argv)
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)  # the trainer's own threads share the work
     torch.set_flush_denormal(True)  # vanishing gradients of saturated pixels would otherwise cost hundreds of cycles each
     checkpoint = latest_checkpoint(arguments.output) if arguments.resume else None
     remembered = json.loads((checkpoint / "state.json").read_text())["options"] if checkpoint else {}
@@ -199,7 +226,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(options.seed)
-    trainer = Trainer(arguments.output, SamModel(nano_config()), options, arguments.workers)
+    trainer = Trainer(arguments.output, SamModel(nano_config()), options, arguments.threads, arguments.workers)
     if checkpoint:
         trainer.resume(checkpoint)
         if arguments.decay_now is not None:
