@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 MAX_MASKS = 30
 MIN_AREA_SHARE = 40 / 256**2  # smaller masks are less than a patch
+MIN_PART_AREA_SHARE = 120 / 256**2  # people outline whole objects: an eye of a small figure is no target
 MAX_PART_SHARE = 0.9  # a part that is more of its parent than this says nothing new
 _SUPERSAMPLING = 2
 _SMALL_IMAGE = 64 * 64
@@ -62,8 +63,8 @@ class Canvas:
     def visible_masks(self) -> tuple[np.ndarray, np.ndarray]:
         """The masks of everything numbered.
 
-        Dropped: masks under `MIN_AREA_SHARE` of the image, parts that are nearly all of what is visible of their
-        parent, and the smallest beyond `MAX_MASKS`; parts of what was dropped move up to its parent.
+        Dropped: objects under `MIN_AREA_SHARE` of the image, parts under `MIN_PART_AREA_SHARE` or nearly all of what is
+        visible of their parent, and the smallest beyond `MAX_MASKS`; parts of what was dropped move up to its parent.
 
         Returns:
             masks bool (N, H, W), and parent int64 (N,), index of the mask that each is a part of, -1 for objects.
@@ -73,7 +74,8 @@ class Canvas:
         for number in range(len(parents) - 1, 0, -1):
             if parents[number]:
                 areas[parents[number]] += areas[number]
-        kept = [number for number in range(1, len(parents)) if areas[number] >= MIN_AREA_SHARE * owners.size]
+        smallest = [owners.size * (MIN_PART_AREA_SHARE if above else MIN_AREA_SHARE) for above in parents]
+        kept = [number for number in range(1, len(parents)) if areas[number] >= smallest[number]]
         kept = [n for n in kept if not parents[n] or areas[n] < MAX_PART_SHARE * areas[parents[n]]]
         kept = sorted(sorted(kept, key=lambda number: -areas[number])[:MAX_MASKS])
         index_of = {number: index for index, number in enumerate(kept)}

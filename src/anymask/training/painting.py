@@ -14,7 +14,7 @@ from .textures import TextureBank
 
 _SMOOTH_SIDE = 24  # shading and shadows are smooth: drawn at about this many pixels a side, then enlarged
 _SMOOTH_MARGIN = 4
-_NAMED_PARTS_SHARE = 0.6  # of the objects with parts; in the others only the whole is a mask
+_NAMED_PARTS_SHARE = 0.5  # of the objects with parts; in the others only the whole is a mask
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _place(primitives: list[Primitive], centre_xy: np.ndarray, scale: float) -> 
 
 
 def _half_side(
-    rng: np.random.Generator, size_hw: tuple[int, int], smallest: float = 0.01, largest: float = 0.5
+    rng: np.random.Generator, size_hw: tuple[int, int], smallest: float = 0.012, largest: float = 0.5
 ) -> float:
     """Half the side of an object whose area is log-uniform between two shares of the image."""
     share = np.exp(rng.uniform(np.log(smallest), np.log(largest)))
