@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -211,7 +211,8 @@ def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -
 
 def pair_with_images(maps: Any, geometries: list[ResizeGeometry]) -> list[tuple[np.ndarray, ResizeGeometry]]:
     """Segmentation maps as HxW integer arrays, each with the geometry of its image."""
-    arrays = [_as_map(one_map) for one_map in _flat_list(maps, image_axes=2)]
+    # Of one image, three axes are height, width and one channel; of several, the first is that of the images.
+    arrays = [_as_map(one_map) for one_map in _flat_list(maps, batch_axes=4 if len(geometries) == 1 else 3)]
     if len(arrays) != len(geometries):
         raise ValueError(
             f"There must be one segmentation map per image, got {len(arrays)} for {len(geometries)} images."
@@ -255,17 +256,22 @@ def _check_tensor_type(return_tensors: str | None) -> None:
         raise ValueError(f"`return_tensors` must be 'pt', 'np' or None, got {return_tensors!r}.")
 
 
-def _flat_list(images: Any, image_axes: int = 3) -> list[Any]:
-    """One image, a nested list of images, or an array with a leading batch axis, as a flat list."""
-    if isinstance(images, list | tuple):
-        flat = [image for member in images for image in _flat_list(member, image_axes)]
-    elif isinstance(images, np.ndarray | torch.Tensor) and images.ndim == image_axes + 1:
-        flat = list(images)
-    else:
-        flat = [images]
+def _flat_list(images: Any, batch_axes: int = 4) -> list[Any]:
+    """One image, a nested list of images, or an array of `batch_axes` axes, images first, as a flat list."""
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == batch_axes:
+        images = list(images)
+    flat = list(_flatten(images))
     if not flat:
         raise ValueError("There must be at least one image, got an empty list.")
     return flat
+
+
+def _flatten(images: Any) -> Iterator[Any]:
+    if isinstance(images, list | tuple):
+        for member in images:
+            yield from _flatten(member)
+    else:
+        yield images
 
 
 def _as_map(one_map: Any) -> np.ndarray:
