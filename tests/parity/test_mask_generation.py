@@ -1,0 +1,183 @@
+"""Segment everything against Transformers' own model and image processor, on the same weights.
+
+Transformers' last step, NMS, needs torchvision; here it is a plain loop.
+"""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+from anymask import SamConfig, SamImageProcessor, SamModel
+from anymask.crops import build_point_grids, crop_boxes_xyxy
+from anymask.mask_generation import SamMaskGenerator
+from anymask.rle import mask_to_rle
+
+pytestmark = pytest.mark.parity
+
+SIZES = dict(
+    size={"longest_edge": 64},
+    pad_size={"height": 64, "width": 64},
+    mask_size={"longest_edge": 32},
+    mask_pad_size={"height": 32, "width": 32},
+)
+VISION = dict(
+    hidden_size=32,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    image_size=64,
+    patch_size=8,
+    window_size=3,
+    global_attn_indexes=[1],
+    output_channels=16,
+    num_pos_feats=8,
+)
+PROMPTS = dict(hidden_size=16, image_size=64, patch_size=8)
+DECODER = dict(hidden_size=16, mlp_dim=32, num_attention_heads=4, iou_head_hidden_dim=16)
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Our model and Transformers', with the same weights, large enough that masks and scores differ between prompts."""
+    torch.manual_seed(1)
+    config = dict(vision_config=VISION, prompt_encoder_config=PROMPTS, mask_decoder_config=DECODER)
+    ours = SamModel(SamConfig(**config)).eval()
+    with torch.no_grad():
+        for name, parameter in ours.named_parameters():
+            if parameter.ndim > 1 and "shared" not in name:
+                parameter.normal_(std=1.3 / parameter[0].numel() ** 0.5)
+        ours.shared_image_embedding.positional_embedding.normal_()
+        ours.mask_decoder.iou_prediction_head.proj_out.bias.add_(1.0)
+    theirs = transformers.SamModel(transformers.SamConfig(**config)).eval()
+    missing = theirs.load_state_dict(ours.state_dict(), strict=False)
+    assert not missing.unexpected_keys
+    return ours, theirs
+
+
+def photo(size_hw):
+    """Smooth blobs of colour."""
+    small = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size_hw[::-1], Image.Resampling.BICUBIC)
+
+
+def plain_nms(boxes, scores, threshold):
+    kept = []
+    for candidate in sorted(range(len(boxes)), key=lambda index: -scores[index]):
+        for other in kept:
+            width = min(boxes[candidate][2], boxes[other][2]) - max(boxes[candidate][0], boxes[other][0])
+            height = min(boxes[candidate][3], boxes[other][3]) - max(boxes[candidate][1], boxes[other][1])
+            shared = max(width, 0) * max(height, 0)
+            areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (boxes[candidate], boxes[other])]
+            if shared > 0 and shared / (sum(areas) - shared) > threshold:
+                break
+        else:
+            kept.append(candidate)
+    return kept
+
+
+def theirs_per_crop(model, image, filters, n_layers=0, points_per_crop=6):
+    """Masks (RLE), scores and boxes that Transformers' own steps keep in each crop, before NMS."""
+    processor = SamImageProcessorPil(**SIZES)
+    crop_boxes, points, crops, labels = processor.generate_crop_boxes(
+        image, 64, n_layers, points_per_crop=points_per_crop
+    )
+    crop_boxes, points, labels = torch.as_tensor(crop_boxes), torch.as_tensor(points), torch.as_tensor(labels)
+    inputs = processor(images=crops, return_tensors="pt")
+    for index in range(len(crops)):
+        with torch.no_grad():
+            output = model(
+                pixel_values=inputs["pixel_values"][index : index + 1],
+                input_points=points[:, :, index : index + 1].float(),
+                input_labels=labels[:, :, index : index + 1],
+            )
+        masks = processor.post_process_masks(
+            output.pred_masks,
+            inputs["original_sizes"][index : index + 1],
+            inputs["reshaped_input_sizes"][index : index + 1],
+            binarize=False,
+        )[0]
+        yield processor.filter_masks(
+            masks, output.iou_scores[0], (image.height, image.width), crop_boxes[index].tolist(), **filters
+        )
+
+
+def unpack(rle):
+    values = np.arange(len(rle["counts"])) % 2 == 1
+    return np.repeat(values, rle["counts"]).reshape(rle["size"][::-1]).T
+
+
+def mean_iou(ours, theirs):
+    return np.mean([(a & b).sum() / max((a | b).sum(), 1) for a, b in zip(ours, theirs, strict=True)])
+
+
+@pytest.mark.parametrize("size_hw", [(90, 61), (40, 150)])
+@pytest.mark.parametrize("nms_threshold", [1.0, 0.7])
+def test_masks_of_one_crop(models, size_hw, nms_threshold):
+    ours, theirs = models
+    image = photo(size_hw)
+    filters = dict(pred_iou_thresh=0.2, stability_score_thresh=0.4, stability_score_offset=0.05, mask_threshold=0.7)
+    rles, scores, boxes = next(theirs_per_crop(theirs, image, filters))
+    kept = plain_nms(boxes.tolist(), scores.tolist(), nms_threshold)
+    assert len(rles) > 10
+    assert nms_threshold == 1.0 or len(kept) < len(rles)
+
+    generator = SamMaskGenerator(ours, SamImageProcessor(**SIZES), points_per_side=6, points_per_batch=5)
+    records = generator.generate(image, **filters, box_nms_thresh=nms_threshold)
+    assert len(records) == len(kept)
+    np.testing.assert_allclose([record["predicted_iou"] for record in records], scores[kept], rtol=1e-4, atol=1e-5)
+    masks = [record["segmentation"] for record in records]
+    assert mean_iou(masks, [unpack(rles[index]) for index in kept]) > 0.999
+    ours_xyxy = [[x, y, x + width, y + height] for x, y, width, height in (record["bbox"] for record in records)]
+    assert np.abs(np.array(ours_xyxy) - boxes[kept].numpy()).max() <= 1
+    for record in records:
+        assert record["area"] == record["segmentation"].sum()
+
+
+def test_masks_of_crops(models):
+    ours, theirs = models
+    image = photo((460, 620))
+    # Small masks, since large ones touch the edges of their crops.
+    filters = dict(pred_iou_thresh=0.2, stability_score_thresh=0.0, mask_threshold=1.2)
+    expected = {}
+    for box, (rles, scores, _) in zip(
+        crop_boxes_xyxy((460, 620), 1)[0], theirs_per_crop(theirs, image, filters, n_layers=1), strict=True
+    ):
+        masks = [(unpack(rle), float(score)) for rle, score in zip(rles, scores, strict=True)]
+        expected[tuple(box)] = [(mask, score) for mask, score in masks if mask.any()]  # we drop empty masks
+    generator = SamMaskGenerator(ours, SamImageProcessor(**SIZES), points_per_side=6, crop_n_layers=1)
+    records = generator.generate(image, **filters, crops_nms_thresh=1.0)
+    assert len(records) == sum(map(len, expected.values())) > 20
+    assert len({tuple(record["crop_box"]) for record in records}) > 2
+    for record in records:
+        x, y, width, height = record["crop_box"]
+        candidates = expected[(x, y, x + width, y + height)]
+        mask, score = min(candidates, key=lambda pair: abs(pair[1] - record["predicted_iou"]))
+        assert score == pytest.approx(record["predicted_iou"], abs=1e-4)
+        assert mean_iou([record["segmentation"]], [mask]) > 0.999
+
+
+@pytest.mark.parametrize(("n_layers", "points"), [(0, 5), (1, 4), (2, 3)])
+def test_crop_boxes_and_points(n_layers, points):
+    image = photo((97, 150))
+    boxes, input_points, crops, _ = SamImageProcessorPil(**SIZES).generate_crop_boxes(
+        image, 64, n_layers, points_per_crop=points
+    )
+    ours, layers = crop_boxes_xyxy((97, 150), n_layers)
+    np.testing.assert_array_equal(ours, boxes)
+    assert [crop.shape[:2] if crop.shape[-1] == 3 else crop.shape[1:] for crop in map(np.asarray, crops)] == [
+        (y1 - y0, x1 - x0) for x0, y0, x1, y1 in ours
+    ]
+    grids = build_point_grids(points, n_layers)
+    processor = SamImageProcessor(**SIZES)
+    for index, ((x0, y0, x1, y1), layer) in enumerate(zip(ours, layers, strict=True)):
+        in_model = processor.geometry((y1 - y0, x1 - x0)).points_to_model(grids[layer] * [x1 - x0, y1 - y0])
+        np.testing.assert_allclose(in_model, np.asarray(input_points)[0, :, index], rtol=1e-5)
+
+
+def test_rle_counts():
+    from transformers.models.sam.image_processing_pil_sam import _mask_to_rle
+
+    masks = torch.rand(4, 23, 31) > torch.tensor([0.5, 0.99, -1.0, 2.0])[:, None, None]
+    assert [mask_to_rle(mask) for mask in masks] == _mask_to_rle(masks)

@@ -1,0 +1,53 @@
+"""Sizes of chunks, and what counts as running out of memory."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from anymask import memory
+
+
+def test_masks_per_chunk_counts_bytes():
+    assert memory.masks_per_chunk(torch.zeros(3, 256, 256)) == 64
+    assert memory.masks_per_chunk(torch.zeros(3, 128, 128)) == 256
+    assert memory.masks_per_chunk(torch.zeros(1, 1, 4096, 4096)) == 1
+
+
+def model_on(device, dtype=torch.float32):
+    vision = SimpleNamespace(hidden_size=768, patch_size=16, image_size=1024)
+    return SimpleNamespace(device=torch.device(device), dtype=dtype, config=SimpleNamespace(vision_config=vision))
+
+
+def test_one_image_at_a_time_on_a_cpu():
+    assert memory.encoder_batch_size(model_on("cpu"), (1, 3, 1024, 1024)) == 1
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "dtype", "expected"),
+    [(0.1, torch.float32, 1), (3, torch.float32, 4), (3, torch.float16, 8), (80, torch.float32, 16)],
+)
+def test_free_memory_decides_on_cuda(monkeypatch, free_gib, dtype, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 2**40))
+    # 4096 tokens x 768 channels x 32 values x 4 bytes = 384 MiB per image in float32
+    assert memory.encoder_batch_size(model_on("cuda", dtype), (1, 3, 1024, 1024)) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("shape '[2]' is invalid for input of size 3"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    assert memory.is_out_of_memory(error) is expected
+
+
+def test_the_allocator_of_this_machine_is_understood():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert memory.is_out_of_memory(caught.value)
