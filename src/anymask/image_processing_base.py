@@ -163,7 +163,7 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
             TypeError: an option or the kind of an image is unknown.
             ValueError: an image or a segmentation map cannot be used; the message says why.
         """
-        _check_tensor_type(return_tensors)
+        check_tensor_type(return_tensors)
         options = self.options(**overrides)
         loaded = [self._load(source, timeout, input_data_format) for source in _flat_list(images)]
         geometries = batch_geometries([self._size_hw(image) for image in loaded], options)
@@ -251,7 +251,8 @@ def to_inputs(data: Mapping[str, Any], return_tensors: str | None) -> SamInputs:
     return SamInputs(converted)
 
 
-def _check_tensor_type(return_tensors: str | None) -> None:
+def check_tensor_type(return_tensors: str | None) -> None:
+    """Raises ValueError for a kind of tensor that is not made here."""
     if return_tensors not in (None, "pt", "np"):
         raise ValueError(f"`return_tensors` must be 'pt', 'np' or None, got {return_tensors!r}.")
 

@@ -15,7 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from .coordinates import LABEL_PADDING
 from .image_options import OPTION_NAMES
-from .image_processing_base import SamInputs, batch_geometries, to_inputs
+from .image_processing_base import SamInputs, batch_geometries, check_tensor_type, to_inputs
 from .image_processing_sam import SamImageProcessor
 from .image_processing_sam_fast import SamImageProcessorFast
 from .mask_prompts import prepare_mask_prompts
@@ -148,6 +148,9 @@ class SamProcessor(ProcessorMixin):
             data = self.image_processor(images, segmentation_maps, **kwargs)
             sizes_hw = _sizes(data["original_sizes"])
         else:
+            check_tensor_type(return_tensors)
+            if segmentation_maps is not None:
+                raise ValueError("`segmentation_maps` must come with `images`, got `original_sizes` alone.")
             sizes_hw = _sizes(original_sizes)
             data = {"original_sizes": sizes_hw}
         geometries = batch_geometries(sizes_hw, options)

@@ -305,9 +305,10 @@ def shape_of(value: Any) -> str:
     if hasattr(value, "shape"):
         return str(tuple(value.shape))
     level, axes = [value], []
-    while any(isinstance(member, list | tuple) or hasattr(member, "shape") for member in level):
-        level = [member for member in level if hasattr(member, "__len__")]
+    while level := [member for member in level if isinstance(member, list | tuple) or getattr(member, "ndim", 0)]:
         lengths = sorted({len(member) for member in level})
         axes.append(str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]}-{lengths[-1]}")
         level = [inner for member in level for inner in member]
+    if not axes:
+        return "()"
     return f"({', '.join(axes)}{',' * (len(axes) == 1)})"

@@ -1,0 +1,163 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from anymask.image_processing_sam import SamImageProcessor
+from anymask.image_processing_sam_fast import SamImageProcessorFast
+from anymask.processing_sam import SamProcessor
+
+SMALL = {"size": 64, "pad_size": 64, "mask_size": 16, "mask_pad_size": 16}
+IMAGE = np.random.default_rng(0).integers(0, 255, (40, 80, 3), dtype=np.uint8)
+TALL = np.random.default_rng(1).integers(0, 255, (50, 25, 3), dtype=np.uint8)
+
+
+@pytest.fixture(params=[SamImageProcessor, SamImageProcessorFast])
+def processor(request):
+    return SamProcessor(request.param(**SMALL))
+
+
+def test_images_and_prompts_in_the_frame_of_the_model(processor):
+    inputs = processor(
+        [IMAGE, TALL], input_points=[[[40, 20]], [[5, 50]]], input_labels=[[1], [0]], return_tensors="pt"
+    )
+    assert list(inputs) == ["pixel_values", "original_sizes", "reshaped_input_sizes", "input_points", "input_labels"]
+    assert inputs["input_points"].tolist() == [[[[32, 16]]], [[[pytest.approx(6.4), 64]]]]
+    assert {value.dtype for value in inputs.values()} == {torch.float32, torch.int64}
+
+
+def test_a_fixed_size_scales_both_axes():
+    processor = SamProcessor(SamImageProcessor(size=(64, 64)))
+    assert processor(IMAGE, input_boxes=[8, 10, 40, 20], return_tensors="pt")["input_boxes"].tolist() == [
+        [[pytest.approx(6.4), 16, 32, 32]]
+    ]
+
+
+def test_the_published_notebooks(processor):
+    box = np.array([5, 6, 70, 35])
+    for boxes in ([box.tolist()], [[box.tolist()]], [box], [[5.0, 6.0, 70.0, 35.0]]):
+        inputs = processor(IMAGE, input_boxes=boxes, return_tensors="pt").to("cpu")
+        assert inputs["input_boxes"].shape == (1, 1, 4)
+    item = {name: value.squeeze(0) for name, value in inputs.items()}
+    assert item["input_boxes"].shape == (1, 4)
+    assert item["pixel_values"].shape == (3, 64, 64)
+
+
+def test_prompts_without_images(processor):
+    prompts = {"input_points": [[[40, 20]]], "input_boxes": [[8, 10, 40, 20]]}
+    expected = processor(IMAGE, **prompts, return_tensors="pt")
+    for sizes in ([(40, 80)], (40, 80), torch.tensor([[40, 80]]), np.array([[40, 80]]), expected["original_sizes"]):
+        alone = processor(original_sizes=sizes, **prompts, return_tensors="pt")
+        assert set(alone) == set(expected) - {"pixel_values"}
+        for name, value in alone.items():
+            assert torch.equal(value, expected[name])
+
+
+def test_mask_prompts(processor):
+    mask = np.zeros((40, 80), bool)
+    mask[:, 40:] = True
+    inputs = processor(IMAGE, input_points=[[[60, 20]]], input_masks=mask, return_tensors="pt")
+    assert inputs["input_masks"].shape == (1, 1, 16, 16)
+    assert (inputs["input_masks"][0, 0, :8, 9:] > 6).all()
+    assert (inputs["input_masks"][0, 0, 8:] < -6).all()
+    ragged = processor(
+        [IMAGE, TALL],
+        input_boxes=[[[1, 2, 3, 4], [5, 6, 7, 8]], [[1, 2, 3, 4]]],
+        input_masks=[torch.ones(2, 16, 16), torch.ones(1, 16, 16)],
+        return_tensors="pt",
+    )
+    assert ragged["input_masks"][:, :, 0, 0].tolist() == [[1, 1], [1, 0]]
+
+
+def test_segmentation_maps_for_training(processor):
+    inputs = processor(IMAGE, segmentation_maps=IMAGE[..., 0], input_boxes=[1, 2, 3, 4], return_tensors="pt")
+    assert inputs["labels"].shape == (1, 16, 16)
+
+
+def test_kinds_of_tensors(processor):
+    assert isinstance(processor(IMAGE, input_points=[[[1, 2]]], return_tensors="np")["input_points"], np.ndarray)
+    assert isinstance(processor(IMAGE, input_points=[[[1, 2]]])["input_points"], np.ndarray)
+
+
+def test_options_for_one_call(processor):
+    inputs = processor(IMAGE, input_points=[[[40, 20]]], size=32, pad_size=32, return_tensors="pt")
+    assert inputs["pixel_values"].shape == (1, 3, 32, 32)
+    assert inputs["input_points"].tolist() == [[[[16, 8]]]]
+    same = processor(IMAGE, input_points=[[[40, 20]]], images_kwargs={"size": 32, "pad_size": 32}, return_tensors="pt")
+    assert torch.equal(same["pixel_values"], inputs["pixel_values"])
+
+
+def test_rectangular_batches():
+    processor = SamProcessor(SamImageProcessor(size=64, pad_size=None, size_divisor=16))
+    inputs = processor([IMAGE, TALL], input_masks=[IMAGE[..., 0] > 90, TALL[..., 0] > 90], return_tensors="pt")
+    assert inputs["pixel_values"].shape == (2, 3, 64, 64)
+    assert inputs["input_masks"].shape == (2, 1, 16, 16)
+    assert processor(IMAGE, input_masks=IMAGE[..., 0] > 90, return_tensors="pt")["input_masks"].shape == (1, 1, 8, 16)
+
+
+def test_masks_back_through_the_processor(processor):
+    inputs = processor(IMAGE, input_points=[[[40, 20]]], return_tensors="pt")
+    masks = processor.post_process_masks(
+        torch.ones(1, 1, 3, 16, 16), inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    )
+    assert masks[0].shape == (1, 3, 40, 80)
+
+
+def test_names_and_sizes(processor):
+    assert processor.model_input_names == ["pixel_values", "original_sizes", "reshaped_input_sizes"]
+    assert processor.target_size == 64
+    assert processor.point_pad_value == -10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            {"images": IMAGE, "input_point": [1, 2]},
+            TypeError,
+            "SamProcessor has no option 'input_point'; did you mean 'input_points'",
+        ),
+        ({"images": IMAGE, "text": "a cat"}, ValueError, "`text` must be None"),
+        ({"images": IMAGE, "point_pad_value": 0}, ValueError, "`point_pad_value` must be -10"),
+        ({"images": IMAGE, "original_sizes": [(40, 80)]}, ValueError, "`images` or `original_sizes`, not both"),
+        ({"input_points": [1, 2]}, ValueError, "There must be `images`, or `original_sizes`"),
+        ({"original_sizes": [(40, 80, 3)]}, ValueError, r"must be \(height, width\) in pixels of each image"),
+        ({"original_sizes": [(40.5, 80)]}, ValueError, r"must be \(height, width\) in pixels of each image"),
+        ({"original_sizes": [(0, 80)]}, ValueError, r"must be \(height, width\) in pixels of each image"),
+        ({"original_sizes": [(40, 80)], "return_tensors": "tf"}, ValueError, "`return_tensors` must be"),
+        (
+            {"original_sizes": [(40, 80)], "segmentation_maps": [IMAGE]},
+            ValueError,
+            "`segmentation_maps` must come with `images`",
+        ),
+    ],
+)
+def test_calls_that_cannot_be(processor, arguments, error, message):
+    with pytest.raises(error, match=message):
+        processor(**arguments)
+
+
+# Saving and loading
+
+
+def test_saved_and_loaded_again(processor, tmp_path):
+    processor.save_pretrained(tmp_path)
+    loaded = SamProcessor.from_pretrained(tmp_path)
+    assert type(loaded.image_processor) is type(processor.image_processor)
+    assert loaded.image_processor.to_dict() == processor.image_processor.to_dict()
+    assert type(SamProcessor.from_pretrained(tmp_path, use_fast=True).image_processor) is SamImageProcessorFast
+    assert type(SamProcessor.from_pretrained(tmp_path, use_fast=False).image_processor) is SamImageProcessor
+    assert SamProcessor.from_pretrained(str(tmp_path), size=32).target_size == 32
+
+
+def test_a_folder_with_the_image_processor_alone(tmp_path):
+    config = {**SamImageProcessor(**SMALL).to_dict(), "processor_class": "SamProcessor"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
+    assert SamProcessor.from_pretrained(tmp_path).image_processor.to_dict() == SamImageProcessor(**SMALL).to_dict()
+
+
+def test_unknown_options_are_errors_when_loading(tmp_path):
+    SamProcessor(SamImageProcessor()).save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="has no option 'do_normalise'; did you mean 'do_normalize'"):
+        SamProcessor.from_pretrained(tmp_path, do_normalise=False)
