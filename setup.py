@@ -17,7 +17,7 @@ CORE = [
     "safetensors>=0.4.3",  # what transformers 5.4 asks for: checkpoints are read and written through it
     "huggingface_hub>=1.5,<3",  # what transformers 5.4 asks for: push_to_hub and downloads by hub id
     "tokenizers>=0.22",  # no tokenizer is used, but transformers 5.4 does not import without this one
-    "pillow>=10.4",  # 10.4 is the oldest with wheels for every Python from 3.10 to 3.13
+    "pillow>=11",  # older ones warn, besides raising, when the EXIF data of a broken file ends too early
     "numpy>=1.26,<3",  # 1.26 is the oldest with wheels for Python 3.12; 3 may break the array API
     "accelerate>=1.1",  # what transformers 5.4 asks for when `device_map=` is used
     "typer>=0.26",  # the command line, installed by transformers anyway; older ones warn under click 8.5

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..pretrained import PACKAGED_CHECKPOINTS
 from .files import output_paths, write_whole
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _check_outputs(photos: Sequence[Path], output: Path) -> None:
 
 def _load_generator(model_name: str, points_per_side: int, device: str, dtype: str) -> SamMaskGenerator:
     import torch
+    from transformers.utils import logging
 
     from ..mask_generation import SamMaskGenerator
     from ..modeling_sam import SamModel
@@ -108,8 +110,15 @@ def _load_generator(model_name: str, points_per_side: int, device: str, dtype: s
         target = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device must be one that torch can use here, got {device!r}: {error}") from error
-    model = SamModel.from_pretrained(model_name, dtype=getattr(torch, dtype)).to(target).eval()
-    processor = SamProcessor.from_pretrained(model_name)
+    logging.disable_progress_bar()  # of loading weights: a blink, and noise where output is kept
+    try:
+        model = SamModel.from_pretrained(model_name, dtype=getattr(torch, dtype)).to(target).eval()
+        processor = SamProcessor.from_pretrained(model_name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--model must be {' or '.join(PACKAGED_CHECKPOINTS)}, a local folder or a hub id that can be reached, "
+            f"got {model_name!r}: {error}"
+        ) from error
     return SamMaskGenerator(model, processor, points_per_side=points_per_side, output_mode="coco_rle")
 
 
