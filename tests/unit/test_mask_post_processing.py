@@ -118,6 +118,10 @@ def test_crops_and_their_grids(make):
     assert (labels[0, :, 0] == 1).all()
     assert labels[0, :, 1].tolist() == [1] * 4 + [-10] * 12  # half the grid in the first layer, the rest padding
     assert points[0, 0, 0].tolist() == [8, 6]
+    for index, (x0, y0, x1, y1) in enumerate(boxes[1:].tolist(), start=1):
+        resized_h, resized_w = make(**SMALL).geometry((y1 - y0, x1 - x0)).resized_size_hw
+        quarters = [[x * resized_w, y * resized_h] for y in (0.25, 0.75) for x in (0.25, 0.75)]
+        assert points[0, :4, index].tolist() == [pytest.approx(point) for point in quarters]
     for crop, (x0, y0, x1, y1) in zip(crops, boxes.int().tolist(), strict=True):
         assert (np.asarray(crop) == image[y0:y1, x0:x1].transpose(2, 0, 1)).all()
     own = make(**SMALL).generate_crop_boxes(image, crop_n_layers=1, overlap_ratio=0.5, points_per_crop=4)[1]
