@@ -1,4 +1,4 @@
-"""Images with known masks: held-out drawn scenes, or a folder of photographs; and the prompts that stand for each mask."""
+"""Images with known masks, drawn or photographed, and the prompts that stand for each mask."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def held_out_scenes(count: int, size_hw: tuple[int, int] = (256, 256)) -> Iterat
 
 
 def folder_examples(folder: Path) -> Iterator[Example]:
-    """Photographs ``NAME.png`` or ``NAME.jpg`` with ``NAME_masks.npz``, whose first array is (N, H, W) bool.
+    """Photographs `NAME.png` or `NAME.jpg` with `NAME_masks.npz`, whose first array is (N, H, W) bool.
 
     Raises:
         ValueError: if the folder has no such pair, or masks and image differ in size.
@@ -52,7 +52,9 @@ def folder_examples(folder: Path) -> Iterator[Example]:
         with np.load(masks_path) as arrays:
             masks = arrays[arrays.files[0]].astype(bool)
         if masks.shape[1:] != image.shape[:2]:
-            raise ValueError(f"Masks must have the size of their image {image.shape[:2]}, {masks_path} has {masks.shape[1:]}.")
+            raise ValueError(
+                f"Masks must have the size of their image {image.shape[:2]}, {masks_path} has {masks.shape[1:]}."
+            )
         yield Example(path.stem, image, _large_enough(masks))
 
 

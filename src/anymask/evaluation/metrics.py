@@ -26,13 +26,13 @@ def mask_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def mask_dice(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Twice the intersection over the sum of areas, of the same shapes as :func:`mask_iou`."""
+    """Twice the intersection over the sum of areas, of the same shapes as `mask_iou`."""
     iou = mask_iou(masks, targets)
     return 2 * iou / (1 + iou)
 
 
 def size_bucket(area_fraction: float) -> str:
-    """"small" below 1 % of the image, "large" from 10 % on, "medium" between."""
+    """One of "small" below 1 % of the image, "large" from 10 % on, "medium" between."""
     if area_fraction < SMALL_AREA_FRACTION:
         return "small"
     return "large" if area_fraction >= LARGE_AREA_FRACTION else "medium"
@@ -45,7 +45,7 @@ def summarise(records: Iterable[Mapping[str, float]]) -> dict[str, dict[str, flo
         records: one mapping per object: "area_fraction" and scores; all with the same keys.
 
     Returns:
-        ``{"all": {"count": ..., score: mean}, "small": ..., "medium": ..., "large": ...}``; empty buckets are left out.
+        `{"all": {"count": ..., score: mean}, "small": ..., "medium": ..., "large": ...}`; empty buckets are left out.
     """
     buckets: dict[str, list[Mapping[str, float]]] = {"all": [], "small": [], "medium": [], "large": []}
     for record in records:

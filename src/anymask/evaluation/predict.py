@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 
-from ..coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, ResizeGeometry, resized_size_hw
+from ..coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, ResizeGeometry
+from ..image_processing_sam import SamImageProcessor
+from ..masks import resize_logits
 from ..modeling_sam import SamModel
-from ..training.data import normalise_images
 from .examples import Example, box_xyxy, innermost_pixel_xy
 from .metrics import mask_iou
 
@@ -31,15 +30,6 @@ class Answers:
     single_masks: np.ndarray
 
 
-def model_frame(image: np.ndarray, image_size: int) -> tuple[torch.Tensor, ResizeGeometry]:
-    """Resize the longest side to ``image_size``, normalise, pad right and below with 0: (1, 3, S, S) and its geometry."""
-    size_hw = resized_size_hw(image.shape[:2], image_size)
-    resized = Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BILINEAR)
-    pixels = normalise_images(torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None])
-    padded = F.pad(pixels, (0, image_size - size_hw[1], 0, image_size - size_hw[0]))
-    return padded, ResizeGeometry(image.shape[:2], size_hw, (image_size, image_size))
-
-
 @torch.no_grad()
 def answer(
     model: SamModel, embeddings: torch.Tensor, points: torch.Tensor, labels: torch.Tensor, geometry: ResizeGeometry
@@ -54,29 +44,36 @@ def answer(
     several = model(**prompts, multimask_output=True)
     single = model(**prompts, multimask_output=False)
     return Answers(
-        _masks_at_original_size(several.pred_masks[0], geometry),
+        (resize_logits(several.pred_masks[0], geometry) > 0).numpy(),
         several.iou_scores[0].numpy(),
-        _masks_at_original_size(single.pred_masks[0], geometry)[:, 0],
+        (resize_logits(single.pred_masks[0, :, 0], geometry) > 0).numpy(),
     )
 
 
-def score_example(model: SamModel, example: Example, image_size: int) -> list[dict[str, float]]:
+def score_example(model: SamModel, image_processor: SamImageProcessor, example: Example) -> list[dict[str, float]]:
     """IoU of the answers to one click and to one box for every mask of an example.
+
+    Args:
+        image_processor: its size may differ from the model's own.
 
     Returns:
         One record per mask: "area_fraction"; "click_best" (best of three), "click_chosen" (highest predicted IoU),
-        "click_single" (``multimask_output=False``), and the same three for "box".
+        "click_single" (`multimask_output=False`), and the same three for "box".
     """
     if len(example.masks) == 0:
         return []
-    pixels, geometry = model_frame(example.image, image_size)
+    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
+    geometry = image_processor.geometry(example.image.shape[:2])
     with torch.no_grad():
-        embeddings = model.get_image_embeddings(pixels, interpolate_pos_encoding=True)
+        embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
     clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
     boxes = torch.from_numpy(np.stack([box_xyxy(mask) for mask in example.masks]))
     prompts = {
         "click": (geometry.points_to_model(clicks)[:, None], torch.tensor([[LABEL_FOREGROUND]])),
-        "box": (geometry.boxes_to_model(boxes).view(-1, 2, 2), torch.tensor([[LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]])),
+        "box": (
+            geometry.boxes_to_model(boxes).view(-1, 2, 2),
+            torch.tensor([[LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]]),
+        ),
     }
     records = [{"area_fraction": float(mask.mean())} for mask in example.masks]
     for name, (points, labels) in prompts.items():
@@ -88,13 +85,3 @@ def score_example(model: SamModel, example: Example, image_size: int) -> list[di
             record[f"{name}_chosen"] = float(ious[index, answers.iou_scores[index].argmax()])
             record[f"{name}_single"] = float(single_ious[index])
     return records
-
-
-def _masks_at_original_size(low_res_logits: torch.Tensor, geometry: ResizeGeometry) -> np.ndarray:
-    """Logits (P, M, h, w) to masks (P, M, H, W): up to the model frame, padding off, to the image's size; above 0."""
-    resized_h, resized_w = geometry.resized_size_hw
-    frame = F.interpolate(low_res_logits.float(), geometry.padded_size_hw, mode="bilinear", align_corners=False)
-    logits = F.interpolate(
-        frame[..., :resized_h, :resized_w], geometry.original_size_hw, mode="bilinear", align_corners=False
-    )
-    return (logits > 0).numpy()

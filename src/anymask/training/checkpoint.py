@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run can trust: written beside the last one, renamed when whole, read without pickled code."""
+"""Checkpoints that a killed run can trust: renamed into place when whole, read without running pickled code."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ KEPT_CHECKPOINTS = 2
 
 
 def save_checkpoint(
-    output: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], average: WeightAverage, state: dict[str, Any]
+    output: Path,
+    model: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    average: WeightAverage,
+    state: dict[str, Any],
 ) -> Path:
-    """Write ``output/checkpoints/step-NNNNNNNN`` and drop all but the newest two.
+    """Write `output/checkpoints/step-NNNNNNNN` and drop all but the newest two.
 
     Args:
-        state: JSON-like facts of the run, with its ``step``.
+        state: JSON-like facts of the run, with its `step`.
 
     Returns:
         The new folder: model.safetensors, average.safetensors, optimizers.pt, state.json.
@@ -48,7 +52,7 @@ def save_checkpoint(
 def load_checkpoint(
     folder: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], average: WeightAverage
 ) -> dict[str, Any]:
-    """Bring everything back to what ``save_checkpoint`` saw, and return its state."""
+    """Bring everything back to what `save_checkpoint` saw, and return its state."""
     tensors = _tensors(model)
     for name, saved_tensor in load_file(folder / "model.safetensors").items():
         tensors[name].copy_(saved_tensor)
@@ -62,23 +66,25 @@ def load_checkpoint(
 
 
 def checkpoint_folders(output: Path) -> list[Path]:
-    """Finished checkpoints under ``output``, oldest first."""
+    """Finished checkpoints under `output`, oldest first."""
     folders = [path for path in (output / "checkpoints").glob("step-*") if FOLDER_PATTERN.fullmatch(path.name)]
     return sorted(folders)
 
 
 def latest_checkpoint(output: Path) -> Path:
-    """The newest finished checkpoint under ``output``.
+    """The newest finished checkpoint under `output`.
 
     Raises:
         FileNotFoundError: if there is none.
     """
     folders = checkpoint_folders(output)
     if not folders:
-        raise FileNotFoundError(f"--resume needs a checkpoint under {output / 'checkpoints'}, found none; start without --resume.")
+        raise FileNotFoundError(
+            f"--resume needs a checkpoint under {output / 'checkpoints'}, found none; start without --resume."
+        )
     return folders[-1]
 
 
 def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers, each once; ``state_dict`` would name shared ones twice, which safetensors refuses."""
+    """Parameters and buffers, each once; `state_dict` would name shared ones twice, which safetensors refuses."""
     return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}

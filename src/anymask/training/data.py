@@ -17,10 +17,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+from .nano import MASK_STRIDE, PATCH_SIZE
 from .scenes import Scene, draw_scene
 
-PATCH_SIZE = 8  # of sam-vit-nano; augmented images have sides of whole patches
-MASK_STRIDE = PATCH_SIZE // 4  # model pixels per low-resolution mask pixel
 MIN_TARGET_PIXELS = 12  # at low resolution; below, neither prompt nor loss has anything to hold on to
 MAX_TARGET_FRACTION = 0.95
 TRAINING_SCENES = 1  # first word of their seeds; held-out scenes have another
@@ -50,9 +49,9 @@ class SampleOptions:
 
 
 class SceneSamples(Dataset):
-    """Endless map from an index to ``{"image", "targets", "boxes"}``.
+    """Endless map from an index to `{"image", "targets", "boxes"}`.
 
-    ``image`` (3, S, S) uint8, ``targets`` (P, S/2, S/2) bool, ``boxes`` (P, 4) float32 xyxy in pixels of the model frame.
+    `image` (3, S, S) uint8, `targets` (P, S/2, S/2) bool, `boxes` (P, 4) float32 xyxy in pixels of the model frame.
     """
 
     def __init__(self, options: SampleOptions):
@@ -71,7 +70,7 @@ class SceneSamples(Dataset):
         raise RuntimeError(f"Ten scenes in a row for sample {index} have no mask that can be a target.")
 
     def _scene(self, index: int) -> Scene:
-        """Draw scene ``index``, or take it from the last ones; which of the two changes the speed only."""
+        """Draw scene `index`, or take it from the last ones; which of the two changes the speed only."""
         scene = self._recent.pop(index, None)
         if scene is None:
             size = self.options.scene_size
@@ -83,7 +82,7 @@ class SceneSamples(Dataset):
 
 
 def scene_index(sample_index: int, options: SampleOptions) -> int:
-    """The scene of a sample: ``window`` scenes in a row, the same ones again until each was shown ``repeats`` times."""
+    """The scene of a sample: `window` scenes in a row, the same ones again until each was shown `repeats` times."""
     block, place = divmod(sample_index, options.window * options.repeats)
     return block * options.window + place % options.window
 
@@ -111,7 +110,7 @@ def make_sample(
         masks: (N, H, W) bool, exact masks of objects and parts.
 
     Returns:
-        The sample of :class:`SceneSamples`, or None when no mask is large enough to be a target.
+        The sample of `SceneSamples`, or None when no mask is large enough to be a target.
     """
     image, masks = _random_turn(image, masks, rng)
     image, masks = _random_crop(image, masks, rng)
@@ -139,7 +138,7 @@ def make_sample(
 
 
 def sample_by_area(areas: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose ``count`` indices so that every octave of area is as likely as the others.
+    """Choose `count` indices so that every octave of area is as likely as the others.
 
     Without repetition while the masks last; then all of them, and the rest with repetition.
 
@@ -147,7 +146,7 @@ def sample_by_area(areas: np.ndarray, count: int, rng: np.random.Generator) -> n
         areas: (N,) positive.
 
     Returns:
-        (count,) int64 indices into ``areas``.
+        (count,) int64 indices into `areas`.
     """
     octaves = np.floor(np.log2(areas)).astype(int)
     weights = 1.0 / np.bincount(octaves)[octaves]
@@ -166,7 +165,7 @@ def normalise_images(images: torch.Tensor) -> torch.Tensor:
 
 
 def make_loader(options: SampleOptions, start_index: int, batch_size: int, num_workers: int) -> DataLoader:
-    """Batches of samples in index order from ``start_index`` on, without end."""
+    """Batches of samples in index order from `start_index` on, without end."""
     return DataLoader(
         SceneSamples(options),
         batch_size=batch_size,
@@ -214,7 +213,7 @@ def _random_colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _resized_size_hw(size_hw: tuple[int, int], image_size: int) -> tuple[int, int]:
-    """Longest side at ``image_size``, the other one at the nearest whole number of patches."""
+    """Longest side at `image_size`, the other one at the nearest whole number of patches."""
     scale = image_size / max(size_hw)
     return tuple(max(PATCH_SIZE, round(side * scale / PATCH_SIZE) * PATCH_SIZE) for side in size_hw)
 

@@ -57,7 +57,7 @@ def mask_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def thresholded_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """IoU of the masks ``logits > 0`` with the targets: what the IoU head must predict.
+    """IoU of the masks `logits > 0` with the targets: what the IoU head must predict.
 
     Args:
         logits: (..., H, W).
@@ -87,7 +87,7 @@ def best_mask_index(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
 
 
 def select_mask(masks: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Take mask ``index`` (...) of ``masks`` (..., M, H, W): (..., H, W)."""
+    """Take mask `index` (...) of `masks` (..., M, H, W): (..., H, W)."""
     index = index[..., None, None, None].expand(*index.shape, 1, *masks.shape[-2:])
     return masks.gather(-3, index).squeeze(-3)
 

@@ -1,26 +1,40 @@
-"""``sam-vit-nano``: the small SAM that this project trains and ships, about 2.7 million parameters."""
+"""`sam-vit-nano`: the small SAM that this project trains and ships, about 2.7 million parameters."""
 
 from __future__ import annotations
 
 from ..configuration_sam import SamConfig
+from ..image_processing_sam import SamImageProcessor
 
 IMAGE_SIZE = 256
+PATCH_SIZE = 8
+MASK_STRIDE = PATCH_SIZE // 4  # model pixels per pixel of a low-resolution mask
 
 
 def nano_config() -> SamConfig:
-    """An ordinary ``SamConfig`` at 256 pixels: embeddings 32 x 32, masks 128 x 128 before upsampling."""
+    """An ordinary `SamConfig` at 256 pixels: embeddings 32 x 32, masks 128 x 128 before upsampling."""
     return SamConfig(
         vision_config={
             "hidden_size": 160,
             "num_hidden_layers": 6,
             "num_attention_heads": 5,
             "image_size": IMAGE_SIZE,
-            "patch_size": 8,
+            "patch_size": PATCH_SIZE,
             "window_size": 8,
             "global_attn_indexes": [1, 3, 5],
             "output_channels": 128,
             "num_pos_feats": 64,
         },
-        prompt_encoder_config={"hidden_size": 128, "image_size": IMAGE_SIZE, "patch_size": 8},
+        prompt_encoder_config={"hidden_size": 128, "image_size": IMAGE_SIZE, "patch_size": PATCH_SIZE},
         mask_decoder_config={"hidden_size": 128, "mlp_dim": 512, "num_attention_heads": 4, "iou_head_hidden_dim": 128},
+    )
+
+
+def nano_image_processor(image_size: int = IMAGE_SIZE) -> SamImageProcessor:
+    """What training assumes of its images: longest side to `image_size`, ImageNet normalisation, padded to a square."""
+    mask_size = image_size // MASK_STRIDE
+    return SamImageProcessor(
+        size={"longest_edge": image_size},
+        pad_size={"height": image_size, "width": image_size},
+        mask_size={"longest_edge": mask_size},
+        mask_pad_size={"height": mask_size, "width": mask_size},
     )

@@ -1,7 +1,7 @@
 """Muon for the hidden matrices, AdamW for everything else, and the running average of the weights.
 
-Why an own Muon: ``torch.optim.Muon`` orthogonalises in bfloat16, which processors without such instructions emulate slowly,
-and one matrix at a time. Here matrices of one shape go through together, in float32.
+Why an own Muon: `torch.optim.Muon` orthogonalises in bfloat16, which processors without such instructions emulate
+slowly, and one matrix at a time. Here matrices of one shape go through together, in float32.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def orthogonalise(matrices: torch.Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> t
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised: for hidden weight matrices (rows, columns).
 
-    Matrices of one shape are orthogonalised together, a few at a time, by the threads of ``pool`` when it is given.
+    Matrices of one shape are orthogonalised together, a few at a time, by the threads of `pool` when it is given.
 
-    The update is scaled to the root mean square of an AdamW update (0.2 times the square root of the longer side), so that both
-    share one learning rate. Source: Liu et al., Muon is Scalable for LLM Training.
+    The update is scaled to the root mean square of an AdamW update (0.2 times the square root of the longer side), so
+    that both share one learning rate. Source: Liu et al., Muon is Scalable for LLM Training.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Muon(torch.optim.Optimizer):
         self.pool = pool
 
     def step(self, closure: None = None) -> None:
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:
@@ -120,7 +121,9 @@ def make_optimizers(
         raise ValueError("The model must have parameters that require a gradient, but it has none.")
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    ]
     if hidden:
         optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay, pool=pool))
     return optimizers
@@ -136,10 +139,13 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
         self.steps = 0
-        self.weights = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+        self.weights = {
+            name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad
+        }
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
+        """Take a step of the model into the average."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, weight in model.named_parameters():

@@ -12,7 +12,7 @@ from .schedule import Amount, Schedule, Stage
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One run of ``anymask.training.train``.
+    """One run of `anymask.training.train`.
 
     Attributes:
         stages: image size and amount of each stage, as "128:50m" (time) or "128:2000" (steps).
@@ -49,13 +49,16 @@ class TrainingOptions:
     evaluation_scenes: int = 64
 
     def schedule(self) -> Schedule:
+        """Stages and decay, parsed and checked."""
         return Schedule(tuple(Stage.parse(stage) for stage in self.stages), Amount.parse(self.decay), self.warmup_steps)
 
     def to_dict(self) -> dict[str, Any]:
+        """All options, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingOptions:
+        """The options that `to_dict` wrote."""
         return cls(**{**values, "stages": tuple(values["stages"])})
 
 
@@ -74,7 +77,11 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
     parser.add_argument("--output", type=Path, required=True, help="folder of log, checkpoints and exported model")
     parser.add_argument("--resume", action="store_true", default=False, help="continue from the newest checkpoint")
     parser.add_argument(
-        "--decay-now", type=Amount.parse, default=None, metavar="AMOUNT", help="with --resume: finish within this amount"
+        "--decay-now",
+        type=Amount.parse,
+        default=None,
+        metavar="AMOUNT",
+        help="with --resume: finish within this amount",
     )
     parser.add_argument("--threads", type=int, default=2, help="threads, each with its share of every batch")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")

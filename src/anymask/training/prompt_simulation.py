@@ -3,9 +3,9 @@
 Source: Segment Anything, appendix A, "Training algorithm". Everything is vectorised over the prompts of a batch and
 drawn from a generator that the caller seeds, so that a resumed run repeats the same prompts.
 
-Frames: masks are at the decoder's low resolution, ``stride`` model pixels per mask pixel. Points and boxes are in pixels of
-the model frame, x right, y down. A click on a pixel carries the index of the pixel, as users give it: the model itself
-adds the half pixel.
+Frames: masks are at the decoder's low resolution, `stride` model pixels per mask pixel. Points and boxes are in pixels
+of the model frame, x right, y down. A click on a pixel carries the index of the pixel, as users give it: the model
+itself adds the half pixel.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ BORDER_DISTANCE_LIMIT = 6
 
 
 def border_distance(masks: torch.Tensor, limit: int = BORDER_DISTANCE_LIMIT) -> torch.Tensor:
-    """Chessboard distance of each foreground pixel to the nearest background pixel, capped at ``limit``.
+    """Chessboard distance of each foreground pixel to the nearest background pixel, capped at `limit`.
 
-    Counting erosions is exact for this metric and costs ``limit`` 3 x 3 minimum filters for the whole batch, where an
+    Counting erosions is exact for this metric and costs `limit` 3 x 3 minimum filters for the whole batch, where an
     exact Euclidean transform would need one call per mask. Pixels outside the frame count as background.
 
     Args:
         masks: (N, H, W) bool.
 
     Returns:
-        (N, H, W) float32, 0 on the background, 1 on the border, at most ``limit``.
+        (N, H, W) float32, 0 on the background, 1 on the border, at most `limit`.
     """
     distance = eroded = masks.unsqueeze(1).float()
     for _ in range(limit - 1):
@@ -121,7 +121,7 @@ def jitter_boxes(boxes_xyxy: torch.Tensor, frame_size: int, generator: torch.Gen
 def first_prompts(
     targets: torch.Tensor, boxes_xyxy: torch.Tensor, stride: int, box_fraction: float, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first prompt of each target: a foreground click, or with probability ``box_fraction`` a noisy box.
+    """The first prompt of each target: a foreground click, or with probability `box_fraction` a noisy box.
 
     Args:
         targets: (B, P, h, w) bool, none of them empty.
@@ -129,7 +129,7 @@ def first_prompts(
         stride: model pixels per target pixel.
 
     Returns:
-        Points (B, P, 2, 2) float32 and labels (B, P, 2) int64, ready for ``SamModel``: a click is one foreground point
+        Points (B, P, 2, 2) float32 and labels (B, P, 2) int64, ready for `SamModel`: a click is one foreground point
         and one padding point, a box is its two corners.
     """
     batch, prompts, height, width = targets.shape

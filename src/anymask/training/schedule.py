@@ -1,7 +1,7 @@
 """Stages of a run and its learning rate: warm up, hold, decay to zero, by training time or by steps.
 
-Time is what a shared machine has to give, so stages may be given as durations ("50m"); they count training time only, and
-the count is kept in the checkpoint. Stages in steps ("2000") make a run repeatable to the bit.
+Time is what a shared machine has to give, so stages may be given as durations ("50m"); they count training time only,
+and the count is kept in the checkpoint. Stages in steps ("2000") make a run repeatable to the bit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SECONDS_PER_UNIT = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Amount:
-    """Some training: ``value`` seconds when ``is_time``, else ``value`` steps."""
+    """Some training: `value` seconds when `is_time`, else `value` steps."""
 
     value: float
     is_time: bool
@@ -31,7 +31,9 @@ class Amount:
         except ValueError:
             value = -1.0
         if value < 0:
-            raise ValueError(f'An amount of training must read like "50m", "90s", "1.5h" or "2000" (steps), got {text!r}.')
+            raise ValueError(
+                f'An amount of training must read like "50m", "90s", "1.5h" or "2000" (steps), got {text!r}.'
+            )
         return cls(value, unit is not None)
 
     def __str__(self) -> str:
@@ -80,10 +82,13 @@ class Schedule:
             raise ValueError("A schedule must have at least one stage, got none.")
         kinds = {stage.amount.is_time for stage in self.stages} | {self.decay.is_time}
         if len(kinds) > 1:
-            raise ValueError("Stages and decay must all be times or all be steps, got a mix; give every one the same kind.")
+            raise ValueError(
+                "Stages and decay must all be times or all be steps, got a mix; give every one the same kind."
+            )
 
     @property
     def is_time(self) -> bool:
+        """Whether the schedule counts seconds; else steps."""
         return self.decay.is_time
 
     @property
@@ -111,7 +116,7 @@ class Schedule:
         return max(0.0, min(warmup, decay))
 
     def finished_within(self, progress: float, amount: Amount) -> Schedule:
-        """The schedule of a run that turns to its end now: decay from ``progress`` on, over ``amount``.
+        """The schedule of a run that turns to its end now: decay from `progress` on, over `amount`.
 
         The last stage that has begun is cut or stretched to the new end; later ones are dropped.
 

@@ -1,7 +1,7 @@
 """One training step: an image is encoded once, and every simulated user talks to its embedding for a few rounds.
 
-Round 1 is a single click or a box, which is ambiguous: three masks answer it and the best one learns. In later rounds the
-user corrects the mask that the model would have shown, and the single-mask output answers.
+Round 1 is a single click or a box, which is ambiguous: three masks answer it and the best one learns. In later rounds
+the user corrects the mask that the model would have shown, and the single-mask output answers.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 
 from ..modeling_sam import SamModel
-from .data import MASK_STRIDE, normalise_images
+from .data import normalise_images
 from .losses import ambiguity_aware_loss, select_mask
+from .nano import MASK_STRIDE
 from .prompt_simulation import add_correction_clicks, first_prompts
 
 
@@ -26,7 +27,7 @@ class StepOptions:
         round_weights: relative frequency of steps with 1, 2, 3 ... rounds.
         mask_prompt_fraction: share of later rounds that get the previous logits as a mask prompt.
         iou_weight: weight of the IoU head's loss.
-        exploration: see ``ambiguity_aware_loss``.
+        exploration: see `ambiguity_aware_loss`.
     """
 
     box_fraction: float = 0.5
@@ -107,9 +108,7 @@ def training_loss(
     return loss, {"loss": loss.item(), **log}
 
 
-def _first_round_ious(
-    iou_scores: torch.Tensor, real_iou: torch.Tensor, labels: torch.Tensor
-) -> dict[str, float]:
+def _first_round_ious(iou_scores: torch.Tensor, real_iou: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     """Mean IoU of the answers to clicks and to boxes: the best of three and the chosen one, or the single one."""
     is_click = labels[..., 1] < 0
     chosen = real_iou.gather(-1, iou_scores.argmax(dim=-1, keepdim=True)).squeeze(-1)

@@ -1,11 +1,11 @@
-"""Train ``sam-vit-nano`` from nothing on drawn scenes.
+"""Train `sam-vit-nano` from nothing on drawn scenes.
 
     python -m anymask.training.train --output runs/nano --stage 128:50m --stage 256:45m --decay 15m
     python -m anymask.training.train --output runs/nano --resume                      # go on after a stop
     python -m anymask.training.train --output runs/nano --resume --decay-now 8m       # finish within 8 minutes
 
-``OUTPUT`` then holds log.jsonl (one JSON object per line: losses, scores, speed), checkpoints/ and export/, a folder
-for ``SamModel.from_pretrained``. The exported weights are the running average.
+`OUTPUT` then holds log.jsonl (one JSON object per line: losses, scores, speed), checkpoints/ and export/, a folder
+for `SamModel.from_pretrained`. The exported weights are the running average.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..modeling_sam import SamModel
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from .data import SampleOptions, make_loader
 from .export import export_model
-from .nano import nano_config
+from .nano import nano_config, nano_image_processor
 from .optimizers import WeightAverage, make_optimizers
 from .options import TrainingOptions, parse_arguments
 from .schedule import Amount, Schedule
@@ -63,6 +63,7 @@ class Trainer:
 
     @property
     def progress(self) -> float:
+        """Position in the schedule, in its unit."""
         return self.schedule.progress(self.step, self.seconds)
 
     def train(self) -> None:
@@ -83,7 +84,9 @@ class Trainer:
         numbers = self._set_gradients(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.clip_norm).item()
         if not math.isfinite(norm):
-            raise FloatingPointError(f"The gradient of step {self.step} is {norm}; resume with a lower --learning-rate.")
+            raise FloatingPointError(
+                f"The gradient of step {self.step} is {norm}; resume with a lower --learning-rate."
+            )
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -98,13 +101,16 @@ class Trainer:
             self._evaluation_examples = list(held_out_scenes(self.options.evaluation_scenes))
         self.average.swap(self.model)
         self.model.eval()
-        scored = self.pool.map(lambda example: score_example(self.model, example, image_size), self._evaluation_examples)
+        image_processor = nano_image_processor(image_size)
+        scored = self.pool.map(
+            lambda example: score_example(self.model, image_processor, example), self._evaluation_examples
+        )
         records = [record for example_records in scored for record in example_records]
         self.average.swap(self.model)
         return summarise(records)
 
     def save(self) -> Path:
-        """Write a checkpoint from which ``resume`` continues as if nothing had happened."""
+        """Write a checkpoint from which `resume` continues as if nothing had happened."""
         state = {
             "step": self.step,
             "samples": self.samples,
@@ -129,7 +135,7 @@ class Trainer:
         )
 
     def export(self) -> Path:
-        """Write the averaged weights as a folder for ``from_pretrained``."""
+        """Write the averaged weights as a folder for `from_pretrained`."""
         self.average.swap(self.model)
         folder = export_model(self.model, self.output / "export")
         self.average.swap(self.model)
@@ -217,9 +223,12 @@ def _rounded(value: Any) -> Any:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Run the command line."""
     arguments, given = parse_arguments(argv)
     torch.set_num_threads(1)  # the trainer's own threads share the work
-    torch.set_flush_denormal(True)  # vanishing gradients of saturated pixels would otherwise cost hundreds of cycles each
+    torch.set_flush_denormal(
+        True
+    )  # vanishing gradients of saturated pixels would otherwise cost hundreds of cycles each
     checkpoint = latest_checkpoint(arguments.output) if arguments.resume else None
     remembered = json.loads((checkpoint / "state.json").read_text())["options"] if checkpoint else {}
     options = TrainingOptions.from_dict({**TrainingOptions().to_dict(), **remembered, **given})

@@ -44,7 +44,9 @@ def test_dice_loss_by_hand():
 
 def test_mask_loss_weighs_focal_twenty_to_one():
     logits, targets = torch.randn(4, 6, generator=torch.Generator().manual_seed(1)), torch.ones(4, 6)
-    torch.testing.assert_close(mask_loss(logits, targets), 20 * focal_loss(logits, targets) + dice_loss(logits, targets))
+    torch.testing.assert_close(
+        mask_loss(logits, targets), 20 * focal_loss(logits, targets) + dice_loss(logits, targets)
+    )
 
 
 def test_thresholded_iou_by_hand():

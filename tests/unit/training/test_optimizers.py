@@ -32,7 +32,9 @@ def test_muon_steps_by_the_orthogonalised_momentum():
 
 
 def test_one_optimizer_for_each_parameter():
-    model = nn.Sequential(nn.Linear(40, 64), nn.LayerNorm(64), nn.Linear(64, 4), nn.Conv2d(3, 5, 2), nn.Embedding(6, 40))
+    model = nn.Sequential(
+        nn.Linear(40, 64), nn.LayerNorm(64), nn.Linear(64, 4), nn.Conv2d(3, 5, 2), nn.Embedding(6, 40)
+    )
     adamw, muon = make_optimizers(model, 1e-3, 0.05, use_muon=True)
     decayed, plain = ([id(weight) for weight in group["params"]] for group in adamw.param_groups)
     assert [group["weight_decay"] for group in adamw.param_groups] == [0.05, 0.0]

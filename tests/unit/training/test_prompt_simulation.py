@@ -102,6 +102,8 @@ def test_the_same_generator_gives_the_same_prompts():
 def test_correction_clicks_are_appended():
     targets = blobs(6).view(2, 3, 20, 28)
     points, labels = first_prompts(targets, torch.zeros(2, 3, 4), 2, 0.0, generator())
-    more_points, more_labels = add_correction_clicks(points, labels, torch.full(targets.shape, -1.0), targets, 2, generator())
+    more_points, more_labels = add_correction_clicks(
+        points, labels, torch.full(targets.shape, -1.0), targets, 2, generator()
+    )
     assert torch.equal(more_points[:, :, :2], points) and torch.equal(more_labels[:, :, :2], labels)
     assert more_points.shape == (2, 3, 3, 2) and (more_labels[:, :, 2] == 1).all()

@@ -42,7 +42,14 @@ def tiny_model(seed=0):
 
 
 def options(**changes):
-    values = {"stages": (f"{SIZE}:4",), "decay": "2", "warmup_steps": 2, "batch_size": 2, "num_prompts": 3, "log_every": 2}
+    values = {
+        "stages": (f"{SIZE}:4",),
+        "decay": "2",
+        "warmup_steps": 2,
+        "batch_size": 2,
+        "num_prompts": 3,
+        "log_every": 2,
+    }
     return TrainingOptions(**{**values, "evaluation_scenes": 2, **changes})
 
 
@@ -86,7 +93,10 @@ def test_a_whole_run_logs_checkpoints_and_exports(tmp_path):
     assert loaded.dtype == torch.float16
     for name, weight in trainer.average.weights.items():
         assert torch.equal(loaded.get_parameter(name), weight.half()), name
-    assert json.loads((tmp_path / "export" / "preprocessor_config.json").read_text())["pad_size"] == {"height": 64, "width": 64}
+    assert json.loads((tmp_path / "export" / "preprocessor_config.json").read_text())["pad_size"] == {
+        "height": 64,
+        "width": 64,
+    }
 
 
 def test_a_stop_saves_and_exports(tmp_path):
@@ -111,7 +121,9 @@ def test_finishing_early_is_remembered(tmp_path):
 def test_loss_reaches_every_part_of_the_model():
     model = tiny_model()
     (batch,) = batches(0, 1, num_prompts=12)  # so that each of the three masks is the learning one somewhere
-    step_options = StepOptions(round_weights=(0.0, 0.0, 1.0), single_mask_fraction=0.0, mask_prompt_fraction=1.0, exploration=1.0)
+    step_options = StepOptions(
+        round_weights=(0.0, 0.0, 1.0), single_mask_fraction=0.0, mask_prompt_fraction=1.0, exploration=1.0
+    )
     generator = torch.Generator().manual_seed(0)
     plan = plan_rounds(step_options, generator)
     assert plan == RoundPlan(asks_several=True, keeps_mask=(True, True))
@@ -151,7 +163,9 @@ def test_no_checkpoint_to_resume_is_an_error(tmp_path):
 
 
 def test_command_line_gives_only_what_was_given():
-    arguments, given = parse_arguments(["--output", "x", "--stage", "128:5m", "--stage", "256:1h", "--learning-rate", "0.01"])
+    arguments, given = parse_arguments(
+        ["--output", "x", "--stage", "128:5m", "--stage", "256:1h", "--learning-rate", "0.01"]
+    )
     assert given == {"stages": ["128:5m", "256:1h"], "learning_rate": 0.01}
     assert not arguments.resume and arguments.decay_now is None
     arguments, given = parse_arguments(["--output", "x", "--resume", "--decay-now", "8m"])
