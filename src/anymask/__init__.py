@@ -50,14 +50,14 @@ if TYPE_CHECKING:
         SamVisionModel,
     )
     from .overlay import draw_overlay
-    from .pipeline import MaskGenerationPipeline, pipeline
+    from .pipelines import MaskGenerationPipeline, pipeline
     from .processing_sam import SamProcessor
     from .registration import register_with_transformers
 
 _HOME_OF = {
     "CandidateMasks": "mask_decoder",
     "MaskGenerationOptions": "mask_generation_options",
-    "MaskGenerationPipeline": "pipeline",
+    "MaskGenerationPipeline": "pipelines",
     "ResizeGeometry": "coordinates",
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
@@ -74,7 +74,7 @@ _HOME_OF = {
     "SamVisionModel": "modeling_sam",
     "draw_overlay": "overlay",
     "load_image": "images",
-    "pipeline": "pipeline",
+    "pipeline": "pipelines",
     "register_with_transformers": "registration",
 }
 

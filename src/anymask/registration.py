@@ -16,7 +16,7 @@ from .configuration_sam import SamConfig, SamVisionConfig
 from .image_processing_sam import SamImageProcessor
 from .image_processing_sam_fast import SamImageProcessorFast
 from .modeling_sam import SamModel, SamVisionModel
-from .pipeline import MaskGenerationPipeline
+from .pipelines import MaskGenerationPipeline
 from .processing_sam import SamProcessor
 
 _TASK = "mask-generation"

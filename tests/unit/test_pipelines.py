@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, IterableDataset
 from transformers.pipelines.pt_utils import KeyDataset
 
 from anymask import SamConfig, SamImageProcessor, SamModel
-from anymask.pipeline import MaskGenerationPipeline, pipeline
+from anymask.pipelines import MaskGenerationPipeline, pipeline
 from anymask.rle import rle_to_coco, rle_to_mask
 
 PICTURE = draw((48, 64), (4, 8, 32, 40, 100, 240, 0), (40, 16, 60, 24, 200, 250, 0))
