@@ -305,7 +305,7 @@ def shape_of(value: Any) -> str:
     if hasattr(value, "shape"):
         return str(tuple(value.shape))
     level, axes = [value], []
-    while level := [member for member in level if isinstance(member, list | tuple) or getattr(member, "shape", ())]:
+    while level := [member for member in level if isinstance(member, list | tuple) or getattr(member, "shape", None)]:
         lengths = sorted({len(member) for member in level})
         axes.append(str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]}-{lengths[-1]}")
         level = [inner for member in level for inner in member]
