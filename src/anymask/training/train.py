@@ -28,7 +28,7 @@ from ..modeling_sam import SamModel
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from .data import SampleOptions, make_loader
 from .export import export_model
-from .nano import nano_config, nano_image_processor
+from .nano import nano_image_processor, nano_model
 from .optimizers import WeightAverage, make_optimizers
 from .options import TrainingOptions, parse_arguments
 from .schedule import Amount, Schedule
@@ -235,7 +235,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(options.seed)
-    trainer = Trainer(arguments.output, SamModel(nano_config()), options, arguments.threads, arguments.workers)
+    trainer = Trainer(arguments.output, nano_model(), options, arguments.threads, arguments.workers)
     if checkpoint:
         trainer.resume(checkpoint)
         if arguments.decay_now is not None:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from anymask.training.losses import (
+    FOCAL_WEIGHT,
     ambiguity_aware_loss,
     best_mask_index,
     dice_loss,
@@ -42,11 +43,9 @@ def test_dice_loss_by_hand():
     assert dice_loss(logits, logits > 0).item() == pytest.approx(0.0)
 
 
-def test_mask_loss_weighs_focal_twenty_to_one():
+def test_mask_loss_weighs_focal_four_to_one():
     logits, targets = torch.randn(4, 6, generator=torch.Generator().manual_seed(1)), torch.ones(4, 6)
-    torch.testing.assert_close(
-        mask_loss(logits, targets), 20 * focal_loss(logits, targets) + dice_loss(logits, targets)
-    )
+    torch.testing.assert_close(mask_loss(logits, targets), 4 * focal_loss(logits, targets) + dice_loss(logits, targets))
 
 
 def test_thresholded_iou_by_hand():
