@@ -123,7 +123,7 @@ def test_crops(layers):
     for index in (0, 1, 3):
         assert ours[index].shape == theirs[index].shape
     order = [ours[0].tolist().index(box) for box in theirs[0].tolist()]
-    # Older versions of Transformers scale points of a crop as if it were the whole image: only those of the image compare.
+    # Older versions of Transformers scale points of a crop like those of the image: only the latter compare.
     torch.testing.assert_close(ours[1][:, :, 0].double(), theirs[1][:, :, 0].double(), rtol=1e-6, atol=1e-5)
     assert torch.equal(ours[3], theirs[3])
     for index, crop in zip(order, theirs[2], strict=True):

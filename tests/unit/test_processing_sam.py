@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from anymask.configuration_sam import SamConfig
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast
+from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
 
 SMALL = {"size": 64, "pad_size": 64, "mask_size": 16, "mask_pad_size": 16}
@@ -136,6 +138,50 @@ def test_names_and_sizes(processor):
 def test_calls_that_cannot_be(processor, arguments, error, message):
     with pytest.raises(error, match=message):
         processor(**arguments)
+
+
+# With the model
+
+
+def test_a_ragged_batch_gives_the_masks_of_its_prompts_one_by_one(processor):
+    config = SamConfig(
+        vision_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "mlp_dim": 24,
+            "image_size": 64,
+            "patch_size": 16,
+            "window_size": 2,
+            "global_attn_indexes": [1],
+            "output_channels": 16,
+            "num_pos_feats": 8,
+        },
+        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 24, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+    )
+    model = SamModel(config).eval()
+    mixed = {
+        "input_points": [[[[1, 2]], None, [[3, 4], [5, 6]]], None],
+        "input_labels": [[[0], None, [1, 0]], None],
+        "input_boxes": [[None, [1, 2, 30, 40], [5, 6, 70, 38]], [[1, 2, 20, 40]]],
+    }
+    alone = [
+        (0, 0, {"images": IMAGE, "input_points": [[1, 2]], "input_labels": [0]}),
+        (0, 1, {"images": IMAGE, "input_boxes": [1, 2, 30, 40]}),
+        (
+            0,
+            2,
+            {"images": IMAGE, "input_points": [[3, 4], [5, 6]], "input_labels": [1, 0], "input_boxes": [5, 6, 70, 38]},
+        ),
+        (1, 0, {"images": TALL, "input_boxes": [1, 2, 20, 40]}),
+    ]
+    with torch.inference_mode():
+        together = model(**processor([IMAGE, TALL], **mixed, return_tensors="pt"))
+        for image, number, prompts in alone:
+            one = model(**processor(**prompts, return_tensors="pt"))
+            torch.testing.assert_close(together.pred_masks[image, number], one.pred_masks[0, 0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(together.iou_scores[image, number], one.iou_scores[0, 0], rtol=1e-4, atol=1e-5)
 
 
 # Saving and loading
