@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from anymask.training.losses import (
-    FOCAL_WEIGHT,
     ambiguity_aware_loss,
     best_mask_index,
     dice_loss,

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from anymask.configuration_sam import SamConfig
 from anymask.modeling_sam import SamModel
+from anymask.training import train
 from anymask.training.checkpoint import checkpoint_folders, latest_checkpoint
 from anymask.training.data import SampleOptions, make_loader
 from anymask.training.nano import nano_config
@@ -143,7 +144,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(tmp_path):
 
 
 def test_threads_share_a_batch_as_one_would_do_it(tmp_path):
-    """Prompts differ with the split, so the targets here leave no choice: one pixel each, and boxes never."""
+    """Prompts differ with the split, so targets of one mask pixel leave them little choice, and there are no boxes."""
     trainers = [Trainer(tmp_path, tiny_model(), options(), threads=threads) for threads in (1, 2)]
     targets = torch.zeros(2, 3, SIZE // 2, SIZE // 2, dtype=torch.bool)
     targets[:, :, 5, 7] = True
@@ -151,10 +152,10 @@ def test_threads_share_a_batch_as_one_would_do_it(tmp_path):
     batch = {"image": image, "targets": targets, "boxes": torch.tensor([14.0, 10, 16, 12]).expand(2, 3, 4)}
     gradients = []
     for trainer in trainers:
-        trainer.step_options = StepOptions(round_weights=(1.0,), box_fraction=0.0)
+        trainer.step_options = StepOptions(round_weights=(1.0,), box_fraction=0.0, exploration=0.0)
         trainer._set_gradients(batch)
         gradients.append(torch.cat([w.grad.flatten() for w in trainer.model.parameters() if w.grad is not None]))
-    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.97
 
 
 def test_no_checkpoint_to_resume_is_an_error(tmp_path):
@@ -182,3 +183,20 @@ def test_nano_fits_in_the_package():
     with torch.device("meta"):
         model = SamModel(nano_config())
     assert 2 * sum(weight.numel() for weight in model.parameters()) < 12e6  # bytes in half precision
+
+
+def test_command_line_stops_resumes_and_decays(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "nano_model", tiny_model)
+    # What the command does to its own process must not outlive this test.
+    monkeypatch.setattr(train.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(torch, "set_flush_denormal", lambda _: True)
+    common = ["--output", str(tmp_path), "--workers", "0", "--threads", "1"]
+    begin = f"--stage {SIZE}:3 --decay 1 --warmup-steps 1 --batch-size 2 --num-prompts 3 --evaluation-scenes 1".split()
+    train.main([*common, *begin, "--log-every", "1"])
+    train.main([*common, "--resume", "--decay-now", "2"])
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    steps = {entry["step"]: entry["learning_rate"] for entry in entries if "loss" in entry}
+    assert list(steps) == [1, 2, 3, 4, 5]
+    assert steps[5] == pytest.approx(steps[4] / 2)
+    state = json.loads((latest_checkpoint(tmp_path) / "state.json").read_text())
+    assert state["samples"] == 10 and state["options"]["stages"] == [f"{SIZE}:5"]
