@@ -1,10 +1,10 @@
 """SamImageProcessorFast: images to `pixel_values` in torch, in batches, on the device that is asked for.
 
-It differs from `SamImageProcessor` in how 8-bit pixels are rounded while they are resized. Pillow and torch on the CPU
-round after each of the two passes, with weights of different precision; on other devices torch resizes in float32 and
-the result is rounded once. So pixels of the two processors differ by at most one 8-bit step with the bilinear filter,
-two with the bicubic: a step is 1/255 before normalising and at most 0.018 after it. On photographs fewer than one pixel
-in a thousand differs. Images of more than 8 bits are resized in float32 by both and agree to rounding.
+It differs from `SamImageProcessor` in the precision of the weights with which 8-bit pixels are resized. On the CPU pixels
+of the two differ by at most one 8-bit step with the bilinear filter, two with the bicubic: a step is 1/255 before
+normalising and at most 0.018 after it. On photographs fewer than one pixel in a thousand differs. Other devices compute in
+float32 and differ by up to two steps where a value lies halfway between two. Images of more than 8 bits are resized in
+float32 by both and agree to rounding.
 """
 
 from __future__ import annotations
@@ -133,8 +133,19 @@ def _interpolate(images: torch.Tensor, size_hw: tuple[int, int], resample: int) 
     """Resizes with antialiasing; 8-bit images to 8-bit values, as Pillow does."""
     if images.shape[-2:] == size_hw:
         return images
-    is_8_bit = images.dtype == torch.uint8
-    on_cpu_in_8_bit = is_8_bit and images.device.type == "cpu"
-    pixels = images if on_cpu_in_8_bit else images.float()
-    resized = F.interpolate(pixels, size_hw, mode=_FILTERS[resample], align_corners=False, antialias=True)
-    return resized.round_().clamp_(0, 255) if is_8_bit and not on_cpu_in_8_bit else resized
+    mode = _FILTERS[resample]
+    if images.dtype == torch.uint8 and images.device.type != "cpu":
+        return _interpolate_8_bit(images, size_hw, mode)
+    pixels = images if images.dtype == torch.uint8 else images.float()
+    return F.interpolate(pixels, size_hw, mode=mode, align_corners=False, antialias=True)
+
+
+def _interpolate_8_bit(images: torch.Tensor, size_hw: tuple[int, int], mode: str) -> torch.Tensor:
+    """What torch does in 8 bits on the CPU alone: columns first, rounded, then rows, rounded; in float32."""
+    pixels = images.float()
+    for pass_size_hw in ((images.shape[-2], size_hw[1]), size_hw):
+        pixels = F.interpolate(pixels, pass_size_hw, mode=mode, align_corners=False, antialias=True)
+        pixels = (
+            pixels.add_(0.5).floor_().clamp_(0, 255)
+        )  # halves go up, as in Pillow; `round` takes them to even numbers
+    return pixels

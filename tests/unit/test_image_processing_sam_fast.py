@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from anymask.image_processing_sam import SamImageProcessor
-from anymask.image_processing_sam_fast import SamImageProcessorFast, _three_channels
+from anymask.image_processing_sam_fast import SamImageProcessorFast, _interpolate_8_bit, _three_channels
 from anymask.images import load_image
 
 PLAIN = {"do_normalize": False, "do_pad": False}
@@ -24,6 +24,18 @@ def test_differs_from_pillow_by_one_step_of_eight_bits_or_two(resample, steps, s
     difference = (slow - fast).abs().round()
     assert difference.max() <= steps
     assert (difference > 0).float().mean() < 0.02
+
+
+@pytest.mark.parametrize(("resample", "mode"), [(2, "bilinear"), (3, "bicubic")])
+@pytest.mark.parametrize("size_hw", [(50, 38), (300, 225), (160, 60), (80, 120)])
+def test_eight_bits_on_other_devices_are_those_of_pillow(resample, mode, size_hw):
+    image = noise(160, 120, 3)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
+    resized = _interpolate_8_bit(tensor, size_hw, mode)[0]
+    expected = np.asarray(Image.fromarray(image).resize(size_hw[::-1], resample), dtype=np.float32)
+    difference = np.abs(resized.permute(1, 2, 0).numpy() - expected)
+    assert difference.max() <= 2
+    assert (difference > 0).mean() < 0.1
 
 
 def test_one_step_is_at_most_0018_after_normalising():
