@@ -70,8 +70,8 @@ def filtered(
         if options.stability_score_thresh > 0:
             stable = (stability >= options.stability_score_thresh).nonzero()[:, 0]
             logits, ious, prompts, stability = logits[stable], ious[stable], prompts[stable], stability[stable]
-        boxes, areas = cells.boxes_and_areas(logits, options.mask_threshold)
-        is_whole = (areas > 0) & ~boxes_near_crop_edge(boxes, crop_box_xyxy, image_size_hw)
+        boxes, exists = cells.boxes(logits, options.mask_threshold)
+        is_whole = exists & ~boxes_near_crop_edge(boxes, crop_box_xyxy, image_size_hw)
         # One copy to the host for all that Python needs to know; its whole numbers are far below 2^24.
         columns = [is_whole, ious, stability, prompts, *boxes.T]
         table = torch.stack([column.float() for column in columns], dim=1)

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import SamConfig, SamImageProcessor, SamModel
-from anymask.crops import build_point_grids, crop_boxes_xyxy
+from anymask.crops import build_point_grid, crop_boxes_xyxy
 from anymask.mask_generation import SamMaskGenerator
 from anymask.rle import mask_to_rle
 
@@ -78,29 +78,22 @@ def plain_nms(boxes, scores, threshold):
 
 
 def theirs_per_crop(model, image, filters, n_layers=0, points_per_crop=6):
-    """Masks (RLE), scores and boxes that Transformers' own steps keep in each crop, before NMS."""
+    """Masks (RLE), scores and boxes that Transformers' own steps keep in each crop, before NMS.
+
+    The points are placed here: up to version 5.17 at least, Transformers scales those of crops by the image.
+    """
     processor = SamImageProcessorPil(**SIZES)
-    crop_boxes, points, crops, labels = processor.generate_crop_boxes(
-        image, 64, n_layers, points_per_crop=points_per_crop
-    )
-    crop_boxes, points, labels = torch.as_tensor(crop_boxes), torch.as_tensor(points), torch.as_tensor(labels)
-    inputs = processor(images=crops, return_tensors="pt")
-    for index in range(len(crops)):
+    centres = (np.arange(points_per_crop) + 0.5) / points_per_crop
+    for box in crop_boxes_xyxy((image.height, image.width), n_layers)[0]:
+        crop = image.crop(box)
+        inputs = processor(images=crop, return_tensors="pt")
+        height, width = inputs["reshaped_input_sizes"][0].tolist()
+        points = [[[x * width, y * height]] for y in centres for x in centres]
         with torch.no_grad():
-            output = model(
-                pixel_values=inputs["pixel_values"][index : index + 1],
-                input_points=points[:, :, index : index + 1].float(),
-                input_labels=labels[:, :, index : index + 1],
-            )
-        masks = processor.post_process_masks(
-            output.pred_masks,
-            inputs["original_sizes"][index : index + 1],
-            inputs["reshaped_input_sizes"][index : index + 1],
-            binarize=False,
-        )[0]
-        yield processor.filter_masks(
-            masks, output.iou_scores[0], (image.height, image.width), crop_boxes[index].tolist(), **filters
-        )
+            output = model(pixel_values=inputs["pixel_values"], input_points=torch.tensor([points]).float())
+        sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+        masks = processor.post_process_masks(output.pred_masks, *sizes, binarize=False)[0]
+        yield processor.filter_masks(masks, output.iou_scores[0], (image.height, image.width), box, **filters)
 
 
 def unpack(rle):
@@ -160,20 +153,14 @@ def test_masks_of_crops(models):
 
 @pytest.mark.parametrize(("n_layers", "points"), [(0, 5), (1, 4), (2, 3)])
 def test_crop_boxes_and_points(n_layers, points):
-    image = photo((97, 150))
     boxes, input_points, crops, _ = SamImageProcessorPil(**SIZES).generate_crop_boxes(
-        image, 64, n_layers, points_per_crop=points
+        photo((97, 150)), 64, n_layers, points_per_crop=points
     )
-    ours, layers = crop_boxes_xyxy((97, 150), n_layers)
+    ours, _ = crop_boxes_xyxy((97, 150), n_layers)
     np.testing.assert_array_equal(ours, boxes)
-    assert [crop.shape[:2] if crop.shape[-1] == 3 else crop.shape[1:] for crop in map(np.asarray, crops)] == [
-        (y1 - y0, x1 - x0) for x0, y0, x1, y1 in ours
-    ]
-    grids = build_point_grids(points, n_layers)
-    processor = SamImageProcessor(**SIZES)
-    for index, ((x0, y0, x1, y1), layer) in enumerate(zip(ours, layers, strict=True)):
-        in_model = processor.geometry((y1 - y0, x1 - x0)).points_to_model(grids[layer] * [x1 - x0, y1 - y0])
-        np.testing.assert_allclose(in_model, np.asarray(input_points)[0, :, index], rtol=1e-5)
+    assert [np.asarray(crop).shape[1:] for crop in crops] == [(y1 - y0, x1 - x0) for x0, y0, x1, y1 in ours]
+    in_model = SamImageProcessor(**SIZES).geometry((97, 150)).points_to_model(build_point_grid(points) * [150, 97])
+    np.testing.assert_allclose(in_model, np.asarray(input_points)[0, :, 0], rtol=1e-5)
 
 
 def test_rle_counts():

@@ -56,10 +56,10 @@ def test_stability(case):
         torch.testing.assert_close(cells.stability_scores(logits, THRESHOLD, offset), expected, rtol=0, atol=0)
 
 
-def test_boxes_and_areas(case):
+def test_boxes(case):
     _, logits, cells, full = case
-    boxes, areas = cells.boxes_and_areas(logits, THRESHOLD)
-    assert areas.tolist() == (full > THRESHOLD).sum(dim=(1, 2)).tolist()
+    boxes, exists = cells.boxes(logits, THRESHOLD)
+    assert exists.tolist() == (full > THRESHOLD).any(dim=2).any(dim=1).tolist()
     assert boxes.tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
 
 
@@ -83,9 +83,9 @@ def test_runs_in_a_larger_image(case):
 def test_a_box_of_logits_is_enough(case):
     geometry, logits, cells, _ = case
     height = geometry.original_size_hw[0]
-    boxes, areas = cells.boxes_and_areas(logits, THRESHOLD)
-    for mask_logits, box, area in zip(logits, boxes.tolist(), areas.tolist(), strict=True):
-        if area == 0:
+    boxes, exists = cells.boxes(logits, THRESHOLD)
+    for mask_logits, box, exist in zip(logits, boxes.tolist(), exists.tolist(), strict=True):
+        if not exist:
             continue
         part_cells, part = cells.crop(mask_logits, box)
         for got, expected in zip(
@@ -99,7 +99,7 @@ def test_a_small_mask_needs_few_logits():
     cells = MaskCells.from_geometry(geometry, (256, 256))
     logits = torch.full((256, 256), -10.0)
     logits[50:60, 80:100] = 10.0
-    boxes, _ = cells.boxes_and_areas(logits[None])
+    boxes, _ = cells.boxes(logits[None])
     _, part = cells.crop(logits, boxes[0].tolist())
     assert part.shape[0] <= 14
     assert part.shape[1] <= 24
@@ -107,10 +107,10 @@ def test_a_small_mask_needs_few_logits():
 
 def test_chunks_change_nothing(case, monkeypatch):
     geometry, logits, cells, _ = case
-    expected = cells.stability_scores(logits), *cells.boxes_and_areas(logits)
+    expected = cells.stability_scores(logits), *cells.boxes(logits)
     expected_runs = cells.runs(logits[0], THRESHOLD, geometry.original_size_hw[0])
     monkeypatch.setattr(mask_cells, "_CHUNK_BYTES", {"cpu": 1})
-    for got, wanted in zip((cells.stability_scores(logits), *cells.boxes_and_areas(logits)), expected, strict=True):
+    for got, wanted in zip((cells.stability_scores(logits), *cells.boxes(logits)), expected, strict=True):
         assert torch.equal(got, wanted)
     for got, wanted in zip(cells.runs(logits[0], THRESHOLD, geometry.original_size_hw[0]), expected_runs, strict=True):
         np.testing.assert_array_equal(got, wanted)
@@ -119,9 +119,9 @@ def test_chunks_change_nothing(case, monkeypatch):
 def test_no_masks(case):
     _, logits, cells, _ = case
     assert cells.stability_scores(logits[:0]).shape == (0,)
-    boxes, areas = cells.boxes_and_areas(logits[:0])
+    boxes, exists = cells.boxes(logits[:0])
     assert boxes.shape == (0, 4)
-    assert areas.shape == (0,)
+    assert exists.shape == (0,)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -130,16 +130,18 @@ def test_half_precision_logits_are_upsampled_in_float32(dtype):
     logits = masks_of_all_kinds(low_res).to(dtype)
     cells = MaskCells.from_geometry(geometry, low_res)
     full = full_size(logits.float(), geometry)
-    assert cells.boxes_and_areas(logits, THRESHOLD)[1].tolist() == (full > THRESHOLD).sum(dim=(1, 2)).tolist()
+    assert cells.boxes(logits, THRESHOLD)[0].tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
+    for mask_logits, mask in zip(logits, full > THRESHOLD, strict=True):
+        assert runs_to_rle(*cells.runs(mask_logits, THRESHOLD, 97), (97, 61)) == mask_to_rle(mask)
 
 
 def test_outline_of_a_hundred_megapixels():
-    """A half plane: area and runs follow from arithmetic, and nothing of the image's size is ever made."""
+    """A half plane: box and runs follow from arithmetic, and nothing of the image's size is ever made."""
     geometry = ResizeGeometry((10_000, 10_000), (1024, 1024), (1024, 1024))
     cells = MaskCells.from_geometry(geometry, (256, 256))
     logits = torch.where(torch.arange(256) < 128, 5.0, -5.0).expand(256, 256)  # left half
-    boxes, areas = cells.boxes_and_areas(logits[None])
-    assert areas.tolist() == [5_000 * 10_000]
+    boxes, _ = cells.boxes(logits[None])
     assert boxes.tolist() == [[0, 0, 4_999, 9_999]]
+    assert cells.stability_scores(logits[None], 0.0, 0.0).tolist() == [1.0]
     rle = runs_to_rle(*cells.runs(logits, 0.0, 10_000), (10_000, 10_000))
     assert rle["counts"] == [0, 50_000_000, 50_000_000]
