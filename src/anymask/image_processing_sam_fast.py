@@ -1,10 +1,10 @@
 """SamImageProcessorFast: images to `pixel_values` in torch, in batches, on the device that is asked for.
 
-It differs from `SamImageProcessor` in the precision of the weights with which 8-bit pixels are resized. On the CPU pixels
-of the two differ by at most one 8-bit step with the bilinear filter, two with the bicubic: a step is 1/255 before
-normalising and at most 0.018 after it. On photographs fewer than one pixel in a thousand differs. Other devices compute in
-float32 and differ by up to two steps where a value lies halfway between two. Images of more than 8 bits are resized in
-float32 by both and agree to rounding.
+It differs from `SamImageProcessor` in the precision of the weights with which 8-bit pixels are resized. On the CPU
+pixels of the two differ by at most one 8-bit step with the bilinear filter, two with the bicubic: a step is 1/255
+before normalising and at most 0.018 after it. On photographs fewer than one pixel in a thousand differs. Other devices
+compute in float32 and differ by up to two steps where a value lies halfway between two. Images of more than 8 bits are
+resized in float32 by both and agree to rounding.
 """
 
 from __future__ import annotations
@@ -145,7 +145,6 @@ def _interpolate_8_bit(images: torch.Tensor, size_hw: tuple[int, int], mode: str
     pixels = images.float()
     for pass_size_hw in ((images.shape[-2], size_hw[1]), size_hw):
         pixels = F.interpolate(pixels, pass_size_hw, mode=mode, align_corners=False, antialias=True)
-        pixels = (
-            pixels.add_(0.5).floor_().clamp_(0, 255)
-        )  # halves go up, as in Pillow; `round` takes them to even numbers
+        # Halves go up, as in Pillow; `round` would take them to even numbers.
+        pixels = pixels.add_(0.5).floor_().clamp_(0, 255)
     return pixels
