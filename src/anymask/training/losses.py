@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-FOCAL_WEIGHT = 4.0  # the paper's 20 keeps masks empty for longer: docs/decisions/training-nano.md
+FOCAL_WEIGHT = 4.0  # the paper's 20 keeps masks empty for longer: docs/decisions/0007-training-nano.md
 DICE_WEIGHT = 1.0
 FOCAL_ALPHA = 0.25
 FOCAL_GAMMA = 2.0

@@ -1,4 +1,4 @@
-"""`sam-vit-nano`: the small SAM that this project trains and ships, about 2.7 million parameters."""
+"""`sam-vit-nano`: the small SAM that this project trains and ships, 3 million parameters."""
 
 from __future__ import annotations
 
