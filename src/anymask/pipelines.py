@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
@@ -72,9 +72,8 @@ class MaskGenerationPipeline(Pipeline):
         Args:
             inputs: an image, or several; see above.
             **kwargs: any field of `MaskGenerationOptions`, by Meta's or Transformers' name; `timeout` in seconds for
-            URLs;
-                `output_rle_mask`, `output_bboxes_mask`, `output_records`; `batch_size`, images that are read together
-                and, on an accelerator, encoded together; `num_workers`, processes that read images.
+                URLs; `output_rle_mask`, `output_bboxes_mask`, `output_records`; `batch_size`, images that are read
+                together and, on an accelerator, encoded together; `num_workers`, processes that read images.
 
         Raises:
             TypeError: an option is unknown, or an input is no image.
@@ -85,7 +84,7 @@ class MaskGenerationPipeline(Pipeline):
         if isinstance(inputs, list) and not inputs:
             return []
         if isinstance(inputs, Iterator):
-            inputs = (image for image in inputs)  # the base class streams generators, and no other iterators
+            inputs = _Stream(inputs)  # the base class streams any data set, but generators only since 5.17
         return super().__call__(inputs, **kwargs)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -177,6 +176,16 @@ class MaskGenerationPipeline(Pipeline):
         """The output of one image."""
         prepared = self.preprocess(inputs, **preprocess_params)
         return next(self._stream([[prepared]], forward_params, postprocess_params))
+
+
+class _Stream(IterableDataset):
+    """An iterator over images as a data set."""
+
+    def __init__(self, images: Iterator[Any]) -> None:
+        self._images = images
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._images
 
 
 class _Outputs(Iterator[dict[str, Any]]):
