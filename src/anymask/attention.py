@@ -1,8 +1,8 @@
 """Attention functions: one signature, one dictionary, the same result.
 
 Each takes query, key and value with heads split, and returns the attended values and, where it has them, the weights.
-`SamModel.from_pretrained(..., attn_implementation=)` chooses among them by name. Used by `image_encoder.py` and
-`mask_decoder.py`.
+`SamModel.from_pretrained(..., attn_implementation=)` chooses among them by name. Used by `image_encoder.py`; the mask
+decoder has a way of its own to do less work, see `two_way_transformer.py`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class AttentionFunction(Protocol):
         value: Tensor,
         *,
         scale: float,
-        bias: Tensor | None = None,
         relative_position: RelativePositionBias | None = None,
         dropout: float = 0.0,
     ) -> tuple[Tensor, Tensor | None]:
@@ -53,7 +52,6 @@ class AttentionFunction(Protocol):
             key: (batch, heads, keys, head channels).
             value: (batch, heads, keys, head channels).
             scale: Factor on the dot product of query and key.
-            bias: Added to the scaled scores; broadcasts to (batch, heads, queries, keys). Minus infinity hides a key.
             relative_position: Added to the scaled scores; keys lie on a grid, row by row.
             dropout: Share of attention weights dropped.
 
@@ -70,14 +68,11 @@ def eager_attention(
     value: Tensor,
     *,
     scale: float,
-    bias: Tensor | None = None,
     relative_position: RelativePositionBias | None = None,
     dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor | None]:
     """The plain formula, with attention weights. See `AttentionFunction`."""
     scores = (query * scale) @ key.transpose(-2, -1)
-    if bias is not None:
-        scores = scores + bias
     if relative_position is not None:
         scores = scores + relative_position.full()
     weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
@@ -90,7 +85,6 @@ def sdpa_attention(
     value: Tensor,
     *,
     scale: float,
-    bias: Tensor | None = None,
     relative_position: RelativePositionBias | None = None,
     dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor | None]:
@@ -99,15 +93,13 @@ def sdpa_attention(
     See `AttentionFunction`.
     """
     if relative_position is None:
-        return F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale), None
+        return F.scaled_dot_product_attention(query, key, value, None, dropout, scale=scale), None
     batch, heads, queries, _ = query.shape
     bytes_per_query = batch * heads * key.shape[-2] * query.element_size()
     block = max(1, BIAS_BLOCK_BYTES // bytes_per_query)
     blocks = []
     for start in range(0, queries, block):
         block_bias = relative_position.full(start, start + block)
-        if bias is not None:
-            block_bias = block_bias + (bias if bias.shape[-2] == 1 else bias[..., start : start + block, :])
         block_query = query[:, :, start : start + block]
         blocks.append(F.scaled_dot_product_attention(block_query, key, value, block_bias, dropout, scale=scale))
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2), None

@@ -167,8 +167,8 @@ class MaskDecoder(nn.Module):
         """Run the transformer over chunks of prompts.
 
         Yields:
-            Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels), predicted
-            IoUs (batch, prompts, masks + 1) in float32, and attention weights or nothing.
+            Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels),
+            predicted IoUs (batch, prompts, masks + 1) in float32, and attention weights or nothing.
         """
         image = image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
         image = image.flatten(3).transpose(2, 3)  # (batch, 1 or prompts, pixels, channels)
@@ -188,7 +188,8 @@ class MaskDecoder(nn.Module):
                 _prompts(target_embedding, part),
             )
             # The scores decide which masks are kept, so they are computed in float32.
-            iou_scores = self.iou_prediction_head(chunk_tokens[:, :, 0].float())
+            with torch.autocast(image.device.type, enabled=False):
+                iou_scores = self.iou_prediction_head(chunk_tokens[:, :, 0].float())
             mask_tokens = chunk_tokens[:, :, 1 : 1 + self.num_mask_tokens]
             yield mask_tokens, chunk_image, iou_scores, weights if output_attentions else ()
 
@@ -212,7 +213,7 @@ class MaskDecoder(nn.Module):
             return [(0, prompts)]
         bytes_per_prompt = batch * image.shape[2] * image.shape[3] * image.element_size()
         size = max(1, CHUNK_BYTES.get(image.device.type, DEFAULT_CHUNK_BYTES) // bytes_per_prompt)
-        return [(start, min(start + size, prompts)) for start in range(0, prompts, size)]
+        return [(start, min(start + size, prompts)) for start in range(0, max(prompts, 1), size)]
 
     def _masks_slice(self, multimask_output: bool) -> slice:
         """Mask 0 answers clear prompts, the others are the alternatives for ambiguous ones."""

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 from typing_extensions import Self
 
+from .attention import attention_function
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_encoder import VisionAttention, VisionEncoder
 from .mask_decoder import CandidateMasks, MaskDecoder
@@ -75,9 +76,15 @@ class SamPreTrainedModel(PreTrainedModel):
     config_class = SamConfig
     base_model_prefix = "sam"
     main_input_name = "pixel_values"
-    _no_split_modules = ["VisionLayer", "TwoWayAttentionBlock", "PromptEncoder"]
+    _no_split_modules = ["VisionLayer", "PromptEncoder", "MaskDecoder"]
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+
+    def __init__(self, config: SamConfig | SamVisionConfig):
+        super().__init__(config)
+        # Transformers lets some names pass that this package does not know.
+        for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+            attention_function(part._attn_implementation)
 
     @classmethod
     def from_pretrained(
@@ -91,7 +98,29 @@ class SamPreTrainedModel(PreTrainedModel):
             **kwargs: As for every transformers model: `dtype` ("auto" keeps the file's), `device_map`,
                 `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
         """
-        return super().from_pretrained(resolve_checkpoint(pretrained_model_name_or_path), *model_args, **kwargs)
+        loaded = super().from_pretrained(resolve_checkpoint(pretrained_model_name_or_path), *model_args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
+        for module in model.modules():
+            if isinstance(module, PositionalEmbedding):
+                module.requires_grad_(False)  # transformers makes every loaded parameter trainable
+        return loaded
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
+        """Change how attention is computed.
+
+        Args:
+            attn_implementation: A key of `ATTENTION_FUNCTIONS`, or one for each part of the configuration.
+            *args: Not used; what transformers takes for kernels from the hub.
+            **kwargs: Not used, likewise.
+
+        Raises:
+            ValueError: If there is no such implementation.
+        """
+        # Transformers would look for models behind the parts' configurations, and warn that they are plain modules.
+        names = attn_implementation.values() if isinstance(attn_implementation, dict) else [attn_implementation]
+        for name in names:
+            attention_function(name)
+        self.config._attn_implementation = attn_implementation
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -171,7 +200,7 @@ class SamModel(SamPreTrainedModel):
         super().__init__(config)
         self.shared_image_embedding = PositionalEmbedding(config.vision_config.num_pos_feats)
         self.vision_encoder = VisionEncoder(config.vision_config)
-        self.prompt_encoder = PromptEncoder(config.prompt_encoder_config, self.shared_image_embedding)
+        self.prompt_encoder = PromptEncoder(config.prompt_encoder_config)
         self.mask_decoder = MaskDecoder(config.mask_decoder_config)
         self.post_init()
 
@@ -277,7 +306,6 @@ class SamModel(SamPreTrainedModel):
             )
         image_embeddings = self._checked_embeddings(image_embeddings)
         prompts = self._encode_prompts(image_embeddings, input_points, input_labels, input_boxes, input_masks)
-        batch = image_embeddings.shape[0]
         masks = self.mask_decoder(
             image_embeddings,
             self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
@@ -285,8 +313,8 @@ class SamModel(SamPreTrainedModel):
             prompts.dense,
             multimask_output,
             prompts.is_padding,
-            _as_prompt_bias(attention_similarity, batch),
-            target_embedding,
+            _as_prompt_bias(attention_similarity, image_embeddings),
+            None if target_embedding is None else target_embedding.to(self.dtype),
             output_attentions,
         )
         output = SamImageSegmentationOutput(
@@ -369,7 +397,7 @@ def _grid_hw(image_embeddings: Tensor) -> tuple[int, int]:
 
 
 def _check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None) -> None:
-    """Refuse prompts whose shapes do not fit each other."""
+    """Refuse prompts whose shapes do not fit each other, and values that mean nothing."""
     if points is not None and (points.ndim != 4 or points.shape[-1] != 2):
         raise ValueError(f"input_points must have shape (batch, prompts, points, 2), got {tuple(points.shape)}.")
     if labels is not None:
@@ -388,6 +416,9 @@ def _check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor |
             f"input_points and input_boxes must have as many images and prompts, got {tuple(points.shape[:2])} and "
             f"{tuple(boxes.shape[:2])}."
         )
+    for name, prompt in (("input_points", points), ("input_boxes", boxes)):
+        if prompt is not None and not torch.compiler.is_compiling() and not prompt.isfinite().all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity among {prompt.numel()} numbers.")
     prompts = points if points is not None else boxes
     if masks is not None and prompts is not None and masks.ndim == 4 and masks.shape[1] not in (1, prompts.shape[1]):
         raise ValueError(
@@ -396,10 +427,12 @@ def _check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor |
         )
 
 
-def _as_prompt_bias(similarity: Tensor | None, batch: int) -> Tensor | None:
-    """(batch * prompts or 1, heads or 1, tokens or 1, pixels) with batch and prompts apart."""
+def _as_prompt_bias(similarity: Tensor | None, image_embeddings: Tensor) -> Tensor | None:
+    """(batch * prompts or 1, heads or 1, tokens or 1, pixels) with batch and prompts apart, in the model's type."""
     if similarity is None:
         return None
+    batch = image_embeddings.shape[0]
+    similarity = similarity.to(image_embeddings.dtype)
     if similarity.ndim != 4 or (similarity.shape[0] != 1 and similarity.shape[0] % batch):
         raise ValueError(
             f"attention_similarity must broadcast to (batch * prompts, heads, tokens, pixels) with a batch of {batch}, "

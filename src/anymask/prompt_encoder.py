@@ -54,8 +54,10 @@ class PositionalEmbedding(nn.Module):
 
         In half precision neighbouring pixels would share a code, so this runs in float32 in every model.
         """
-        frequencies = self.positional_embedding.detach().float()
-        angles = 2 * math.pi * ((2 * points_xy.float() - 1) @ frequencies)
+        x_frequency, y_frequency = self.positional_embedding.detach().float()
+        centred = 2 * points_xy.float() - 1
+        # Not a matrix product: autocast would compute that in half precision.
+        angles = 2 * math.pi * (centred[..., :1] * x_frequency + centred[..., 1:] * y_frequency)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
     def grid(self, grid_hw: tuple[int, int]) -> Tensor:
@@ -95,13 +97,13 @@ class PromptEncoder(nn.Module):
 
     Args:
         config: The prompt encoder's configuration.
-        shared_embedding: The positional encoding, the same module that encodes the image's positions.
     """
 
-    def __init__(self, config: SamPromptEncoderConfig, shared_embedding: PositionalEmbedding):
+    def __init__(self, config: SamPromptEncoderConfig):
         super().__init__()
         self.config = config
-        self.shared_embedding = shared_embedding
+        # `SamModel` ties its frequencies to those that encode the image's positions.
+        self.shared_embedding = PositionalEmbedding(config.hidden_size // 2)
         self.mask_embed = MaskEmbedding(config)
         self.no_mask_embed = nn.Embedding(1, config.hidden_size)
         self.point_embed = nn.ModuleList(nn.Embedding(1, config.hidden_size) for _ in POINT_EMBEDDING_LABELS)
@@ -135,7 +137,7 @@ class PromptEncoder(nn.Module):
                 # All foreground: nothing can be padding, so the decoder is spared the mask.
                 labels = torch.full(input_points.shape[:3], LABEL_FOREGROUND, device=input_points.device)
             else:
-                labels = input_labels
+                labels = input_labels.long()  # the negative codes do not fit every type
             if input_boxes is None:
                 input_points, labels = _append_not_a_point(input_points, labels)
             tokens.append(self._embed_points(input_points, labels, grid_hw))
@@ -180,7 +182,7 @@ def check_labels(labels: Tensor) -> None:
     Raises:
         ValueError: If there is another value.
     """
-    known = torch.isin(labels.detach().cpu(), torch.tensor(LABELS, dtype=labels.dtype))
+    known = torch.isin(labels.detach().cpu().double(), torch.tensor(LABELS, dtype=torch.float64))
     if not known.all():
         raise ValueError(
             f"input_labels must be 1 (foreground), 0 (background), 2 and 3 (corners of a box), -1 (not a point) or -10 "
