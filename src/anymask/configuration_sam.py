@@ -242,6 +242,8 @@ class SamConfig(_SamBaseConfig):
         mask_decoder_config: The mask decoder.
         initializer_range: Kept from the hub's files and not used: fresh weights are drawn as PyTorch draws them.
         tie_word_embeddings: Kept from the hub's files: the positional encoding of image and prompts is one.
+        **kwargs: Fields that every configuration has; and `mask_generation`, a dictionary of options that suit the
+            checkpoint and become the defaults of `SamMaskGenerator`. Meta's thresholds suit Meta's checkpoints.
 
     Raises:
         ValueError: If the three do not fit together (image size, patch size, channels).

@@ -72,7 +72,8 @@ class SamMaskGenerator:
         Args:
             model: on any device, in any floating type.
             processor: a `SamProcessor`, or its image processor.
-            **options: defaults for every call, by Meta's or Transformers' names.
+            **options: defaults for every call, by Meta's or Transformers' names. What is not given is as the
+                checkpoint says (`mask_generation` in its `config.json`), else Meta's default.
 
         Raises:
             TypeError: model or processor is none of this package's, or an option is unknown.
@@ -91,7 +92,8 @@ class SamMaskGenerator:
             )
         self.model = model
         self.image_processor = image_processor
-        self.options = MaskGenerationOptions.from_kwargs(**options)
+        of_checkpoint = getattr(getattr(model, "config", None), "mask_generation", None) or {}
+        self.options = MaskGenerationOptions.from_kwargs(**of_checkpoint).updated(**options)
         self._warned_of_memory = False
 
     def generate(self, image: Any, **overrides: Any) -> list[MaskRecord]:

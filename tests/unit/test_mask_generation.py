@@ -51,6 +51,15 @@ def test_records():
     assert 0.9 < large["stability_score"] <= 1.0
 
 
+def test_a_checkpoint_may_bring_defaults_of_its_own():
+    model = ColourModel()
+    model.config.mask_generation = {"pred_iou_thresh": 0.97, "points_per_crop": 9}
+    options = SamMaskGenerator(model, colour_processor(), stability_score_thresh=0.5).options
+    assert (options.pred_iou_thresh, options.points_per_side, options.stability_score_thresh) == (0.97, 9, 0.5)
+    assert boxes(generator(model).generate(PICTURE)) == [(40, 16, 19, 7)]  # only the small one is above 0.97
+    assert len(generator(model, pred_iou_thresh=0.9).generate(PICTURE)) == 2
+
+
 def test_output_modes_hold_the_same_masks():
     binary = generator().generate(PICTURE)
     rles = generator(output_mode="uncompressed_rle").generate(PICTURE)
