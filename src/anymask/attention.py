@@ -122,9 +122,7 @@ def attention_function(name: str | None, output_attentions: bool = False) -> Att
     Raises:
         ValueError: If there is no such implementation.
     """
-    if output_attentions:
-        return eager_attention
     name = name or "sdpa"
     if name not in ATTENTION_FUNCTIONS:
         raise ValueError(f"attn_implementation must be one of {sorted(ATTENTION_FUNCTIONS)}, got {name!r}.")
-    return ATTENTION_FUNCTIONS[name]
+    return eager_attention if output_attentions else ATTENTION_FUNCTIONS[name]

@@ -1,0 +1,120 @@
+"""Under "eager" the transformer is the plain formula; otherwise it does less work for the same result."""
+
+import pytest
+import torch
+from tests.tiny_sam import BATCH, CHANNELS, PROMPTS, tiny_config, tiny_model
+
+from anymask.two_way_transformer import DecoderAttention, TwoWayTransformer
+
+TOKENS, PIXELS = 7, 20
+
+
+def transformer(**decoder) -> TwoWayTransformer:
+    return tiny_model(decoder=decoder).mask_decoder.transformer.requires_grad_(False)
+
+
+def run(module, implementation, tokens, image, position, **optional):
+    module.config._attn_implementation = implementation
+    return module(tokens, image, position, module.share(image, position), **optional)
+
+
+def inputs(image_prompts=1):
+    return (
+        torch.randn(BATCH, PROMPTS, TOKENS, CHANNELS),
+        torch.randn(BATCH, image_prompts, PIXELS, CHANNELS),
+        torch.randn(1, 1, PIXELS, CHANNELS),
+    )
+
+
+def some_padding():
+    is_padding = torch.zeros(BATCH, PROMPTS, TOKENS, dtype=torch.bool)
+    is_padding[0, 1, 5:] = True
+    is_padding[1, 2, 6] = True
+    return is_padding
+
+
+OPTIONAL = {
+    "nothing": dict,
+    "padding": lambda: dict(is_padding=some_padding()),
+    "similarity": lambda: dict(similarity=torch.randn(BATCH, PROMPTS, 1, 1, PIXELS)),
+    "one similarity": lambda: dict(similarity=torch.randn(1, 1, 1, 1, PIXELS)),
+    "target": lambda: dict(target_embedding=torch.randn(BATCH, 1, 1, CHANNELS)),
+    "all": lambda: dict(
+        is_padding=some_padding(),
+        similarity=torch.randn(BATCH, PROMPTS, 4, 1, PIXELS),
+        target_embedding=torch.randn(BATCH, PROMPTS, 1, CHANNELS),
+    ),
+}
+
+
+@pytest.mark.parametrize("image_prompts", [1, PROMPTS])
+@pytest.mark.parametrize("optional", OPTIONAL)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_less_work_gives_the_same_result(image_prompts, optional, layers, tolerances):
+    module, arguments, optional = transformer(num_hidden_layers=layers), inputs(image_prompts), OPTIONAL[optional]()
+    plain = run(module, "eager", *arguments, **optional)
+    less = run(module, "sdpa", *arguments, **optional)
+    tolerance = tolerances[torch.float32]._asdict()
+    torch.testing.assert_close(less[0], plain[0], **tolerance)
+    torch.testing.assert_close(less[1], plain[1], **tolerance)
+    assert less[0].shape == (BATCH, PROMPTS, TOKENS, CHANNELS)
+    assert less[1].shape == (BATCH, PROMPTS, PIXELS, CHANNELS)
+    assert len(less[2]) == layers + 1
+    for mine, their in zip(less[2], plain[2], strict=True):
+        assert mine.shape == (BATCH, PROMPTS, 4, TOKENS, PIXELS)
+        torch.testing.assert_close(mine, their, **tolerance)
+        torch.testing.assert_close(mine.sum(dim=-1), torch.ones(mine.shape[:-1]))
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_padding_changes_nothing(implementation, tolerances):
+    module, (tokens, image, position) = transformer(), inputs()
+    is_padding = torch.zeros(BATCH, PROMPTS, TOKENS, dtype=torch.bool)
+    is_padding[:, :, 5:] = True
+    padded = run(module, implementation, tokens, image, position, is_padding=is_padding)
+    without = run(module, implementation, tokens[:, :, :5], image, position)
+    torch.testing.assert_close(padded[0][:, :, :5], without[0], **tolerances[torch.float32]._asdict())
+    torch.testing.assert_close(padded[1], without[1], **tolerances[torch.float32]._asdict())
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_an_image_of_its_own_for_each_prompt(implementation, tolerances):
+    """The same image given to each prompt by itself, and prompts one by one."""
+    module, (tokens, image, position) = transformer(), inputs()
+    shared = run(module, implementation, tokens, image, position)
+    own = run(module, implementation, tokens, image.expand(-1, PROMPTS, -1, -1).contiguous(), position)
+    alone = run(module, implementation, tokens[:, 2:], image, position)
+    for part in (0, 1):
+        torch.testing.assert_close(own[part], shared[part], **tolerances[torch.float32]._asdict())
+        torch.testing.assert_close(alone[part][:, 0], shared[part][:, 2], **tolerances[torch.float32]._asdict())
+
+
+def test_attention_by_pytorch():
+    """`DecoderAttention.forward` is `torch.nn.MultiheadAttention` where it narrows nothing."""
+    config = tiny_config().mask_decoder_config
+    attention = DecoderAttention(config, downsample_rate=1).requires_grad_(False)
+    theirs = torch.nn.MultiheadAttention(CHANNELS, config.num_attention_heads, batch_first=True).requires_grad_(False)
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    theirs.in_proj_weight.copy_(torch.cat([linear.weight for linear in projections]))
+    theirs.in_proj_bias.copy_(torch.cat([linear.bias for linear in projections]))
+    theirs.out_proj.load_state_dict(attention.out_proj.state_dict())
+    query = torch.randn(BATCH, PROMPTS, TOKENS, CHANNELS)
+    key, value = torch.randn(2, BATCH, PROMPTS, PIXELS, CHANNELS)
+    actual, weights = attention(query, key, value)
+    flat = (tensor.flatten(0, 1) for tensor in (query, key, value))
+    expected, expected_weights = theirs(*flat, average_attn_weights=False)
+    torch.testing.assert_close(actual.flatten(0, 1), expected)
+    torch.testing.assert_close(weights.flatten(0, 1), expected_weights)
+
+
+def test_a_gradient_goes_both_ways():
+    module, (tokens, image, position) = tiny_model().mask_decoder.transformer, inputs()
+    gradients = []
+    for implementation in ("eager", "sdpa"):
+        leaves = [tensor.clone().requires_grad_(True) for tensor in (tokens, image)]
+        attended, written, _ = run(module, implementation, *leaves, position)
+        (attended.square().sum() + written.square().sum()).backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for plain, less in zip(*gradients, strict=True):
+        assert plain.abs().max() > 1e-3
+        torch.testing.assert_close(less, plain, rtol=1e-3, atol=1e-3)
