@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from .checkpoints import explained_errors, is_checkpoint_file, processor_options
 from .coordinates import ResizeGeometry
 from .image_options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions
 from .images import image_size_hw, load_image
@@ -26,6 +27,11 @@ from .pretrained import resolve_checkpoint
 
 logger = logging.getLogger(__name__)
 
+# What says where a configuration lies, which a file of weights makes pointless.
+_HUB_OPTIONS = (
+    *("cache_dir", "force_download", "proxies", "token", "local_files_only", "revision", "subfolder"),
+    *("image_processor_filename", "_from_auto", "_from_pipeline"),
+)
 _OURS_ALONE = ("size_divisor", "value_range")  # written to a config file only where they say something
 
 
@@ -72,6 +78,9 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
         """Loads `preprocessor_config.json` of a packaged checkpoint, a local folder or file, or a hub id.
 
+        For a file of weights, which says nothing of preprocessing, it is SAM's own at the size of the file's model.
+        MedSAM's files cannot be told from it: use its hub id, or pass its options.
+
         Args:
             pretrained_model_name_or_path: name, path or hub id.
             **kwargs: options that override the file's, and those of the hub (`revision`, `token`, `cache_dir`, ...).
@@ -87,6 +96,17 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
                 resolve_checkpoint(pretrained_model_name_or_path), **kwargs, return_unused_kwargs=True
             )[0]
         return super().from_pretrained(resolve_checkpoint(pretrained_model_name_or_path), **kwargs)
+
+    @classmethod
+    def get_image_processor_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The saved options, and those of `kwargs` that say nothing about where they are; see `from_pretrained`."""
+        if is_checkpoint_file(pretrained_model_name_or_path):
+            options = {name: value for name, value in kwargs.items() if name not in _HUB_OPTIONS}
+            return processor_options(pretrained_model_name_or_path), options
+        with explained_errors(pretrained_model_name_or_path):
+            return super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
 
     @classmethod
     def from_dict(cls, image_processor_dict: Mapping[str, Any], **kwargs: Any) -> Any:

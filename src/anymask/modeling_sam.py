@@ -21,6 +21,7 @@ from transformers.utils import ModelOutput
 from typing_extensions import Self
 
 from .attention import attention_function
+from .checkpoints import load_pretrained
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_encoder import VisionAttention, VisionEncoder
 from .mask_decoder import CandidateMasks, MaskDecoder
@@ -93,12 +94,18 @@ class SamPreTrainedModel(PreTrainedModel):
         """Load weights.
 
         Args:
-            pretrained_model_name_or_path: A folder, an id on the Hugging Face hub, or "sam-vit-nano", which is packaged.
+            pretrained_model_name_or_path: A folder, an id on the Hugging Face hub, "sam-vit-nano", which is packaged,
+                or a file of weights in Meta's layout or the hub's, such as "sam_vit_b_01ec64.pth".
             *model_args: Passed on to the model's constructor.
             **kwargs: As for every transformers model: `dtype` ("auto" keeps the file's), `device_map`,
                 `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
+
+        Raises:
+            OSError: If there is no such checkpoint.
+            CheckpointError: If it lacks weights, has others, or is another model's.
         """
-        loaded = super().from_pretrained(resolve_checkpoint(pretrained_model_name_or_path), *model_args, **kwargs)
+        name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
+        loaded = load_pretrained(cls, super().from_pretrained, name_or_path, *model_args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
         for module in model.modules():
             if isinstance(module, PositionalEmbedding):

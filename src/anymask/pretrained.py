@@ -11,11 +11,18 @@ from pathlib import Path
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 PACKAGED_CHECKPOINTS = ("sam-vit-nano",)
 
+HUB_IDS = {
+    "sam_b.pt": "facebook/sam-vit-base",
+    "sam_l.pt": "facebook/sam-vit-large",
+    "sam_h.pt": "facebook/sam-vit-huge",
+}
+"""Names that other packages give to Meta's checkpoints, and where the hub has the same weights."""
+
 
 def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """The folder of a packaged checkpoint for its name; anything else comes back unchanged.
+    """The folder of a packaged checkpoint, or the hub id of Meta's, for its name; else what came, unchanged.
 
-    A folder of the same name in the current directory wins, as it does over a repository on the hub.
+    A folder or a file of the same name in the current directory wins, as it does over a repository on the hub.
 
     Args:
         name_or_path: Name of a packaged checkpoint, hub id, or path.
@@ -23,6 +30,8 @@ def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLik
     Raises:
         FileNotFoundError: If the name is packaged, but this installation lacks the folder.
     """
+    if name_or_path in HUB_IDS and not os.path.lexists(name_or_path):
+        return HUB_IDS[str(name_or_path)]
     if name_or_path not in PACKAGED_CHECKPOINTS or os.path.isdir(name_or_path):
         return name_or_path
     folder = WEIGHTS_FOLDER / name_or_path

@@ -1,1 +1,1 @@
-"""The command `anymask`: `main.py` has its options, `segment.py` does the work, `files.py` finds and writes files."""
+"""The command `anymask`: options in `main.py`, the work in `segment.py` and `convert.py`, photos from `files.py`."""

@@ -78,6 +78,31 @@ def segment(
     raise typer.Exit(1 if failures else 0)
 
 
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="File of weights, folder, packaged name or hub id.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="A .pth, .pt or .safetensors file, or a folder.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Load what was written, compare weights and masks.")] = False,
+) -> None:
+    """Convert a checkpoint between Meta's layout and the hub's.
+
+    A file is written in Meta's layout, a folder as from_pretrained takes it. Weights stay the same bit for bit. OUT
+    must not exist yet; it appears complete or not at all. Exits with 2 if anything is wrong.
+    """
+    from .convert import convert as convert_checkpoint
+
+    try:
+        converted = convert_checkpoint(source, output, verify)
+    except (OSError, ValueError) as error:
+        typer.echo(f"anymask: {_one_line(error)}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{converted.output}: {converted.layout} layout, {converted.tensor_count} tensors")
+    if verify:
+        typer.echo("  verified: the same weights, bit for bit, and the same masks")
+    for note in converted.notes:
+        typer.echo(f"  note: {note}")
+
+
 def _report(result: Finished | PhotoFailed, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(result.as_dict()))

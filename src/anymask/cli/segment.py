@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..atomic_files import write_whole
 from ..pretrained import PACKAGED_CHECKPOINTS
-from .files import output_paths, write_whole
+from .files import output_paths
 
 if TYPE_CHECKING:
     from ..mask_generation import SamMaskGenerator

@@ -1,10 +1,8 @@
-import os
-import stat
 from pathlib import Path
 
 import pytest
 
-from anymask.cli.files import find_photos, output_paths, write_whole
+from anymask.cli.files import find_photos, output_paths
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -36,27 +34,3 @@ def test_folder_without_photos_is_an_error(tmp_path):
 
 def test_output_names():
     assert output_paths(Path("in/a.b.jpg"), Path("out")) == (Path("out/a.b_overlay.png"), Path("out/a.b_masks.json"))
-
-
-def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
-    path = tmp_path / "result.json"
-    path.write_bytes(b"old")
-    write_whole(path, lambda file: file.write(b"new") and None)
-    assert path.read_bytes() == b"new"
-    (ordinary,) = touch(tmp_path, "ordinary")
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
-    assert sorted(os.listdir(tmp_path)) == ["ordinary", "result.json"]
-
-
-@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_write_whole_leaves_nothing_when_it_fails(tmp_path, error):
-    def fail(file):
-        file.write(b"half")
-        raise error
-
-    path = tmp_path / "result.json"
-    path.write_bytes(b"old")
-    with pytest.raises(type(error)):
-        write_whole(path, fail)
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["result.json"]
