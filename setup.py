@@ -12,16 +12,16 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (HERE / "src/anymask/__init__.py").read_text(), re.MULTILINE).group(1)
 
 CORE = [
-    "transformers>=5.4,<6",  # 5.4 is the first whose image processors are chosen by backend; 6 may change more
+    "transformers>=5.17,<6",  # 5.17 is the oldest that the tests ran with; 6 is not out
     "torch>=2.9,<3",  # 2.9 is the oldest that the tests ran with; 3 is not out, so nothing is known about it
-    "safetensors>=0.4.3",  # what transformers 5.4 asks for: checkpoints are read and written through it
-    "huggingface_hub>=1.5,<3",  # what transformers 5.4 asks for: push_to_hub and downloads by hub id
-    "tokenizers>=0.22",  # no tokenizer is used, but transformers 5.4 does not import without this one
+    "safetensors>=0.8",  # what transformers 5.17 asks for: checkpoints are read and written through it
+    "huggingface_hub>=1.5,<3",  # what transformers 5.17 asks for: push_to_hub and downloads by hub id
+    "tokenizers>=0.23.1",  # no tokenizer is used, but transformers 5.17 does not import without this one
     "pillow>=11",  # older ones warn, besides raising, when the EXIF data of a broken file ends too early
     "numpy>=1.26,<3",  # 1.26 is the oldest with wheels for Python 3.12; 3 may break the array API
-    "accelerate>=1.1",  # what transformers 5.4 asks for when `device_map=` is used
+    "accelerate>=1.1",  # what transformers 5.17 asks for when `device_map=` is used
     "typer>=0.26",  # the command line, installed by transformers anyway; older ones warn under click 8.5
-    "tqdm>=4.60",  # the progress bar of segment-everything; transformers 5.4 does not import with an older one
+    "tqdm>=4.60",  # the progress bar of segment-everything; what transformers 5.17 asks for
 ]
 
 EXTRAS = {
@@ -33,7 +33,7 @@ EXTRAS = {
     "test": [
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
         "pytest-xdist>=3.6",  # the suite runs on two processes
-        "matplotlib>=3.9",  # a snippet of the README draws with it; 3.9 is the oldest with NumPy 2 wheels
+        "matplotlib>=3.10.8",  # a snippet of the README draws with it; older ones warn under current pyparsing
         "requests>=2.28",  # a snippet of the README downloads with it; any version of the last years does
     ],
     "quality": [

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import transformers
+
+# Not from the top: there, some versions ask for torchvision first.
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES, AutoImageProcessor
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -35,16 +38,26 @@ def register_with_transformers() -> None:
     transformers.AutoModel.register(SamConfig, SamModel, exist_ok=True)
     transformers.AutoModel.register(SamVisionConfig, SamVisionModel, exist_ok=True)
     transformers.AutoModelForMaskGeneration.register(SamConfig, SamModel, exist_ok=True)
-    transformers.AutoImageProcessor.register(
+    AutoImageProcessor.register(
         SamConfig,
         image_processor_classes={"pil": SamImageProcessor, "torchvision": SamImageProcessorFast},
         exist_ok=True,
     )
     transformers.AutoProcessor.register(SamConfig, SamProcessor, exist_ok=True)
-    # A checkpoint names its processor class, and Transformers looks that name up among its own classes before it looks
-    # among the registered ones.
-    PROCESSOR_MAPPING_NAMES.pop(SamConfig.model_type, None)
+    _forget(IMAGE_PROCESSOR_MAPPING_NAMES, SamImageProcessor.__name__)
+    _forget(PROCESSOR_MAPPING_NAMES, SamProcessor.__name__)
     _register_pipeline()
+
+
+def _forget(table: dict[str, Any], class_name: str) -> None:
+    """Removes Transformers' own classes of a name from one of its tables, model type to name or to names by backend.
+
+    A checkpoint says what its processors are called, and Transformers looks a name up among its own classes before it
+    looks among the registered ones (for image processors until 5.17).
+    """
+    for model_type, named in list(table.items()):
+        if class_name in (named.values() if isinstance(named, dict) else [named]):
+            del table[model_type]
 
 
 def _register_pipeline() -> None:
