@@ -19,7 +19,7 @@ from .pretrained import resolve_checkpoint
 
 def _square_size(name: str, value: int | Sequence[int]) -> int:
     """A side length in pixels, given as one number or as two equal ones."""
-    sides = [value] if isinstance(value, int) else list(value)
+    sides = list(value) if isinstance(value, Sequence) else [value]
     if not sides or any(not isinstance(side, int) or side <= 0 for side in sides) or len(set(sides)) != 1:
         raise ValueError(
             f"{name} must be one positive number of pixels (or two equal ones), got {value!r}; "
@@ -35,6 +35,10 @@ def _require_multiple(name: str, value: int, of_name: str, of: int) -> None:
 
 class _SamBaseConfig(PreTrainedConfig):
     """What the configurations share: names of packaged checkpoints resolve in `from_pretrained`."""
+
+    def __init__(self, **kwargs: Any):
+        kwargs.pop("model_type", None)  # the class says it; files of 2023 have an empty one in each part
+        super().__init__(**kwargs)
 
     @classmethod
     def get_config_dict(

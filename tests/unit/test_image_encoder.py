@@ -133,7 +133,7 @@ def test_rectangles(size_hw, implementation):
 
 @torch.no_grad()
 def test_a_rectangle_of_native_longest_side_has_the_positions_of_the_square():
-    """One block of windows that never mix the rectangle with what would be padding: equal to the padded square there."""
+    """With one block of windows that do not mix image and padding, it is the padded square, cropped."""
     model = tiny_model(vision=dict(num_hidden_layers=1, window_size=5, global_attn_indexes=[]))
     pixel_values = images(size_hw=(IMAGE_SIZE // 2, IMAGE_SIZE))
     square = F.pad(pixel_values, (0, 0, 0, IMAGE_SIZE // 2))
