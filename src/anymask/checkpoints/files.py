@@ -10,6 +10,7 @@ import errno
 import os
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -124,7 +125,10 @@ def _read_zip(path: str) -> Any:
 
 def _read_pickle(path: str, mmap: bool) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            # What it cannot read it refuses; that it might is no news.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         named = re.findall(r"(?:GLOBAL|global:?|function|class) ([\w.]+\.\w+)", str(error))
         if named:

@@ -79,8 +79,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not os.path.lexists(path):
         raise FileNotFoundError(_not_found(path))
     tensors = unwrap(read_tensors(path), path)
-    layout, tensors = _to_hub_names(path, tensors)
+    layout, renamed = _to_hub_names(path, tensors)
     _check_dtypes(path, tensors)
+    tensors = renamed
     config = _config_beside(path) if layout == "hub" else None
     if config is None:
         eps = META_DECODER_LAYER_NORM_EPS if layout == "Meta" else _HUB_DECODER_LAYER_NORM_EPS

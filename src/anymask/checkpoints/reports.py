@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 MAX_GROUPS = 8
 
@@ -14,11 +13,27 @@ class CheckpointError(ValueError):
 
 
 def group_keys(names: Iterable[str]) -> str:
-    """Names of tensors in one line, those that differ in numbers alone together: `blocks.*.norm1.weight (12 keys)`."""
-    groups = Counter(re.sub(r"(?<=\.)\d+(?=\.)", "*", name) for name in names)
-    shown = [name if count == 1 else f"{name} ({count} keys)" for name, count in list(groups.items())[:MAX_GROUPS]]
-    rest = list(groups.values())[MAX_GROUPS:]
-    return ", ".join(shown) + (f" and {sum(rest)} more" if rest else "")
+    """Names of tensors in one line, those that differ in numbers alone together: `blocks.*.norm1.weight (12 keys)`.
+
+    Where that leaves too many groups, names that begin with the same word are together.
+    """
+    names = list(names)
+    groups = _groups(names, lambda name: re.sub(r"(?<=\.)\d+(?=\.)", "*", name))
+    if len(groups) > MAX_GROUPS:
+        groups = _groups(names, lambda name: f"{name.split('.')[0]}.*")
+    shown = [
+        f"{group} ({len(members)} keys)" if len(members) > 1 else members[0]
+        for group, members in list(groups.items())[:MAX_GROUPS]
+    ]
+    rest = sum(len(members) for members in list(groups.values())[MAX_GROUPS:])
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _groups(names: Iterable[str], group_of: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(group_of(name), []).append(name)
+    return groups
 
 
 def key_problems(
