@@ -1,0 +1,59 @@
+"""How long does segment-everything take, from a photo to run-length encoded masks?
+
+A grid of points on the photo of examples/ at 534 x 800: pixel values, encoder, decoder, filters, duplicates, encoding.
+sam-vit-nano finds objects. ViT-B has random weights: its masks follow the photo's regions, but mean nothing. For both,
+the thresholds are set such that a third of the masks pass by predicted IoU and half of these by stability, about as
+many as a large trained model lets pass at the usual thresholds.
+
+Transformers' column is what its pipeline runs, 64 points at a time, with its own model and image processor; its last
+step, NMS, needs torchvision there and is anymask's own in both columns. By default the grid has 16 x 16 points for
+sam-vit-nano and 8 x 8 for ViT-B, since Transformers takes minutes for the usual 32 x 32, which is `--full`.
+
+    python benchmarks/bench_everything.py --size vit_b --dtype float32 bfloat16 --full --repeats 1
+"""
+
+from harness import SIZES, Benchmark, option_parser, parse_options
+from subjects import NMS_THRESHOLD, TheirSteps, load_pair, photo, same_masks
+
+from anymask import SamMaskGenerator
+
+POINTS_PER_SIDE = {"vit_b": 8, "nano": 16}
+# In bfloat16 scores move across the thresholds, and duplicates win that lost before: many masks have no match then.
+AGREEMENT = {"float32": same_masks(0.999), "bfloat16": same_masks(0.9, max_unmatched=0.5)}
+
+
+def compare(benchmark: Benchmark, size: str, dtype: str) -> None:
+    options = benchmark.options
+    pair, image = load_pair(size, dtype, options.device), photo(options.image_size)
+    points_per_side = options.points_per_side or POINTS_PER_SIDE[size]
+    filters = pair.filters(image)
+    generator = SamMaskGenerator(
+        pair.ours, pair.our_processor, output_mode="uncompressed_rle", box_nms_thresh=NMS_THRESHOLD, **filters
+    )
+    theirs = TheirSteps(pair.theirs, pair.their_processor, filters)
+    columns = {
+        "transformers": lambda: theirs.everything(image, points_per_side),
+        "anymask": lambda: generator.generate(image, points_per_side=points_per_side),
+        **benchmark.peers("everything", pair, image, points_per_side, filters),
+    }
+    what = f"{SIZES[size]}, {dtype}, {points_per_side} x {points_per_side} points"
+    facts = dict(size=size, dtype=dtype, points_per_side=points_per_side, filters=filters)
+    # `filters` has run anymask's model; Transformers' gets its warm-up here, since a whole run takes too long.
+    theirs.everything(image, points_per_side=2)
+    benchmark.compare(what, columns, AGREEMENT[dtype], warm_ups=0, **facts)
+
+
+def main() -> None:
+    parser = option_parser(__doc__, repeats=2)
+    parser.add_argument("--image-size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), default=[534, 800])
+    parser.add_argument("--points-per-side", type=int, help="of the grid of points, for every model")
+    options = parse_options(parser, smoke=dict(image_size=[90, 120], points_per_side=4), full=dict(points_per_side=32))
+    benchmark = Benchmark("everything", "How long does segment-everything take, from a photo to masks?", options)
+    for size in options.size:
+        for dtype in options.dtype:
+            compare(benchmark, size, dtype)
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()
