@@ -26,6 +26,18 @@ def test_local_folder_of_the_same_name_wins(weights_folder):
     assert resolve_checkpoint("sam-vit-nano") == "sam-vit-nano"
 
 
+@pytest.mark.parametrize(("name", "size"), [("sam_b.pt", "base"), ("sam_l.pt", "large"), ("sam_h.pt", "huge")])
+def test_other_packages_names_of_metas_checkpoints_stand_for_the_hubs(weights_folder, name, size):
+    assert resolve_checkpoint(name) == f"facebook/sam-vit-{size}"
+    Path(name).touch()
+    assert resolve_checkpoint(name) == name
+
+
+def test_broken_link_of_such_a_name_is_not_passed_over(weights_folder):
+    Path("sam_b.pt").symlink_to("gone.pt")
+    assert resolve_checkpoint("sam_b.pt") == "sam_b.pt"
+
+
 @pytest.mark.parametrize(
     "name", ["facebook/sam-vit-base", "sam-vit-base", "runs/last", Path("sam-vit-nano"), Path("a/b")]
 )
