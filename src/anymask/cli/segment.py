@@ -65,7 +65,7 @@ def segment_photos(
     Args:
         photos: Files to read.
         output: Folder to write to; created if needed. Each photo's results are named after it.
-        model_name: Packaged name, local folder or hub id.
+        model_name: Packaged name, folder, file of weights or hub id.
         points_per_side: Size of the grid of prompts.
         device: A torch device, or "auto" for a GPU where there is one.
         dtype: Name of a torch dtype.
@@ -117,8 +117,8 @@ def _load_generator(model_name: str, points_per_side: int, device: str, dtype: s
         processor = SamProcessor.from_pretrained(model_name)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"--model must be {' or '.join(PACKAGED_CHECKPOINTS)}, a local folder or a hub id that can be reached, "
-            f"got {model_name!r}: {error}"
+            f"--model must be {' or '.join(PACKAGED_CHECKPOINTS)}, a folder, a file of weights or a hub id that can "
+            f"be reached, got {model_name!r}: {error}"
         ) from error
     return SamMaskGenerator(model, processor, points_per_side=points_per_side, output_mode="coco_rle")
 

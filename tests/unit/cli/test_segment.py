@@ -44,7 +44,7 @@ def test_objects_of_a_photo(tmp_path):
     ("options", "message"),
     [
         (["--device", "toaster"], "--device must be one that torch can use here, got 'toaster'"),
-        (["--model", "no-such-model"], "--model must be sam-vit-nano, a local folder or a hub id"),
+        (["--model", "no-such-model"], "--model must be sam-vit-nano, a folder, a file of weights or a hub id"),
     ],
 )
 def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, options, message):
