@@ -50,7 +50,10 @@ def segment(
     photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, created if needed.")] = Path(),
     model: Annotated[str, typer.Option(help="Packaged name, folder, file of weights or hub id.")] = "sam-vit-nano",
-    points_per_side: Annotated[int, typer.Option(min=1, help="The grid of prompts has this many by this many.")] = 32,
+    points_per_side: Annotated[
+        int | None,
+        typer.Option(min=1, help="The grid of prompts has this many by this many; default: the checkpoint's, or 32."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...; auto takes a GPU if there is one.")] = "auto",
     dtype: Annotated[Dtype, typer.Option(help="Number format to compute in.")] = Dtype.float32,
     as_json: Annotated[bool, typer.Option("--json", help="Report one JSON object per photo and line.")] = False,

@@ -56,7 +56,7 @@ def segment_photos(
     output: Path,
     *,
     model_name: str,
-    points_per_side: int,
+    points_per_side: int | None,
     device: str,
     dtype: str,
 ) -> Iterator[Finished | PhotoFailed]:
@@ -66,7 +66,7 @@ def segment_photos(
         photos: Files to read.
         output: Folder to write to; created if needed. Each photo's results are named after it.
         model_name: Packaged name, folder, file of weights or hub id.
-        points_per_side: Size of the grid of prompts.
+        points_per_side: Size of the grid of prompts; None takes the checkpoint's own, or 32.
         device: A torch device, or "auto" for a GPU where there is one.
         dtype: Name of a torch dtype.
 
@@ -97,7 +97,7 @@ def _check_outputs(photos: Sequence[Path], output: Path) -> None:
                 )
 
 
-def _load_generator(model_name: str, points_per_side: int, device: str, dtype: str) -> SamMaskGenerator:
+def _load_generator(model_name: str, points_per_side: int | None, device: str, dtype: str) -> SamMaskGenerator:
     import torch
     from transformers.utils import logging
 
@@ -120,7 +120,8 @@ def _load_generator(model_name: str, points_per_side: int, device: str, dtype: s
             f"--model must be {' or '.join(PACKAGED_CHECKPOINTS)}, a folder, a file of weights or a hub id that can "
             f"be reached, got {model_name!r}: {error}"
         ) from error
-    return SamMaskGenerator(model, processor, points_per_side=points_per_side, output_mode="coco_rle")
+    options = {} if points_per_side is None else {"points_per_side": points_per_side}
+    return SamMaskGenerator(model, processor, output_mode="coco_rle", **options)
 
 
 def _segment_photo(generator: SamMaskGenerator, photo: Path, output: Path, model_name: str) -> Finished:
