@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers.activations import ACT2FN
 
 from .attention import RelativePositionBias, attention_function
 from .configuration_sam import SamVisionConfig
+from .layers import LayerNorm2d, Mlp
 
 
 class ImageEncoding(NamedTuple):
@@ -27,28 +27,6 @@ class ImageEncoding(NamedTuple):
     image_embeddings: Tensor  # (batch, output_channels, height, width), in patches
     hidden_states: tuple[Tensor, ...] | None  # before each block and after the last, (batch, height, width, channels)
     attentions: tuple[Tensor, ...] | None  # per block, (batch * windows, heads, queries, keys)
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer norm over the channels of (batch, channels, height, width)."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalise; the shape stays."""
-        return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-class Mlp(nn.Module):
-    """Two linear layers with an activation between."""
-
-    def __init__(self, hidden_size: int, mlp_dim: int, hidden_act: str):
-        super().__init__()
-        self.lin1 = nn.Linear(hidden_size, mlp_dim)
-        self.lin2 = nn.Linear(mlp_dim, hidden_size)
-        self.act = ACT2FN[hidden_act]
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """(..., hidden_size) to the same shape."""
-        return self.lin2(self.act(self.lin1(hidden_states)))
 
 
 class PatchEmbedding(nn.Module):

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
-from .image_encoder import LayerNorm2d
+from .layers import LayerNorm2d
 from .two_way_transformer import TwoWayTransformer
 
 CHUNK_BYTES = {"cpu": 8 * 2**20}

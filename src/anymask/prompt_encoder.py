@@ -24,7 +24,7 @@ from .coordinates import (
     LABEL_PADDING,
     LABELS,
 )
-from .image_encoder import LayerNorm2d
+from .layers import LayerNorm2d
 
 POINT_EMBEDDING_LABELS = (LABEL_BACKGROUND, LABEL_FOREGROUND, LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT)
 """The labels whose learned embeddings are `point_embed.0` to `point_embed.3`."""

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
-from .image_encoder import Mlp
+from .layers import Mlp
 
 
 class SharedProjections(NamedTuple):
