@@ -28,7 +28,12 @@ def compare(benchmark: Benchmark, size: str, dtype: str) -> None:
     points_per_side = options.points_per_side or POINTS_PER_SIDE[size]
     filters = pair.filters(image)
     generator = SamMaskGenerator(
-        pair.ours, pair.our_processor, output_mode="uncompressed_rle", box_nms_thresh=NMS_THRESHOLD, **filters
+        pair.ours,
+        pair.our_processor,
+        output_mode="uncompressed_rle",
+        box_nms_thresh=NMS_THRESHOLD,
+        min_mask_region_area=0,
+        **filters,
     )
     theirs = TheirSteps(pair.theirs, pair.their_processor, filters)
     columns = {

@@ -61,7 +61,12 @@ def measure(column: str, size: str, dtype: str, size_hw: list[int], points_per_s
     pair, image = load_pair(size, dtype, "cpu"), photo(size_hw)
     if column == "anymask":
         generator = SamMaskGenerator(
-            pair.ours, pair.our_processor, output_mode="uncompressed_rle", box_nms_thresh=NMS_THRESHOLD, **filters
+            pair.ours,
+            pair.our_processor,
+            output_mode="uncompressed_rle",
+            box_nms_thresh=NMS_THRESHOLD,
+            min_mask_region_area=0,
+            **filters,
         )
         run = generator.generate
     else:

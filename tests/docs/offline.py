@@ -54,7 +54,9 @@ class LocalAnswers(urllib.request.BaseHandler):
     handler_order = 100  # before urllib's own handlers
 
     def https_open(self, request: urllib.request.Request):
-        return urllib.response.addinfourl(answer(request.full_url), email.message.Message(), request.full_url, 200)
+        response = urllib.response.addinfourl(answer(request.full_url), email.message.Message(), request.full_url, 200)
+        response.msg = "OK"  # urllib's other handlers read it
+        return response
 
     http_open = https_open
 
