@@ -91,7 +91,8 @@ class ImageOptions:
     def complete(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> ImageOptions:
         """Options from those given, those of `base`, and the defaults, in this order.
 
-        What a fixed `size` leaves open follows it: no padding beyond it, and masks of a quarter of its sides.
+        What a fixed `size` leaves open follows it: no padding beyond it, and masks of a quarter of its sides. A
+        `size_divisor` that is given goes before a `pad_size` that is not.
         """
         given = {name: value for name, value in given.items() if value is not None or name in _NONE_HAS_A_MEANING}
         follow_size = {}
@@ -100,6 +101,8 @@ class ImageOptions:
             if "longest_edge" not in size:
                 quarter = {name: math.ceil(length / 4) for name, length in size.items()}
                 follow_size = {"pad_size": size, "mask_size": quarter, "mask_pad_size": quarter}
+        if given.get("size_divisor") is not None and "size" not in follow_size:
+            follow_size.setdefault("pad_size", None)
         return cls(**{**(base or {}), **follow_size, **given})
 
     def geometry(self, original_size_hw: Sequence[int]) -> ResizeGeometry:

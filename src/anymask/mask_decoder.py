@@ -95,7 +95,7 @@ class MaskDecoder(nn.Module):
         Args:
             image_embeddings: (batch, channels, height, width).
             image_positional_embeddings: (1, channels, height, width).
-            sparse_prompt_embeddings: (batch, prompts, tokens, channels); None decodes one prompt without tokens.
+            sparse_prompt_embeddings: (batch, prompts, tokens, channels); None decodes prompts that are masks alone.
             dense_prompt_embeddings: (1 or batch, channels, height, width), or with prompts as the second dimension.
             multimask_output: Whether to return the masks for ambiguous prompts (whole, part, subpart) or the one for
                 clear prompts.
@@ -171,7 +171,8 @@ class MaskDecoder(nn.Module):
             predicted IoUs (batch, prompts, masks + 1) in float32, and attention weights or nothing.
         """
         image = image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
-        image = image.flatten(3).transpose(2, 3)  # (batch, 1 or prompts, pixels, channels)
+        # (batch, 1 or prompts, pixels, channels); left strided, every chunk would copy it anew.
+        image = image.flatten(3).transpose(2, 3).contiguous()
         position = image_positional_embeddings.to(image.dtype).flatten(2).transpose(1, 2)[:, None]
         tokens, is_padding = self._join_tokens(sparse, is_padding, image)
         shared = self.transformer.share(image, position)

@@ -104,11 +104,11 @@ class SamMaskGenerator:
             **overrides: options for this call.
 
         Returns:
-            One record per mask, best predicted IoU first where there is one crop; see the list in the package's
-            documentation: "segmentation" ((H, W) bool array, or RLE by `output_mode`), "area" in pixels, "bbox" [x, y,
-                width, height] of the
-            mask, "predicted_iou", "point_coords" [[x, y]], "stability_score", and "crop_box" [x, y, width, height]. All
-            in pixels of the image. A bbox spans the centres of the outermost pixels, as Meta's does, so its width is
+            One record per mask, in Meta's order: best predicted IoU first within a crop, and after a clean-up of small
+            regions masks that it left alone before those that it changed. A record holds "segmentation" ((H, W) bool
+            array, or RLE by `output_mode`), "area" in pixels, "bbox" [x, y, width, height] of the mask,
+            "predicted_iou", "point_coords" [[x, y]], "stability_score", and "crop_box" [x, y, width, height]. All in
+            pixels of the image. A bbox spans the centres of the outermost pixels, as Meta's does, so its width is
             one less than the mask's number of columns. An empty list where nothing was found.
         """
         return next(self.generate_many([image], **overrides))

@@ -84,11 +84,18 @@ class MaskPostProcessing:
         reshaped_sizes: list[tuple[int, int]],
     ) -> tuple[int, int]:
         """Height and width of the model's input that masks belong to."""
-        pad_size = self.pad_size if pad_size is None and self.do_pad else pad_size
+        is_given = pad_size is not None
+        pad_size = self.pad_size if not is_given and self.do_pad else pad_size
         if isinstance(pad_size, int):
-            return pad_size, pad_size
+            pad_size = {"height": pad_size, "width": pad_size}
         if pad_size is not None:
-            return int(pad_size["height"]), int(pad_size["width"])
+            height, width = int(pad_size["height"]), int(pad_size["width"])
+            if not is_given and low_res_hw[0] * width != low_res_hw[1] * height:
+                raise ValueError(
+                    f"Masks must have the shape of the model's input, padded to {height} x {width} (height x width), "
+                    f"got masks of {low_res_hw[0]} x {low_res_hw[1]}; pass the `pad_size` that the images were given."
+                )
+            return height, width
         if not self.do_pad:
             return reshaped_hw
         if self.size_divisor is None:

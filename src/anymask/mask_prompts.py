@@ -73,7 +73,7 @@ def _per_image(input_masks: Any, n_images: int) -> list[torch.Tensor]:
         masks = _as_tensor(input_masks)
         if n_images == 1 and masks.ndim in (2, 3):
             images = [masks]
-        elif masks.ndim in (3, 4) and len(masks) == n_images:
+        elif masks.ndim in (3, 4, 5) and len(masks) == n_images:
             images = list(masks)
         else:
             raise ValueError(

@@ -77,6 +77,7 @@ class SamPreTrainedModel(PreTrainedModel):
     config_class = SamConfig
     base_model_prefix = "sam"
     main_input_name = "pixel_values"
+    input_modalities = ("image",)
     _no_split_modules = ["VisionLayer", "PromptEncoder", "MaskDecoder"]
     supports_gradient_checkpointing = True
     _supports_sdpa = True
@@ -97,8 +98,8 @@ class SamPreTrainedModel(PreTrainedModel):
             pretrained_model_name_or_path: A folder, an id on the Hugging Face hub, "sam-vit-nano", which is packaged,
                 or a file of weights in Meta's layout or the hub's, such as "sam_vit_b_01ec64.pth".
             *model_args: Passed on to the model's constructor.
-            **kwargs: As for every transformers model: `dtype` ("auto" keeps the file's), `device_map`,
-                `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
+            **kwargs: As for every transformers model: `dtype` (by default the one that `config.json` names),
+                `device_map`, `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
 
         Raises:
             OSError: If there is no such checkpoint.

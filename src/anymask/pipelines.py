@@ -83,7 +83,7 @@ class MaskGenerationPipeline(Pipeline):
             inputs = list(inputs)
         if isinstance(inputs, list) and not inputs:
             return []
-        if isinstance(inputs, Iterator):
+        if isinstance(inputs, Iterator) and not hasattr(inputs, "read"):  # an open file is one image
             inputs = _Stream(inputs)  # the base class streams any data set, but generators only since 5.17
         return super().__call__(inputs, **kwargs)
 

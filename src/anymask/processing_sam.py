@@ -124,8 +124,7 @@ class SamProcessor(ProcessorMixin):
             P, K, 2), `input_labels` (B, P, K) int64, `input_boxes` (B, P, 4) and `input_masks` (B, 1 or P, h, w), as
             far as given. Where numbers differ between objects or images, points, labels and boxes come back as
             `input_points` and `input_labels` alone: boxes as two points with labels 2 and 3, padding with label -10. A
-                padding object, whose labels
-            are all -10, gives a mask that means nothing.
+            padding object, whose labels are all -10, gives a mask that means nothing.
 
         Raises:
             TypeError: an option is unknown.

@@ -121,3 +121,10 @@ def test_size_and_mask_size_must_be_of_a_kind():
     options = ImageOptions(mask_size=(64, 48))
     with pytest.raises(ValueError, match="must both be a longest edge or both a height and a width"):
         options.mask_geometry(options.geometry((300, 200)))
+
+
+def test_a_divisor_given_goes_before_padding_that_is_not():
+    saved = ImageOptions.complete({"size": {"longest_edge": 256}, "pad_size": {"height": 256, "width": 256}})
+    base = {name: getattr(saved, name) for name in ("size", "pad_size")}
+    assert ImageOptions.complete({"size_divisor": 16}, base).geometry((300, 400)).padded_size_hw == (192, 256)
+    assert ImageOptions.complete({"size_divisor": 16, "pad_size": 256}).pad_size == {"height": 256, "width": 256}

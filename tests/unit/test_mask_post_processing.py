@@ -178,3 +178,8 @@ def test_overlapping_masks_are_dropped():
     assert kept_boxes.tolist() == boxes[[2, 1]].tolist()
     assert (kept_masks[0] == masks[2].numpy()).all()
     assert rles[1] == mask_to_rle(masks[1])
+
+
+def test_masks_of_another_shape_than_the_padding_are_refused():
+    with pytest.raises(ValueError, match=r"padded to 64 x 64 .* got masks of 12 x 16; pass the `pad_size`"):
+        SamImageProcessor(**SMALL).post_process_masks(torch.zeros(1, 2, 1, 12, 16), SIZES[:1], RESHAPED[:1])

@@ -81,6 +81,7 @@ def test_every_nesting():
     assert prepare_mask_prompts(np.stack([MASK] * 2), two, [3, 3]).shape == (2, 1, 16, 16)
     assert prepare_mask_prompts([MASK, logits()], two, [3, 1]).shape == (2, 1, 16, 16)
     assert prepare_mask_prompts(logits(2.5, 2, 3), two, [3, 3]).shape == (2, 3, 16, 16)
+    assert prepare_mask_prompts(logits(2.5, 2, 3, 1), two, [3, 3]).shape == (2, 3, 16, 16)  # as SamModel returns them
     assert prepare_mask_prompts([logits(2.5, 3), logits(2.5, 3, 1)], two, [3, 3]).shape == (2, 3, 16, 16)
 
 
@@ -105,7 +106,8 @@ def test_different_numbers_of_objects_are_padded_and_one_mask_is_for_all():
             "must be binary: bool, 0 and 1, or 0 and 255; got values from 0 to 4799",
         ),
         (logits(float("nan")), [1], "given as logits must be finite"),
-        (logits(2.5, 1, 1, 1), [1], r"must have shape \(height, width\), .* got \(1, 1, 1, 16, 16\) for 1 image"),
+        (logits(2.5, 1, 1, 1, 1), [1], r"must have shape \(height, width\), .* got \(1, 1, 1, 1, 16, 16\) for 1 image"),
+        (logits(2.5, 1, 1, 3), [1], r"or \(objects, height, width\), got \(1, 3, 16, 16\)"),
         ([None], [1], "a mask for every image, got None"),
         ([[logits(), torch.zeros(4, 4)]], [1], "must all have one size"),
         ([np.zeros((2, 0, 80))], [1], "`input_masks` of an image must have shape"),

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from anymask import pretrained
+from anymask import SamModel, pretrained
 from anymask.pretrained import resolve_checkpoint
 
 
@@ -55,3 +56,19 @@ def test_packaged_checkpoints_are_in_the_package():
     for name in pretrained.PACKAGED_CHECKPOINTS:
         assert (pretrained.WEIGHTS_FOLDER / name / "config.json").is_file()
         assert (pretrained.WEIGHTS_FOLDER / name / "model.safetensors").is_file()
+
+
+def test_the_packaged_model_trains_as_it_is_loaded():
+    model = SamModel.from_pretrained("sam-vit-nano")
+    assert model.dtype == torch.float32
+    optimizer = torch.optim.Adam(model.mask_decoder.parameters(), lr=1e-5)
+    embeddings = torch.zeros(1, 128, 32, 32)
+    losses = []
+    for _ in range(2):
+        masks = model(image_embeddings=embeddings, input_boxes=torch.tensor([[[8.0, 9.0, 120.0, 200.0]]])).pred_masks
+        loss = torch.nn.functional.softplus(-masks).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0]

@@ -15,9 +15,13 @@ from .nano import nano_image_processor
 def export_model(model: SamModel, folder: Path) -> Path:
     """Write the configuration, the weights in float16 and the settings of the processor into `folder`.
 
-    The model itself stays as it is.
+    The model itself stays as it is. The configuration says float32, so that the half-size file is loaded for computing
+    and training in full precision unless `dtype=` says otherwise.
     """
-    copy.deepcopy(model).to(torch.float16).save_pretrained(folder)
+    half = copy.deepcopy(model).to(torch.float16)
+    half.save_pretrained(folder)
+    half.config.dtype = torch.float32
+    half.config.save_pretrained(folder)
     image_processor = nano_image_processor(model.config.vision_config.image_size)
     SamProcessor(image_processor).save_pretrained(folder)
     image_processor.save_pretrained(folder)
