@@ -95,14 +95,14 @@ class ImageOptions:
         `size_divisor` that is given goes before a `pad_size` that is not.
         """
         given = {name: value for name, value in given.items() if value is not None or name in _NONE_HAS_A_MEANING}
-        follow_size = {}
+        follow_size: dict[str, dict[str, int] | None] = {}
         if "size" in given:
             size = _size("size", given["size"], allow_longest_edge=True)
             if "longest_edge" not in size:
                 quarter = {name: math.ceil(length / 4) for name, length in size.items()}
                 follow_size = {"pad_size": size, "mask_size": quarter, "mask_pad_size": quarter}
         if given.get("size_divisor") is not None and "size" not in follow_size:
-            follow_size.setdefault("pad_size", None)
+            follow_size["pad_size"] = None
         return cls(**{**(base or {}), **follow_size, **given})
 
     def geometry(self, original_size_hw: Sequence[int]) -> ResizeGeometry:
