@@ -101,7 +101,7 @@ class ImageOptions:
             if "longest_edge" not in size:
                 quarter = {name: math.ceil(length / 4) for name, length in size.items()}
                 follow_size = {"pad_size": size, "mask_size": quarter, "mask_pad_size": quarter}
-        if given.get("size_divisor") is not None and "size" not in follow_size:
+        if given.get("size_divisor") is not None:
             follow_size["pad_size"] = None
         return cls(**{**(base or {}), **follow_size, **given})
 
