@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from tests.plain_nms import plain_nms
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import SamConfig, SamImageProcessor, SamModel
@@ -60,21 +61,6 @@ def photo(size_hw):
     """Smooth blobs of colour."""
     small = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size_hw[::-1], Image.Resampling.BICUBIC)
-
-
-def plain_nms(boxes, scores, threshold):
-    kept = []
-    for candidate in sorted(range(len(boxes)), key=lambda index: -scores[index]):
-        for other in kept:
-            width = min(boxes[candidate][2], boxes[other][2]) - max(boxes[candidate][0], boxes[other][0])
-            height = min(boxes[candidate][3], boxes[other][3]) - max(boxes[candidate][1], boxes[other][1])
-            shared = max(width, 0) * max(height, 0)
-            areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (boxes[candidate], boxes[other])]
-            if shared > 0 and shared / (sum(areas) - shared) > threshold:
-                break
-        else:
-            kept.append(candidate)
-    return kept
 
 
 def theirs_per_crop(model, image, filters, n_layers=0, points_per_crop=6):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.plain_nms import plain_nms
 
 from anymask.coordinates import ResizeGeometry
 from anymask.masks import axis_taps, masks_to_boxes_xyxy, nms, resize_logits, stability_scores
@@ -99,21 +100,6 @@ def test_boxes_include_their_last_pixel():
     assert boxes.tolist() == expected
     assert boxes.dtype == torch.int64
     assert masks_to_boxes_xyxy(masks[:0]).shape == (0, 2, 4)
-
-
-def plain_nms(boxes, scores, threshold):
-    kept = []
-    for candidate in sorted(range(len(boxes)), key=lambda index: -scores[index]):
-        for other in kept:
-            width = min(boxes[candidate][2], boxes[other][2]) - max(boxes[candidate][0], boxes[other][0])
-            height = min(boxes[candidate][3], boxes[other][3]) - max(boxes[candidate][1], boxes[other][1])
-            shared = max(width, 0) * max(height, 0)
-            areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (boxes[candidate], boxes[other])]
-            if shared > 0 and shared / (sum(areas) - shared) > threshold:
-                break
-        else:
-            kept.append(candidate)
-    return kept
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7, 1.0])
