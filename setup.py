@@ -30,7 +30,16 @@ EXTRAS = {
         "scikit-image>=0.24",  # 0.24 is the oldest with NumPy 2 wheels
         "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels
     ],
+    # Frames of video files and streams as sources of `SAM.predict`.
+    "video": [
+        "av>=14",  # 14 is the oldest with wheels for Python 3.13
+    ],
+    # `Results.to_dataframe`.
+    "tables": [
+        "pandas>=2.2.2",  # 2.2.2 is the oldest with NumPy 2 wheels
+    ],
     "test": [
+        "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
         "pytest-xdist>=3.6",  # the suite runs on two processes
         "matplotlib>=3.10.8",  # a snippet of the README draws with it; older ones warn under current pyparsing

@@ -84,7 +84,7 @@ class MaskDecoder(nn.Module):
         image_positional_embeddings: Tensor,
         sparse_prompt_embeddings: Tensor | None,
         dense_prompt_embeddings: Tensor,
-        multimask_output: bool,
+        multimask_output: bool | None,
         is_padding: Tensor | None = None,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
@@ -98,7 +98,7 @@ class MaskDecoder(nn.Module):
             sparse_prompt_embeddings: (batch, prompts, tokens, channels); None decodes prompts that are masks alone.
             dense_prompt_embeddings: (1 or batch, channels, height, width), or with prompts as the second dimension.
             multimask_output: Whether to return the masks for ambiguous prompts (whole, part, subpart) or the one for
-                clear prompts.
+                clear prompts; None returns all, the latter first.
             is_padding: (batch, prompts, tokens) bool; such tokens of `sparse_prompt_embeddings` change nothing.
             attention_similarity: See `TwoWayTransformer.forward`.
             target_embedding: See `TwoWayTransformer.forward`.
@@ -216,11 +216,13 @@ class MaskDecoder(nn.Module):
         size = max(1, CHUNK_BYTES.get(image.device.type, DEFAULT_CHUNK_BYTES) // bytes_per_prompt)
         return [(start, min(start + size, prompts)) for start in range(0, max(prompts, 1), size)]
 
-    def _masks_slice(self, multimask_output: bool) -> slice:
-        """Mask 0 answers clear prompts, the others are the alternatives for ambiguous ones."""
+    def _masks_slice(self, multimask_output: bool | None) -> slice:
+        """Mask 0 answers clear prompts, the others are the alternatives for ambiguous ones; None takes all."""
+        if multimask_output is None:
+            return slice(None)
         return slice(1, None) if multimask_output else slice(0, 1)
 
-    def _masks(self, tokens: Tensor, image: Tensor, grid_hw: tuple[int, int], multimask_output: bool) -> Tensor:
+    def _masks(self, tokens: Tensor, image: Tensor, grid_hw: tuple[int, int], multimask_output: bool | None) -> Tensor:
         """Masks from mask tokens (batch, prompts, masks + 1, channels) and image tokens, for the masks asked for.
 
         Returns:

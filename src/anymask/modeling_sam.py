@@ -263,7 +263,7 @@ class SamModel(SamPreTrainedModel):
         input_boxes: Tensor | None = None,
         input_masks: Tensor | None = None,
         image_embeddings: Tensor | None = None,
-        multimask_output: bool = True,
+        multimask_output: bool | None = True,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
         interpolate_pos_encoding: bool = False,
@@ -286,7 +286,7 @@ class SamModel(SamPreTrainedModel):
                 prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's.
             image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`.
             multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one,
-                for prompts that leave no doubt.
+                for prompts that leave no doubt; None gives all four, the single one first.
             attention_similarity: Added to the scores with which tokens attend to the image (PerSAM), broadcasts to
                 (batch * prompts, heads, tokens, height * width).
             target_embedding: Added to the tokens (PerSAM), broadcasts to (batch, prompts, tokens, channels).

@@ -47,6 +47,8 @@ def test_masks_by_plain_convolutions(model):
     torch.testing.assert_close(actual, expected[:, :, 1:], rtol=1e-4, atol=1e-5)
     single = decoder._masks(tokens, image, grid_hw, multimask_output=False)
     torch.testing.assert_close(single, expected[:, :, :1], rtol=1e-4, atol=1e-5)
+    every = decoder._masks(tokens, image, grid_hw, multimask_output=None)
+    torch.testing.assert_close(every, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("prompts_at_a_time", [1, 2, 10])
