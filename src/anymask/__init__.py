@@ -42,13 +42,8 @@ if TYPE_CHECKING:
     from .mask_decoder import CandidateMasks
     from .mask_generation import SamMaskGenerator
     from .mask_generation_options import MaskGenerationOptions
-    from .modeling_sam import (
-        SamImageSegmentationOutput,
-        SamModel,
-        SamPreTrainedModel,
-        SamVisionEncoderOutput,
-        SamVisionModel,
-    )
+    from .modeling_base import SamImageSegmentationOutput, SamPreTrainedModel, SamVisionEncoderOutput
+    from .modeling_sam import SamModel, SamVisionModel
     from .overlay import draw_overlay
     from .pipelines import MaskGenerationPipeline, pipeline
     from .processing_sam import SamProcessor
@@ -62,15 +57,15 @@ _HOME_OF = {
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",
-    "SamImageSegmentationOutput": "modeling_sam",
+    "SamImageSegmentationOutput": "modeling_base",
     "SamMaskDecoderConfig": "configuration_sam",
     "SamMaskGenerator": "mask_generation",
     "SamModel": "modeling_sam",
-    "SamPreTrainedModel": "modeling_sam",
+    "SamPreTrainedModel": "modeling_base",
     "SamProcessor": "processing_sam",
     "SamPromptEncoderConfig": "configuration_sam",
     "SamVisionConfig": "configuration_sam",
-    "SamVisionEncoderOutput": "modeling_sam",
+    "SamVisionEncoderOutput": "modeling_base",
     "SamVisionModel": "modeling_sam",
     "draw_overlay": "overlay",
     "load_image": "images",

@@ -22,7 +22,6 @@ from .coordinates import (
     LABEL_FOREGROUND,
     LABEL_NOT_A_POINT,
     LABEL_PADDING,
-    LABELS,
 )
 from .layers import LayerNorm2d
 
@@ -174,20 +173,6 @@ class PromptEncoder(nn.Module):
         batch, count = masks.shape[:2]
         dense = self.mask_embed(masks.flatten(0, 1)[:, None].to(self.no_mask_embed.weight.dtype))
         return dense if count == 1 else dense.unflatten(0, (batch, count))
-
-
-def check_labels(labels: Tensor) -> None:
-    """Refuse labels that are not codes of `coordinates.LABELS`.
-
-    Raises:
-        ValueError: If there is another value.
-    """
-    known = torch.isin(labels.detach().cpu().double(), torch.tensor(LABELS, dtype=torch.float64))
-    if not known.all():
-        raise ValueError(
-            f"input_labels must be 1 (foreground), 0 (background), 2 and 3 (corners of a box), -1 (not a point) or -10 "
-            f"(padding), got {sorted(set(labels[~known.to(labels.device)].tolist()))}."
-        )
 
 
 def _append_not_a_point(points: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,6 @@
 """What holds of the model by itself; `tests/parity/test_model.py` compares it with Transformers."""
 
 import copy
-import logging
-import math
 
 import pytest
 import torch
@@ -12,7 +10,6 @@ from tests.tiny_sam import (
     CHANNELS,
     GRID,
     IMAGE_SIZE,
-    POINTS,
     PROMPTS,
     boxes,
     images,
@@ -24,7 +21,8 @@ from tests.tiny_sam import (
     tiny_model,
 )
 
-from anymask.modeling_sam import SamConfig, SamModel, SamVisionModel
+from anymask.configuration_sam import SamConfig
+from anymask.modeling_sam import SamModel, SamVisionModel
 
 IMPLEMENTATIONS = ["eager", "sdpa"]
 
@@ -302,58 +300,6 @@ def test_float64_points_are_fine(model):
 # Loading
 
 
-def test_dtype_auto_keeps_the_file_s(saved, tmp_path):
-    assert SamModel.from_pretrained(saved, dtype="auto").dtype == torch.float32
-    SamModel.from_pretrained(saved).to(torch.float16).save_pretrained(tmp_path)
-    assert SamModel.from_pretrained(tmp_path, dtype="auto").dtype == torch.float16
-    assert SamModel.from_pretrained(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16
-    assert SamModel.from_pretrained(tmp_path, dtype=torch.float32).dtype == torch.float32
-
-
-@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
-def test_device_map(saved, device_map):
-    model = SamModel.from_pretrained(saved, device_map=device_map).eval()
-    pixel_values, prompts = images(), dict(input_points=points())
-    with torch.no_grad():
-        close(model(pixel_values, **prompts), tiny_model()(pixel_values, **prompts), 1e-6)
-
-
-def test_attention_implementations(saved):
-    assert SamModel.from_pretrained(saved).config._attn_implementation == "sdpa"
-    for name in IMPLEMENTATIONS:
-        model = SamModel.from_pretrained(saved, attn_implementation=name)
-        assert model.vision_encoder.config._attn_implementation == name
-        assert model.mask_decoder.config._attn_implementation == name
-    model = SamModel.from_pretrained(saved, attn_implementation={"vision_config": "eager"})
-    assert model.vision_encoder.config._attn_implementation == "eager"
-    for name in ("flash_attention_2", "flex_attention", "flash"):
-        with pytest.raises((ValueError, ImportError), match=r"(?i)flash|flex"):
-            SamModel.from_pretrained(saved, attn_implementation=name)
-    with pytest.raises(ValueError, match=r"one of \['eager', 'sdpa'\], got 'paged\|eager'"):
-        SamModel.from_pretrained(saved, attn_implementation="paged|eager")
-
-
-def test_attention_is_changed_without_a_warning(saved, caplog, monkeypatch):
-    model = SamModel.from_pretrained(saved)
-    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
-    with caplog.at_level(logging.WARNING):
-        model.set_attn_implementation("eager")
-        assert model.vision_encoder.config._attn_implementation == "eager"
-        assert model.mask_decoder.config._attn_implementation == "eager"
-        model.set_attn_implementation({"vision_config": "sdpa"})
-        assert model.vision_encoder.config._attn_implementation == "sdpa"
-        assert model.mask_decoder.config._attn_implementation == "eager"
-        vision = SamVisionModel(tiny_config().vision_config)
-        vision.set_attn_implementation("eager")
-        assert vision.vision_encoder.config._attn_implementation == "eager"
-    assert not caplog.records
-    with pytest.raises(ValueError, match=r"one of \['eager', 'sdpa'\], got 'flash_attention_2'"):
-        model.set_attn_implementation("flash_attention_2")
-    with pytest.raises(ValueError, match="got 'flex'"):
-        model.set_attn_implementation({"vision_config": "flex"})
-    assert model.vision_encoder.config._attn_implementation == "sdpa"
-
-
 def test_a_model_from_a_file_of_the_hub():
     """The oldest files, with a smaller image encoder so that it is quick."""
     literal = copy.deepcopy(HUB_CONFIGS["facebook/sam-vit-base"])
@@ -412,42 +358,6 @@ WRONG = {
         lambda: dict(image_embeddings=torch.zeros(CHANNELS, GRID, GRID)),
         r"image_embeddings must have shape .* got \(32, 10, 10\)",
     ),
-    "points of one object": (
-        lambda: dict(pixel_values=images(), input_points=points()[:, 0]),
-        r"input_points must have shape \(batch, prompts, points, 2\), got \(2, 4, 2\)",
-    ),
-    "points in space": (
-        lambda: dict(pixel_values=images(), input_points=torch.zeros(BATCH, PROMPTS, POINTS, 3)),
-        r"input_points must have shape .* got \(2, 3, 4, 3\)",
-    ),
-    "points not finite": (
-        lambda: dict(pixel_values=images(), input_points=points() * math.nan),
-        "input_points must be finite",
-    ),
-    "boxes not finite": (
-        lambda: dict(pixel_values=images(), input_boxes=boxes() + math.inf),
-        "input_boxes must be finite",
-    ),
-    "labels alone": (
-        lambda: dict(pixel_values=images(), input_labels=labels()),
-        r"input_labels must come with input_points, got labels \(2, 3, 4\) alone",
-    ),
-    "labels of fewer points": (
-        lambda: dict(pixel_values=images(), input_points=points(), input_labels=labels(count=3)),
-        r"one label per point, \(2, 3, 4\), got \(2, 3, 3\)",
-    ),
-    "unknown labels": (
-        lambda: dict(pixel_values=images(), input_points=points(), input_labels=labels(among=(1, 5))),
-        r"input_labels must be 1 \(foreground\).* got \[5\]",
-    ),
-    "boxes of one object": (
-        lambda: dict(pixel_values=images(), input_boxes=boxes()[:, 0]),
-        r"input_boxes must have shape \(batch, prompts, 4\), got \(2, 4\)",
-    ),
-    "points and boxes of different numbers": (
-        lambda: dict(pixel_values=images(), input_points=points(), input_boxes=boxes(prompts=2)),
-        r"as many images and prompts, got \(2, 3\) and \(2, 2\)",
-    ),
     "points for other images": (
         lambda: dict(pixel_values=images(), input_points=points(batch=1)),
         r"input_points must have one entry for each of the 2 image\(s\), got shape \(1, 3, 4, 2\)",
@@ -460,9 +370,9 @@ WRONG = {
         lambda: dict(pixel_values=images(), input_masks=mask_prompts(batch=1)),
         r"input_masks must have one entry for each of the 2 image\(s\)",
     ),
-    "masks of another number": (
-        lambda: dict(pixel_values=images(), input_points=points(), input_masks=mask_prompts(prompts=2)),
-        r"one mask for each image or one for each of the 3 prompts, got shape \(2, 2, 40, 40\)",
+    "prompts that do not fit, see test_prompt_checks.py": (
+        lambda: dict(pixel_values=images(), input_points=points(), input_labels=labels(count=3)),
+        r"one label per point, \(2, 3, 4\), got \(2, 3, 3\)",
     ),
     "masks of another size": (
         lambda: dict(pixel_values=images(), input_masks=mask_prompts(side=80)),

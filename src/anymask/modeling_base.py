@@ -1,0 +1,138 @@
+"""What both models are for Transformers: their outputs, loading, saving, first weights, choice of attention."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+from typing_extensions import Self
+
+from .attention import attention_function
+from .checkpoints import load_pretrained
+from .configuration_sam import SamConfig, SamVisionConfig
+from .image_encoder import VisionAttention, VisionEncoder
+from .pretrained import resolve_checkpoint
+from .prompt_encoder import PositionalEmbedding
+
+POSITION_STD = 0.02
+"""Standard deviation of fresh absolute positions, as is usual for vision transformers."""
+
+
+@dataclass
+class SamVisionEncoderOutput(ModelOutput):
+    """What `SamVisionModel` returns.
+
+    Args:
+        image_embeds: The image embedding, (batch, output_channels, height, width) in patches.
+        last_hidden_state: The same tensor, under the name that transformers uses.
+        hidden_states: With `output_hidden_states=True`: activations before the first block and after each, (batch,
+            height, width, hidden_size).
+        attentions: With `output_attentions=True`: weights of each block, (batch * windows, heads, queries, keys).
+    """
+
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SamImageSegmentationOutput(ModelOutput):
+    """What `SamModel` returns.
+
+    Args:
+        iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
+        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
+            width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
+        vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
+        vision_attentions: See `SamVisionEncoderOutput.attentions`.
+        mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
+            attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
+    """
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None
+    mask_decoder_attentions: tuple[Tensor, ...] | None = None
+
+
+class SamPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialising."""
+
+    config_class = SamConfig
+    base_model_prefix = "sam"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ["VisionLayer", "PromptEncoder", "MaskDecoder"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: SamConfig | SamVisionConfig):
+        super().__init__(config)
+        # Transformers lets some names pass that this package does not know.
+        for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+            attention_function(part._attn_implementation)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
+    ) -> Self:
+        """Load weights.
+
+        Args:
+            pretrained_model_name_or_path: A folder, an id on the Hugging Face hub, "sam-vit-nano", which is packaged,
+                or a file of weights in Meta's layout or the hub's, such as "sam_vit_b_01ec64.pth".
+            *model_args: Passed on to the model's constructor.
+            **kwargs: As for every transformers model: `dtype` (by default the one that `config.json` names),
+                `device_map`, `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
+
+        Raises:
+            OSError: If there is no such checkpoint.
+            CheckpointError: If it lacks weights, has others, or is another model's.
+        """
+        name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
+        loaded = load_pretrained(cls, super().from_pretrained, name_or_path, *model_args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
+        for module in model.modules():
+            if isinstance(module, PositionalEmbedding):
+                module.requires_grad_(False)  # transformers makes every loaded parameter trainable
+        return loaded
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
+        """Change how attention is computed.
+
+        Args:
+            attn_implementation: A key of `ATTENTION_FUNCTIONS`, or one for each part of the configuration.
+            *args: Not used; what transformers takes for kernels from the hub.
+            **kwargs: Not used, likewise.
+
+        Raises:
+            ValueError: If there is no such implementation.
+        """
+        # Transformers would look for models behind the parts' configurations, and warn that they are plain modules.
+        names = attn_implementation.values() if isinstance(attn_implementation, dict) else [attn_implementation]
+        for name in names:
+            attention_function(name)
+        self.config._attn_implementation = attn_implementation
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """PyTorch's own initialisation, as in Meta's code.
+
+        `initializer_range` is not used: the hub's files carry 1e-10 for the image encoder, with which no signal passes.
+        """
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding | nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, PositionalEmbedding):
+            nn.init.normal_(module.positional_embedding)
+        elif isinstance(module, VisionAttention) and module.config.use_rel_pos:
+            nn.init.zeros_(module.rel_pos_h)
+            nn.init.zeros_(module.rel_pos_w)
+        elif isinstance(module, VisionEncoder) and module.pos_embed is not None:
+            nn.init.trunc_normal_(module.pos_embed, std=POSITION_STD)

@@ -1,0 +1,68 @@
+import logging
+
+import pytest
+import torch
+from tests.tiny_sam import images, points, relative_difference, tiny_config, tiny_model
+
+from anymask.modeling_sam import SamModel, SamVisionModel
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny_model().save_pretrained(folder)
+    return folder
+
+
+def test_dtype_auto_keeps_the_file_s(saved, tmp_path):
+    assert SamModel.from_pretrained(saved, dtype="auto").dtype == torch.float32
+    SamModel.from_pretrained(saved).to(torch.float16).save_pretrained(tmp_path)
+    assert SamModel.from_pretrained(tmp_path, dtype="auto").dtype == torch.float16
+    assert SamModel.from_pretrained(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16
+    assert SamModel.from_pretrained(tmp_path, dtype=torch.float32).dtype == torch.float32
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_device_map(saved, device_map):
+    model = SamModel.from_pretrained(saved, device_map=device_map).eval()
+    pixel_values, prompts = images(), dict(input_points=points())
+    with torch.no_grad():
+        masks, expected = model(pixel_values, **prompts), tiny_model()(pixel_values, **prompts)
+    assert relative_difference(masks.pred_masks, expected.pred_masks) < 1e-6
+    assert relative_difference(masks.iou_scores, expected.iou_scores) < 1e-6
+
+
+def test_attention_implementations(saved):
+    assert SamModel.from_pretrained(saved).config._attn_implementation == "sdpa"
+    for name in ("eager", "sdpa"):
+        model = SamModel.from_pretrained(saved, attn_implementation=name)
+        assert model.vision_encoder.config._attn_implementation == name
+        assert model.mask_decoder.config._attn_implementation == name
+    model = SamModel.from_pretrained(saved, attn_implementation={"vision_config": "eager"})
+    assert model.vision_encoder.config._attn_implementation == "eager"
+    for name in ("flash_attention_2", "flex_attention", "flash"):
+        with pytest.raises((ValueError, ImportError), match=r"(?i)flash|flex"):
+            SamModel.from_pretrained(saved, attn_implementation=name)
+    with pytest.raises(ValueError, match=r"one of \['eager', 'sdpa'\], got 'paged\|eager'"):
+        SamModel.from_pretrained(saved, attn_implementation="paged|eager")
+
+
+def test_attention_is_changed_without_a_warning(saved, caplog, monkeypatch):
+    model = SamModel.from_pretrained(saved)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    with caplog.at_level(logging.WARNING):
+        model.set_attn_implementation("eager")
+        assert model.vision_encoder.config._attn_implementation == "eager"
+        assert model.mask_decoder.config._attn_implementation == "eager"
+        model.set_attn_implementation({"vision_config": "sdpa"})
+        assert model.vision_encoder.config._attn_implementation == "sdpa"
+        assert model.mask_decoder.config._attn_implementation == "eager"
+        vision = SamVisionModel(tiny_config().vision_config)
+        vision.set_attn_implementation("eager")
+        assert vision.vision_encoder.config._attn_implementation == "eager"
+    assert not caplog.records
+    with pytest.raises(ValueError, match=r"one of \['eager', 'sdpa'\], got 'flash_attention_2'"):
+        model.set_attn_implementation("flash_attention_2")
+    with pytest.raises(ValueError, match="got 'flex'"):
+        model.set_attn_implementation({"vision_config": "flex"})
+    assert model.vision_encoder.config._attn_implementation == "sdpa"
