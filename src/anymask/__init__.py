@@ -14,6 +14,7 @@ __all__ = [
     "MaskGenerationOptions",
     "MaskGenerationPipeline",
     "ResizeGeometry",
+    "Results",
     "SamConfig",
     "SamImageProcessor",
     "SamImageProcessorFast",
@@ -48,12 +49,14 @@ if TYPE_CHECKING:
     from .pipelines import MaskGenerationPipeline, pipeline
     from .processing_sam import SamProcessor
     from .registration import register_with_transformers
+    from .results import Results
 
 _HOME_OF = {
     "CandidateMasks": "mask_decoder",
     "MaskGenerationOptions": "mask_generation_options",
     "MaskGenerationPipeline": "pipelines",
     "ResizeGeometry": "coordinates",
+    "Results": "results",
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",

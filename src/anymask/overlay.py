@@ -7,6 +7,7 @@ wholes. Colours follow from the order of the masks alone and are the same on eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,21 @@ SHADES = ((0.78, 0.17), (0.66, 0.21))  # (lightness, chroma)
 CLEARLY_DIFFERENT = 0.16  # distance in OKLab at which two colours side by side are told apart at a glance
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class DrawnPrompts:
+    """Prompts to be drawn over a photo, in its pixels, x right and y down.
+
+    Attributes:
+        points_xy: (P, 2) float.
+        labels: (P,) int: 1 foreground, 0 background; other points are not drawn.
+        boxes_xyxy: (B, 4) float.
+    """
+
+    points_xy: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    boxes_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
 
 
 def draw_overlay(image: Any, masks: Sequence[Any] | np.ndarray | torch.Tensor) -> Image.Image:

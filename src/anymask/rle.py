@@ -39,6 +39,11 @@ def mask_to_rle(mask: np.ndarray | torch.Tensor) -> Rle:
     return {"size": list(array.shape), "counts": counts.tolist()}
 
 
+def as_rle(mask: Rle | np.ndarray | torch.Tensor) -> Rle:
+    """RLE of a mask in any form: an RLE, compressed or not, is returned as it is, a dense mask (H, W) is encoded."""
+    return mask if isinstance(mask, dict) else mask_to_rle(mask)
+
+
 def rle_to_mask(rle: Rle) -> np.ndarray:
     """The mask (height, width) of bool that an RLE stands for, compressed or not."""
     height, width = rle["size"]
