@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CandidateMasks",
+    "ImageEmbedding",
     "MaskGenerationOptions",
     "MaskGenerationPipeline",
     "ResizeGeometry",
@@ -29,6 +30,7 @@ __all__ = [
     "SamVisionEncoderOutput",
     "SamVisionModel",
     "draw_overlay",
+    "embed_image",
     "load_image",
     "pipeline",
     "register_with_transformers",
@@ -37,6 +39,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .configuration_sam import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
     from .coordinates import ResizeGeometry
+    from .image_embedding import ImageEmbedding, embed_image
     from .image_processing_sam import SamImageProcessor
     from .image_processing_sam_fast import SamImageProcessorFast
     from .images import load_image
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "CandidateMasks": "mask_decoder",
+    "ImageEmbedding": "image_embedding",
     "MaskGenerationOptions": "mask_generation_options",
     "MaskGenerationPipeline": "pipelines",
     "ResizeGeometry": "coordinates",
@@ -71,6 +75,7 @@ _HOME_OF = {
     "SamVisionEncoderOutput": "modeling_base",
     "SamVisionModel": "modeling_sam",
     "draw_overlay": "overlay",
+    "embed_image": "image_embedding",
     "load_image": "images",
     "pipeline": "pipelines",
     "register_with_transformers": "registration",
