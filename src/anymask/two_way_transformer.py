@@ -224,7 +224,7 @@ class TwoWayTransformer(nn.Module):
                 )
             )
         last = self.final_attn_token_to_image
-        own = bool(self.layers) or image.shape[1] > 1
+        own = len(self.layers) > 0 or image.shape[1] > 1  # torch 2.9 compiles no `bool` of a ModuleList
         return [*shared, (last.share(last.k_proj, image, image_position, own, with_values=True),)]
 
     def forward(
