@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "SAM",
     "CandidateMasks",
     "ImageEmbedding",
     "MaskGenerationOptions",
@@ -26,6 +27,7 @@ __all__ = [
     "SamPreTrainedModel",
     "SamProcessor",
     "SamPromptEncoderConfig",
+    "SamSession",
     "SamVisionConfig",
     "SamVisionEncoderOutput",
     "SamVisionModel",
@@ -53,8 +55,11 @@ if TYPE_CHECKING:
     from .processing_sam import SamProcessor
     from .registration import register_with_transformers
     from .results import Results
+    from .sam import SAM
+    from .sessions import SamSession
 
 _HOME_OF = {
+    "SAM": "sam",
     "CandidateMasks": "mask_decoder",
     "ImageEmbedding": "image_embedding",
     "MaskGenerationOptions": "mask_generation_options",
@@ -71,6 +76,7 @@ _HOME_OF = {
     "SamPreTrainedModel": "modeling_base",
     "SamProcessor": "processing_sam",
     "SamPromptEncoderConfig": "configuration_sam",
+    "SamSession": "sessions",
     "SamVisionConfig": "configuration_sam",
     "SamVisionEncoderOutput": "modeling_base",
     "SamVisionModel": "modeling_sam",
