@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BIAS_BLOCK_BYTES = 32 * 2**20
-"""Largest relative-position bias that exists at a time; global attention at 1024 px would need 0.8 GB at once."""
+BIAS_BYTES = {"cpu": 8 * 2**20}
+"""Largest relative-position bias that exists at a time, by device type: on a CPU, what stays in the last-level cache.
+Global attention at 1024 px would need 0.8 GB at once."""
+DEFAULT_BIAS_BYTES = 512 * 2**20
 
 
 class RelativePositionBias(NamedTuple):
@@ -26,10 +28,9 @@ class RelativePositionBias(NamedTuple):
     rows: Tensor  # (batch, heads, queries, key_height)
     columns: Tensor  # (batch, heads, queries, key_width)
 
-    def full(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """The bias of queries `start` to `stop` on all keys, (batch, heads, queries, keys)."""
-        rows, columns = self.rows[:, :, start:stop], self.columns[:, :, start:stop]
-        return (rows[..., :, None] + columns[..., None, :]).flatten(-2)
+    def full(self) -> Tensor:
+        """The bias of every query on every key, (batch, heads, queries, keys)."""
+        return (self.rows[..., :, None] + self.columns[..., None, :]).flatten(-2)
 
 
 class AttentionFunction(Protocol):
@@ -88,21 +89,32 @@ def sdpa_attention(
     relative_position: RelativePositionBias | None = None,
     dropout: float = 0.0,
 ) -> tuple[Tensor, Tensor | None]:
-    """PyTorch's fused attention; the relative-position bias exists for one block of queries at a time.
+    """PyTorch's fused attention; the relative-position bias exists for some windows, heads or queries at a time.
 
     See `AttentionFunction`.
     """
     if relative_position is None:
         return F.scaled_dot_product_attention(query, key, value, None, dropout, scale=scale), None
-    batch, heads, queries, _ = query.shape
-    bytes_per_query = batch * heads * key.shape[-2] * query.element_size()
-    block = max(1, BIAS_BLOCK_BYTES // bytes_per_query)
-    blocks = []
-    for start in range(0, queries, block):
-        block_bias = relative_position.full(start, start + block)
-        block_query = query[:, :, start : start + block]
-        blocks.append(F.scaled_dot_product_attention(block_query, key, value, block_bias, dropout, scale=scale))
-    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2), None
+    # The first dimension that can be divided: windows, else heads, else queries.
+    dim = next((dim for dim in range(3) if query.shape[dim] > 1), None)
+    bias_bytes = query.shape[:3].numel() * key.shape[2] * query.element_size()
+    if bias_bytes <= _most_bias_bytes(query) or dim is None:
+        bias = relative_position.full()
+        return F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale), None
+    size = max(1, query.shape[dim] * _most_bias_bytes(query) // bias_bytes)
+    queries, rows, columns = (tensor.split(size, dim) for tensor in (query, *relative_position))
+    keys, values = (tensor.split(size, dim) if dim < 2 else [tensor] * len(queries) for tensor in (key, value))
+    blocks = [
+        sdpa_attention(*block, scale=scale, relative_position=RelativePositionBias(*bias), dropout=dropout)[0]
+        for *block, bias in zip(queries, keys, values, zip(rows, columns, strict=True), strict=True)
+    ]
+    return torch.cat(blocks, dim), None
+
+
+def _most_bias_bytes(query: Tensor) -> int:
+    if torch.compiler.is_compiling():  # a compiled graph would hold every block, and fuses the bias by itself
+        return DEFAULT_BIAS_BYTES
+    return BIAS_BYTES.get(query.device.type, DEFAULT_BIAS_BYTES)
 
 
 ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {

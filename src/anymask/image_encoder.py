@@ -20,6 +20,10 @@ from .attention import RelativePositionBias, attention_function
 from .configuration_sam import SamVisionConfig
 from .layers import LayerNorm2d, Mlp
 
+STRIP_BYTES = {"cpu": 16 * 2**20}
+"""Bytes of a layer's widest activations at a time, by device type: on a CPU, what stays in the last-level cache."""
+DEFAULT_STRIP_BYTES = 2**30
+
 
 class ImageEncoding(NamedTuple):
     """What the encoder computes, with the intermediate values that were asked for."""
@@ -71,7 +75,7 @@ class VisionAttention(nn.Module):
             qkv = self._pad_to_windows(qkv)
             qkv = _window_partition(qkv, self.window_size)
         groups, group_height, group_width, _ = qkv.shape
-        qkv = qkv.view(groups, group_height * group_width, 3, self.num_attention_heads, -1)
+        qkv = qkv.reshape(groups, group_height * group_width, 3, self.num_attention_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (groups, heads, patches, head channels)
 
         relative_position = None
@@ -125,9 +129,31 @@ class VisionLayer(nn.Module):
 
     def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
         """(batch, height, width, hidden_size) to the same shape, and attention weights where asked for."""
+        rows = self._rows_at_a_time(hidden_states)
+        if self.attn.window_size and not output_attentions:
+            strips = hidden_states.split(rows, dim=1)
+            return _joined([self._transform(self._attend(strip)[0]) for strip in strips]), None
+        hidden_states, weights = self._attend(hidden_states, output_attentions)
+        return _joined([self._transform(strip) for strip in hidden_states.split(rows, dim=1)]), weights
+
+    def _attend(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
         attended, weights = self.attn(self.layer_norm1(hidden_states), output_attentions)
-        hidden_states = hidden_states + attended
-        return hidden_states + self.mlp(self.layer_norm2(hidden_states)), weights
+        return hidden_states + attended, weights
+
+    def _transform(self, hidden_states: Tensor) -> Tensor:
+        return hidden_states + self.mlp(self.layer_norm2(hidden_states))
+
+    def _rows_at_a_time(self, hidden_states: Tensor) -> int:
+        """Rows of patches, whole windows, to go through at a time: rows of windows do not see each other.
+
+        What is between the layer's input and its output then stays in the cache and needs no memory of its own.
+        """
+        batch, height, width, _ = hidden_states.shape
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return height
+        bytes_per_row = batch * width * self.mlp.lin1.out_features * hidden_states.element_size()
+        step = self.attn.window_size or 1
+        return max(1, STRIP_BYTES.get(hidden_states.device.type, DEFAULT_STRIP_BYTES) // bytes_per_row // step) * step
 
 
 class VisionNeck(nn.Module):
@@ -224,6 +250,10 @@ class VisionEncoder(nn.Module):
                 f"pixel_values must be {side} x {side} (height x width), got {height} x {width}; "
                 f"pass interpolate_pos_encoding=True to run the model at another size."
             )
+
+
+def _joined(strips: list[Tensor]) -> Tensor:
+    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=1)
 
 
 def _window_partition(features: Tensor, window_size: int) -> Tensor:

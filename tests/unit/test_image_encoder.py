@@ -1,8 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.tiny_sam import GRID, IMAGE_SIZE, images, tiny_config, tiny_model
+from tests.tiny_sam import BATCH, GRID, IMAGE_SIZE, VISION, images, tiny_config, tiny_model
 
+from anymask import image_encoder
 from anymask.image_encoder import (
     LayerNorm2d,
     PatchEmbedding,
@@ -110,6 +111,35 @@ def test_a_block_of_windows_sees_its_window_only():
     assert changed[4:8, 4:8].all()
     changed[4:8, 4:8] = False
     assert not changed.any()
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 4, 9])
+@torch.no_grad()
+def test_strips_change_nothing(monkeypatch, rows_at_a_time):
+    """A layer goes through its rows of windows one after another, the MLP of a global layer through any rows."""
+    encoder = tiny_model().vision_encoder
+    pixel_values = images(size_hw=(56, 80))
+    whole = encoder(pixel_values, interpolate_pos_encoding=True, output_hidden_states=True)
+    bytes_per_row = BATCH * GRID * VISION["mlp_dim"] * 4
+    monkeypatch.setitem(image_encoder.STRIP_BYTES, "cpu", rows_at_a_time * bytes_per_row)
+    rows = {index: [] for index in range(3)}
+    for index, layer in enumerate(encoder.layers):
+        layer.mlp.register_forward_hook(lambda _, inputs, __, index=index: rows[index].append(inputs[0].shape[1]))
+    strips = encoder(pixel_values, interpolate_pos_encoding=True, output_hidden_states=True)
+    for mine, expected in zip(strips.hidden_states, whole.hidden_states, strict=True):
+        torch.testing.assert_close(mine, expected)
+    of_windows, of_any = {1: ([4, 3], [1] * 7), 4: ([4, 3], [4, 3]), 9: ([7], [7])}[rows_at_a_time]
+    assert rows == {0: of_windows, 1: of_any, 2: of_windows}
+
+
+@torch.no_grad()
+def test_weights_of_windows_are_in_order_whatever_the_strips(monkeypatch):
+    encoder, pixel_values = tiny_model().vision_encoder, images()
+    whole = encoder(pixel_values, output_attentions=True)
+    monkeypatch.setitem(image_encoder.STRIP_BYTES, "cpu", 1)
+    strips = encoder(pixel_values, output_attentions=True)
+    for mine, expected in zip(strips.attentions, whole.attentions, strict=True):
+        torch.testing.assert_close(mine, expected)
 
 
 @torch.no_grad()
