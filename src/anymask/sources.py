@@ -161,11 +161,13 @@ def _open_file(path: str, name: str) -> ImageSource:
 
 
 def _open_folder(folder: str) -> ImageSource:
-    # Links that lead nowhere are kept: reading them reports them.
+    # Links that lead nowhere, or in a circle, are kept: reading them reports them.
     paths = [
-        entry.path
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name)
-        if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
+        os.path.join(folder, name)
+        for name in sorted(os.listdir(folder))
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES
+        and not name.startswith(".")
+        and not os.path.isdir(os.path.join(folder, name))
     ]
     if not paths:
         raise ValueError(
