@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..synthetic.scenes import draw_scene
+
 HELD_OUT_SCENES = 2
 """First word of the seeds of held-out scenes; those of training have another, so no scene is in both."""
 
@@ -28,8 +30,6 @@ class Example:
 
 def held_out_scenes(count: int, size_hw: tuple[int, int] = (256, 256)) -> Iterator[Example]:
     """Drawn scenes that no training run has seen: the same ones at every call."""
-    from ..training.scenes import draw_scene
-
     for index in range(count):
         scene = draw_scene(np.random.SeedSequence((HELD_OUT_SCENES, index)), size_hw)
         yield Example(f"scene-{index}", scene.image, _large_enough(scene.masks))

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.training.canvas import Canvas, Window
-from anymask.training.painting import Light, cast_shadow, paint_object, relief
-from anymask.training.primitives import Primitive
-from anymask.training.shapes import box, ellipse
-from anymask.training.textures import TextureBank
+from anymask.synthetic.canvas import Canvas, Window
+from anymask.synthetic.painting import Light, cast_shadow, paint_object, relief
+from anymask.synthetic.primitives import Primitive
+from anymask.synthetic.shapes import box, ellipse
+from anymask.synthetic.textures import TextureBank
 
 FROM_THE_LEFT = Light(np.array([-1.0, 0.0]), strength=0.8, shadow_darkness=0.5, shadow_softness=0.05)
 SIZE_HW = (60, 90)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from anymask.training.primitives import Primitive, move_all
+from anymask.synthetic.primitives import Primitive, move_all
 
 
 def test_move_all_moves_outlines_and_holes_and_keeps_the_rest():

@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from anymask.training.canvas import MAX_MASKS, MIN_AREA_SHARE
-from anymask.training.scenes import SceneDataset, draw_scene
+from anymask.synthetic.canvas import MAX_MASKS, MIN_AREA_SHARE
+from anymask.synthetic.scenes import SceneDataset, draw_scene
 
 SIZE_HW = (96, 128)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anymask.training import shapes
+from anymask.synthetic import shapes
 
 
 def area(outline):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.training import textures
-from anymask.training.textures import HELD_OUT_PHOTOS, TILE, TRAINING_PHOTOS, TextureBank, colour_ramp, natural_colour
+from anymask.synthetic import textures
+from anymask.synthetic.textures import HELD_OUT_PHOTOS, TILE, TRAINING_PHOTOS, TextureBank, colour_ramp, natural_colour
 
 
 def test_held_out_photos_are_not_among_the_training_photos():

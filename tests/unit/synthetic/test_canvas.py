@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.training.canvas import Canvas, Window, coverage, soften, window_around
+from anymask.synthetic.canvas import Canvas, Window, coverage, soften, window_around
 
 
 def canvas_of(owners, parents):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anymask.training.objects import RECIPES, draw_object
+from anymask.synthetic.objects import RECIPES, draw_object
 
 
 @pytest.mark.parametrize("recipe", [recipe for recipe, _ in RECIPES], ids=lambda recipe: recipe.__name__)

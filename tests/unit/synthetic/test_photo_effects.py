@@ -1,8 +1,8 @@
 import numpy as np
 from PIL import Image
 
-from anymask.training.photo_effects import photograph
-from anymask.training.textures import TextureBank
+from anymask.synthetic.photo_effects import photograph
+from anymask.synthetic.textures import TextureBank
 
 
 def painted():

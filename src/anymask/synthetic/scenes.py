@@ -1,4 +1,4 @@
-"""Training scenes: pictures drawn by a procedure, with the exact visible mask of every object and part.
+"""Synthetic scenes: pictures drawn by a procedure, with the exact visible mask of every object and part.
 
 START HERE for the data that `sam-vit-nano` is trained on. `draw_scene` composes a scene (this file); `backgrounds` and
 `objects` say what is in it, `painting` covers it with `textures`, light and shadow, `canvas` keeps the masks, and

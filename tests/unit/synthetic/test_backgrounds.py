@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from anymask.training.backgrounds import paint_background, uneven_light
-from anymask.training.canvas import Canvas
-from anymask.training.textures import TextureBank
+from anymask.synthetic.backgrounds import paint_background, uneven_light
+from anymask.synthetic.canvas import Canvas
+from anymask.synthetic.textures import TextureBank
 
 PALETTE = [np.array([200.0, 150.0, 100.0]), np.array([90.0, 120.0, 160.0])]
 
