@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SAM",
     "CandidateMasks",
+    "EmbeddingCache",
     "ImageEmbedding",
     "MaskGenerationOptions",
     "MaskGenerationPipeline",
@@ -41,6 +42,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .configuration_sam import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
     from .coordinates import ResizeGeometry
+    from .embedding_cache import EmbeddingCache
     from .image_embedding import ImageEmbedding, embed_image
     from .image_processing_sam import SamImageProcessor
     from .image_processing_sam_fast import SamImageProcessorFast
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "SAM": "sam",
     "CandidateMasks": "mask_decoder",
+    "EmbeddingCache": "embedding_cache",
     "ImageEmbedding": "image_embedding",
     "MaskGenerationOptions": "mask_generation_options",
     "MaskGenerationPipeline": "pipelines",

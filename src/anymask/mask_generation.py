@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from .crops import crop_boxes_xyxy
+from .image_embedding import ImageEmbedding, encode_pixel_values
 from .images import image_size_hw, load_image, white_level
 from .mask_candidates import Candidate, MaskRecord, filtered, to_records, without_duplicates
 from .mask_cells import MaskCells
@@ -48,14 +49,14 @@ class PreparedImage:
 
 @dataclass(frozen=True)
 class _Crop:
-    """One crop on its way: which image it belongs to, where it lies, what the encoder gets."""
+    """One crop on its way: where in its image it lies, what the model gets: pixel values, or an embedding of them."""
 
-    image_index: int
     size_hw: tuple[int, int]
     box_xyxy: list[int]
     layer: int
     is_last: bool
-    pixel_values: torch.Tensor
+    model_input: torch.Tensor
+    is_embedding: bool = False
 
 
 class SamMaskGenerator:
@@ -100,7 +101,8 @@ class SamMaskGenerator:
         """Masks of everything in one image.
 
         Args:
-            image: path, URL, Pillow image, array or tensor; see `anymask.load_image`.
+            image: path, URL, Pillow image, array or tensor; see `anymask.load_image`. Or an `ImageEmbedding`, which is
+                the whole image and has no crops.
             **overrides: options for this call.
 
         Returns:
@@ -110,6 +112,9 @@ class SamMaskGenerator:
             "predicted_iou", "point_coords" [[x, y]], "stability_score", and "crop_box" [x, y, width, height]. All in
             pixels of the image. A bbox spans the centres of the outermost pixels, as Meta's does, so its width is
             one less than the mask's number of columns. An empty list where nothing was found.
+
+        Raises:
+            ValueError: an embedding was made by another model or preprocessing, or comes with `crop_n_layers` above 0.
         """
         return next(self.generate_many([image], **overrides))
 
@@ -150,14 +155,30 @@ class SamMaskGenerator:
     # Crops and embeddings
 
     def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[_Crop]:
-        for index, image in enumerate(images):
+        for image in images:
+            if isinstance(image, ImageEmbedding):
+                yield self._embedded(image, options)
+                continue
             prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
             size_hw = image_size_hw(prepared.image)
             boxes, layers = crop_boxes_xyxy(size_hw, options.crop_n_layers, options.crop_overlap_ratio)
             whole = self._as_seen_whole(prepared.image) if len(boxes) > 1 else prepared.image
             for number, (box, layer) in enumerate(zip(boxes, layers, strict=True)):
                 pixel_values = prepared.pixel_values if number == 0 else self._pixel_values(_cut(whole, box))
-                yield _Crop(index, size_hw, box, layer, number == len(boxes) - 1, pixel_values)
+                yield _Crop(size_hw, box, layer, number == len(boxes) - 1, pixel_values)
+
+    def _embedded(self, embedding: ImageEmbedding, options: MaskGenerationOptions) -> _Crop:
+        """An image that was encoded before, as the only crop of itself."""
+        if options.crop_n_layers:
+            raise ValueError(
+                f"`crop_n_layers` must be 0 for an ImageEmbedding, got {options.crop_n_layers}: crops of the image "
+                "have embeddings of their own. Pass the image."
+            )
+        embedding.check_model(self.model)
+        embedding.check_preprocessing(self.image_processor)
+        height, width = embedding.original_size_hw
+        tensor = embedding.tensor.to(self.model.device)
+        return _Crop((height, width), [0, 0, width, height], 0, True, tensor, is_embedding=True)
 
     def _as_seen_whole(self, image: Any) -> Any:
         """Floats brought to 0 .. 1 where their range is guessed: no crop may be guessed apart from its image."""
@@ -176,14 +197,17 @@ class SamMaskGenerator:
         waiting: list[_Crop] = []
         limit = 1
         for crop in crops:
-            if waiting and (len(waiting) >= limit or crop.pixel_values.shape != waiting[0].pixel_values.shape):
+            is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
+            if crop.is_embedding or is_odd or len(waiting) >= limit:
                 yield from self._encode(waiting)
                 waiting = []
+            if crop.is_embedding:
+                yield crop, crop.model_input
+                continue
             if not waiting:
-                limit = encoder_batch_size(self.model, crop.pixel_values.shape)
+                limit = encoder_batch_size(self.model, crop.model_input.shape)
             waiting.append(crop)
-        if waiting:
-            yield from self._encode(waiting)
+        yield from self._encode(waiting)
 
     def _encode(self, crops: Sequence[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
         todo, batch = list(crops), len(crops)
@@ -203,10 +227,7 @@ class SamMaskGenerator:
 
     @torch.inference_mode()
     def _run_encoder(self, crops: Sequence[_Crop]) -> torch.Tensor:
-        pixel_values = torch.cat([crop.pixel_values for crop in crops]).to(self.model.device, self.model.dtype)
-        native = self.model.config.vision_config.image_size
-        is_native = tuple(pixel_values.shape[-2:]) == (native, native)
-        return self.model.get_image_embeddings(pixel_values, interpolate_pos_encoding=not is_native)
+        return encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
 
     # Masks of one crop
 

@@ -11,6 +11,9 @@ Coordinates are pixels of the model's input, x to the right and y down. `SamProc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +23,17 @@ from .mask_decoder import CandidateMasks, MaskDecoder
 from .modeling_base import SamImageSegmentationOutput, SamPreTrainedModel, SamVisionEncoderOutput
 from .prompt_checks import check_prompts
 from .prompt_encoder import PositionalEmbedding, PromptEmbeddings, PromptEncoder
+
+
+class EncodedImage(Protocol):
+    """What `forward` asks of an image embedding that is no plain tensor: `anymask.ImageEmbedding`, and its like."""
+
+    @property
+    def tensor(self) -> Tensor:
+        """(1, channels, height, width)."""
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raises ValueError if another model made it."""
 
 
 class SamVisionModel(SamPreTrainedModel):
@@ -137,7 +151,7 @@ class SamModel(SamPreTrainedModel):
         input_labels: Tensor | None = None,
         input_boxes: Tensor | None = None,
         input_masks: Tensor | None = None,
-        image_embeddings: Tensor | None = None,
+        image_embeddings: Tensor | EncodedImage | Sequence[EncodedImage] | None = None,
         multimask_output: bool | None = True,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
@@ -159,7 +173,8 @@ class SamModel(SamPreTrainedModel):
             input_boxes: (batch, prompts, 4), left, top, right, bottom in pixels of the model's input.
             input_masks: Logits, (batch, 1, 4 * height, 4 * width), one mask for all prompts of an image, or (batch,
                 prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's.
-            image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`.
+            image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`; or one
+                `ImageEmbedding`, or a list of them, which must be this model's.
             multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one,
                 for prompts that leave no doubt; None gives all four, the single one first.
             attention_similarity: Added to the scores with which tokens attend to the image (PerSAM), broadcasts to
@@ -173,7 +188,8 @@ class SamModel(SamPreTrainedModel):
             return_dict: False returns a tuple of what is set.
 
         Raises:
-            ValueError: If neither or both of `pixel_values` and `image_embeddings` are given, or shapes do not fit.
+            ValueError: If neither or both of `pixel_values` and `image_embeddings` are given, shapes do not fit, or
+                another model made an `ImageEmbedding`.
         """
         if (pixel_values is None) == (image_embeddings is None):
             came = "neither" if pixel_values is None else "both"
@@ -265,7 +281,9 @@ class SamModel(SamPreTrainedModel):
                 )
         return self.prompt_encoder(points, labels, boxes, masks, _grid_hw(image_embeddings))
 
-    def _checked_embeddings(self, image_embeddings: Tensor) -> Tensor:
+    def _checked_embeddings(self, image_embeddings: Tensor | EncodedImage | Sequence[EncodedImage]) -> Tensor:
+        if not isinstance(image_embeddings, Tensor):
+            image_embeddings = self._batched(image_embeddings)
         channels = self.config.vision_config.output_channels
         if image_embeddings.ndim != 4 or image_embeddings.shape[1] != channels:
             raise ValueError(
@@ -273,6 +291,24 @@ class SamModel(SamPreTrainedModel):
                 f"{tuple(image_embeddings.shape)}; make them with get_image_embeddings of this model."
             )
         return image_embeddings.to(self.dtype)
+
+    def _batched(self, embeddings: EncodedImage | Sequence[EncodedImage]) -> Tensor:
+        """The tensors of `ImageEmbedding`s as one batch, on this model's device."""
+        several = embeddings if isinstance(embeddings, Sequence) else [embeddings]
+        for embedding in several:
+            if not hasattr(embedding, "check_model"):
+                raise TypeError(
+                    "image_embeddings must be a tensor, an anymask.ImageEmbedding or a list of these, got "
+                    f"{type(embedding).__name__}; stack tensors with torch.cat."
+                )
+            embedding.check_model(self)
+        shapes = sorted({tuple(embedding.tensor.shape) for embedding in several})
+        if len(shapes) != 1:
+            raise ValueError(
+                f"image_embeddings must have at least one member and one shape, got {shapes}; call the model once for "
+                "each shape."
+            )
+        return torch.cat([embedding.tensor.to(self.device, self.dtype) for embedding in several])
 
 
 def _grid_hw(image_embeddings: Tensor) -> tuple[int, int]:
