@@ -1,1 +1,1 @@
-"""The command `anymask`: options in `main.py`, the work in `segment.py` and `convert.py`, photos from `files.py`."""
+"""The command `anymask`: commands in `main.py`, their options in `options.py`, the work in a file per command."""

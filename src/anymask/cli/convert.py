@@ -35,6 +35,10 @@ class Converted:
     tensor_count: int
     notes: list[str]
 
+    def as_dict(self) -> dict[str, Any]:
+        """The line that `--json` prints."""
+        return {"output": str(self.output), "layout": self.layout, "tensors": self.tensor_count, "notes": self.notes}
+
 
 def convert(source: str, output: Path, verify: bool = False) -> Converted:
     """Writes a checkpoint in Meta's layout where `output` is a .pth, .pt or .safetensors file, else as a hub folder.

@@ -1,33 +1,30 @@
-"""Options of the command `anymask`. Everything heavy is imported when a command runs, so that `--help` is quick."""
+"""The commands of `anymask`. Everything heavy is imported when a command works, so that `--help` is quick."""
 
 from __future__ import annotations
 
-import json
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
+from . import options as take
+from .batch import Report, report_all
 from .files import find_photos
-from .segment import Finished, PhotoFailed, segment_photos
+from .outputs import DEFAULT_FORMATS, ENDINGS, is_result, read_formats
+from .prompts import read_prompts
+from .reports import OneLineErrors, errors_reported, say_json
+from .start import quick_imports
 
 app = typer.Typer(
+    cls=OneLineErrors,
     help="Segment Anything on the command line.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # flows the lines of a paragraph together
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Dtype(str, Enum):
-    """Number formats that a model computes in."""
-
-    float32 = "float32"
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,60 +42,126 @@ def _anymask(
     """Segment Anything on the command line."""
 
 
-@app.command()
+@app.command(no_args_is_help=True)
 def segment(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results, created if needed.")] = Path(),
-    model: Annotated[str, typer.Option(help="Packaged name, folder, file of weights or hub id.")] = "sam-vit-nano",
-    points_per_side: Annotated[
-        int | None,
-        typer.Option(min=1, help="The grid of prompts has this many by this many; default: the checkpoint's, or 32."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps, ...; auto takes a GPU if there is one.")] = "auto",
-    dtype: Annotated[Dtype, typer.Option(help="Number format to compute in.")] = Dtype.float32,
-    as_json: Annotated[bool, typer.Option("--json", help="Report one JSON object per photo and line.")] = False,
+    photos: take.Photos,
+    output: take.Output = Path(),
+    formats: Annotated[
+        list[str], typer.Option("--format", "-f", help=f"What to write, with commas between: {', '.join(ENDINGS)}.")
+    ] = [DEFAULT_FORMATS],  # noqa: B006  (Typer reads it)
+    points: Annotated[
+        list[str],
+        typer.Option("--point", "-p", metavar="X,Y[,0]", help="An object by points: 'X,Y' or 'X,Y X,Y X,Y,0'."),
+    ] = [],  # noqa: B006
+    boxes: Annotated[
+        list[str],
+        typer.Option("--box", "-b", metavar="X0,Y0,X1,Y1", help="An object by a box; points of it may follow."),
+    ] = [],  # noqa: B006
+    model: take.Model = "sam-vit-nano",
+    device: take.Device = "auto",
+    dtype: take.ComputeIn = take.Dtype.float32,
+    resume: take.Resume = False,
+    as_json: take.AsJson = False,
+    points_per_side: take.PointsPerSide = None,
+    points_per_batch: take.PointsPerBatch = None,
+    pred_iou_thresh: take.PredIouThresh = None,
+    stability_score_thresh: take.StabilityScoreThresh = None,
+    stability_score_offset: take.StabilityScoreOffset = None,
+    mask_threshold: take.MaskThreshold = None,
+    box_nms_thresh: take.BoxNmsThresh = None,
+    crop_n_layers: take.CropNLayers = None,
+    crop_nms_thresh: take.CropNmsThresh = None,
+    crop_overlap_ratio: take.CropOverlapRatio = None,
+    crop_n_points_downscale_factor: take.CropNPointsDownscaleFactor = None,
+    min_mask_region_area: take.MinMaskRegionArea = None,
+    max_hole_area: take.MaxHoleArea = None,
+    max_sprinkle_area: take.MaxSprinkleArea = None,
 ) -> None:
-    """Mask every object of each PHOTO.
+    """Mask every object of each PHOTO, or those that points and boxes show.
 
-    Writes NAME_overlay.png and NAME_masks.json (COCO RLE) to the output folder; results of an earlier run are
+    Each --point and each --box is an object of its own and gets one mask; points of one object stand in one option, a
+    0 behind X,Y marks background. Coordinates are pixels of the photo. Without any, everything is segmented.
+
+    Writes NAME_overlay.png and NAME_masks.json (COCO RLE) unless --format says otherwise; results of an earlier run are
     replaced. Exits with 1 if a photo failed (the others are done), with 2 if nothing could be started.
     """
-    failures = 0
-    try:
-        for result in segment_photos(
-            find_photos(photos),
+    given = _given(
+        points_per_side=points_per_side,
+        points_per_batch=points_per_batch,
+        pred_iou_thresh=pred_iou_thresh,
+        stability_score_thresh=stability_score_thresh,
+        stability_score_offset=stability_score_offset,
+        mask_threshold=mask_threshold,
+        box_nms_thresh=box_nms_thresh,
+        crop_n_layers=crop_n_layers,
+        crop_nms_thresh=crop_nms_thresh,
+        crop_overlap_ratio=crop_overlap_ratio,
+        crop_n_points_downscale_factor=crop_n_points_downscale_factor,
+        min_mask_region_area=min_mask_region_area,
+        max_hole_area=max_hole_area,
+        max_sprinkle_area=max_sprinkle_area,
+    )
+    from .segment import segment_photos
+
+    with errors_reported(as_json):
+        found = find_photos(photos, is_result)
+        reports = segment_photos(
+            found,
             output,
-            model_name=model,
-            points_per_side=points_per_side,
+            read_formats(formats),
+            model=model,
             device=device,
             dtype=dtype.value,
-        ):
-            failures += isinstance(result, PhotoFailed)
-            _report(result, as_json)
-    except (OSError, ValueError) as error:
-        typer.echo(f"anymask: {_one_line(error)}", err=True)
-        raise typer.Exit(2) from None
-    raise typer.Exit(1 if failures else 0)
+            prompts=read_prompts(points, boxes),
+            options=given,
+            resume=resume,
+        )
+        raise typer.Exit(report_all(reports, len(found), as_json, _mask_count))
 
 
-@app.command()
+@app.command(no_args_is_help=True)
+def embed(
+    photos: take.Photos,
+    output: take.Output = Path(),
+    half: Annotated[bool, typer.Option("--half", help="Store float16: half the size.")] = False,
+    model: take.Model = "sam-vit-nano",
+    device: take.Device = "auto",
+    dtype: take.ComputeIn = take.Dtype.float32,
+    resume: take.Resume = False,
+    as_json: take.AsJson = False,
+) -> None:
+    """Encode each PHOTO once, for prompts later: SAM.predict takes ImageEmbedding.load(NAME.safetensors) as an image.
+
+    Writes NAME.safetensors. Exits with 1 if a photo failed (the others are done), with 2 if nothing could be started.
+    """
+    from .embed import embed_photos
+
+    with errors_reported(as_json):
+        found = find_photos(photos, is_result)
+        reports = embed_photos(found, output, half, model=model, device=device, dtype=dtype.value, resume=resume)
+        raise typer.Exit(report_all(reports, len(found), as_json, _embedding_shape))
+
+
+@app.command(no_args_is_help=True)
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="File of weights, folder, packaged name or hub id.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="A .pth, .pt or .safetensors file, or a folder.")],
     verify: Annotated[bool, typer.Option("--verify", help="Load what was written, compare weights and masks.")] = False,
+    as_json: take.AsJson = False,
 ) -> None:
     """Convert a checkpoint between Meta's layout and the hub's.
 
     A file is written in Meta's layout, a folder as from_pretrained takes it. Weights stay the same bit for bit. OUT
     must not exist yet; it appears complete or not at all. Exits with 2 if anything is wrong.
     """
-    from .convert import convert as convert_checkpoint
+    with quick_imports():
+        from .convert import convert as convert_checkpoint
 
-    try:
+    with errors_reported(as_json):
         converted = convert_checkpoint(source, output, verify)
-    except (OSError, ValueError) as error:
-        typer.echo(f"anymask: {_one_line(error)}", err=True)
-        raise typer.Exit(2) from None
+    if as_json:
+        say_json(converted.as_dict())
+        return
     typer.echo(f"{converted.output}: {converted.layout} layout, {converted.tensor_count} tensors")
     if verify:
         typer.echo("  verified: the same weights, bit for bit, and the same masks")
@@ -106,17 +169,14 @@ def convert(
         typer.echo(f"  note: {note}")
 
 
-def _report(result: Finished | PhotoFailed, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(result.as_dict()))
-    elif isinstance(result, PhotoFailed):
-        message = _one_line(result.error)
-        typer.echo(f"anymask: {message if str(result.photo) in message else f'{result.photo}: {message}'}", err=True)
-    else:
-        typer.echo(f"{result.photo}: {result.mask_count} masks in {result.seconds:.1f} s")
-        typer.echo(f"  {result.overlay}")
-        typer.echo(f"  {result.masks}")
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _mask_count(report: Report) -> str:
+    count = report.facts["mask_count"]
+    return f"{count} mask{'' if count == 1 else 's'}"
+
+
+def _embedding_shape(report: Report) -> str:
+    return "embedding of " + " x ".join(map(str, report.facts["shape"]))

@@ -1,154 +1,76 @@
-"""`anymask segment`: every object of each photo, as an overlay to look at and as COCO RLE to compute with."""
+"""`anymask segment`: the objects of each photo, as files to look at and to compute with. An adapter over `SAM`."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import __version__
-from ..atomic_files import write_whole
-from ..pretrained import PACKAGED_CHECKPOINTS
-from .files import output_paths
-
-if TYPE_CHECKING:
-    from ..mask_generation import SamMaskGenerator
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A photo that was segmented: what was written, how many masks, how long it took."""
-
-    photo: Path
-    overlay: Path
-    masks: Path
-    mask_count: int
-    seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """The line that `--json` prints."""
-        return {
-            "photo": str(self.photo),
-            "overlay": str(self.overlay),
-            "masks": str(self.masks),
-            "mask_count": self.mask_count,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-@dataclass(frozen=True)
-class PhotoFailed:
-    """A photo that could not be segmented, and why."""
-
-    photo: Path
-    error: Exception
-
-    def as_dict(self) -> dict[str, Any]:
-        """The line that `--json` prints."""
-        return {"photo": str(self.photo), "error": str(self.error) or type(self.error).__name__}
+from .batch import Outputs, Report, Work, work_through
+from .files import Photo, check_outputs, prepare_folder
+from .outputs import output_paths
+from .start import load_sam
 
 
 def segment_photos(
-    photos: Sequence[Path],
-    output: Path,
+    photos: Sequence[Photo],
+    folder: Path,
+    formats: Sequence[str],
     *,
-    model_name: str,
-    points_per_side: int | None,
+    model: str,
     device: str,
     dtype: str,
-) -> Iterator[Finished | PhotoFailed]:
-    """Segments photos one by one and yields what became of each, so that memory does not grow with their number.
+    prompts: Mapping[str, Any],
+    options: Mapping[str, Any],
+    resume: bool,
+) -> Iterator[Report]:
+    """Segments photos one by one and yields what became of each.
 
     Args:
-        photos: Files to read.
-        output: Folder to write to; created if needed. Each photo's results are named after it.
-        model_name: Packaged name, folder, file of weights or hub id.
-        points_per_side: Size of the grid of prompts; None takes the checkpoint's own, or 32.
-        device: A torch device, or "auto" for a GPU where there is one.
-        dtype: Name of a torch dtype.
+        photos: to read.
+        folder: to write to; created if needed.
+        formats: of `outputs.ENDINGS`.
+        model: packaged name, folder, file of weights or hub id.
+        device: a torch device, or "auto" for a GPU where there is one.
+        dtype: name of a torch dtype.
+        prompts: arguments of `SAM.predict`, for every photo; without any everything is segmented.
+        options: of `MaskGenerationOptions`, without prompts only.
+        resume: skip photos whose results are all there.
 
     Raises:
-        OSError: If the model or the output folder is not to be had.
-        ValueError: If the device or an option is not valid, or results would overwrite each other or a photo.
+        OSError: If the output folder is not to be had.
+        TypeError: If options come with prompts.
+        ValueError: If the model is not to be had, an option is not valid, or results would overwrite each other or a
+            photo.
     """
-    _check_outputs(photos, output)
-    output.mkdir(parents=True, exist_ok=True)
-    generator = _load_generator(model_name, points_per_side, device, dtype)
-    for photo in photos:
-        try:
-            yield _segment_photo(generator, photo, output, model_name)
-        except Exception as error:  # whatever is wrong with one photo, the others are still done
-            yield PhotoFailed(photo, error)
+    outputs = {photo: output_paths(photo, folder, formats) for photo in photos}
+    check_outputs({photo: paths.values() for photo, paths in outputs.items()})
+    if prompts and options:
+        names = ", ".join("--" + name.replace("_", "-") for name in options)
+        raise TypeError(
+            f"{names} must come without --point and --box: with prompts, each gets its mask, none is dropped"
+        )
+    prepare_folder(folder)
+
+    def get_work() -> Work:
+        sam = load_sam(model, device, dtype)
+        arguments = {**prompts, **options}
+        if not prompts:
+            sam.predict([], **options)  # wrong values are told before the first photo
+            arguments["progress"] = None if len(photos) == 1 else False
+        return lambda photo, paths: _segment(sam, photo, paths, arguments, model)
+
+    yield from work_through(outputs, get_work, resume)
 
 
-def _check_outputs(photos: Sequence[Path], output: Path) -> None:
-    """Results replace results of earlier runs, but never a photo of this run nor each other."""
-    owners = {photo.resolve(): photo for photo in photos}
-    for photo in photos:
-        for path in output_paths(photo, output):
-            owner = owners.setdefault(path.resolve(), photo)
-            if owner is not photo:
-                raise ValueError(
-                    f"each photo must have results of its own, but those of {photo} would overwrite {path}, which "
-                    f"belongs to {owner}; segment the two into different folders with --output"
-                )
+def _segment(sam: Any, photo: Photo, outputs: Outputs, arguments: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Writes the results of one photo; the last file is written last, so that it says that the photo is finished."""
+    from ..images import load_image
 
-
-def _load_generator(model_name: str, points_per_side: int | None, device: str, dtype: str) -> SamMaskGenerator:
-    import torch
-    from transformers.utils import logging
-
-    from ..mask_generation import SamMaskGenerator
-    from ..modeling_sam import SamModel
-    from ..processing_sam import SamProcessor
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        target = torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device must be one that torch can use here, got {device!r}: {error}") from error
-    logging.disable_progress_bar()  # of loading weights: a blink, and noise where output is kept
-    try:
-        model = SamModel.from_pretrained(model_name, dtype=getattr(torch, dtype)).to(target).eval()
-        processor = SamProcessor.from_pretrained(model_name)
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"--model must be {' or '.join(PACKAGED_CHECKPOINTS)}, a folder, a file of weights or a hub id that can "
-            f"be reached, got {model_name!r}: {error}"
-        ) from error
-    options = {} if points_per_side is None else {"points_per_side": points_per_side}
-    return SamMaskGenerator(model, processor, output_mode="coco_rle", **options)
-
-
-def _segment_photo(generator: SamMaskGenerator, photo: Path, output: Path, model_name: str) -> Finished:
-    from ..images import as_rgb_uint8
-    from ..overlay import draw_overlay
-
-    start = time.perf_counter()
-    pixels = as_rgb_uint8(photo)
-    records = generator.generate(pixels)
-    picture = draw_overlay(pixels, records)
-    document = _document(photo, pixels.shape[:2], records, model_name)
-    overlay_path, masks_path = output_paths(photo, output)
-    write_whole(overlay_path, lambda file: picture.save(file, format="PNG", compress_level=3))
-    write_whole(masks_path, lambda file: _write_json(file, document))
-    return Finished(photo, overlay_path, masks_path, len(records), time.perf_counter() - start)
-
-
-def _document(
-    photo: Path, size_hw: tuple[int, ...], records: Sequence[dict[str, Any]], model_name: str
-) -> dict[str, Any]:
-    """The masks file, in the layout of SA-1B: one image, one annotation per mask, boxes as x, y, width, height."""
-    return {
-        "info": {"model": model_name, "anymask": __version__},
-        "image": {"file_name": photo.name, "height": size_hw[0], "width": size_hw[1]},
-        "annotations": [{"id": number, **record} for number, record in enumerate(records, start=1)],
-    }
-
-
-def _write_json(file: Any, document: dict[str, Any]) -> None:
-    file.write(json.dumps(document).encode())
+    [results] = sam.predict(load_image(photo.source), **arguments)
+    results.name = Path(photo.source).name
+    for name, path in outputs.items():
+        more = {"info": {"model": model, "anymask": __version__}} if name == "sa1b" else {}
+        results.save(path, format=name, **more)
+    return {"mask_count": len(results)}

@@ -1,158 +1,139 @@
-"""The command's own duties, with a generator that finds a bright rectangle; test_segment.py runs a real one."""
+"""What options become, and how commands end; their work is tested in the files beside this one."""
 
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 import anymask
-from anymask.cli import segment
+from anymask.cli import embed, segment
+from anymask.cli.batch import Report
 from anymask.cli.main import app
-from anymask.rle import coco_to_rle, mask_to_rle, rle_to_coco, rle_to_mask
-
-
-class BrightPixels:
-    """Stands for SamMaskGenerator: one record, the bright pixels of the photo."""
-
-    def generate(self, pixels: np.ndarray) -> list[dict]:
-        mask = pixels.min(axis=-1) > 128
-        return [
-            {
-                "segmentation": rle_to_coco(mask_to_rle(mask)),
-                "area": int(mask.sum()),
-                "bbox": [4, 2, 10, 6],
-                "predicted_iou": 0.9,
-                "point_coords": [[9.0, 5.0]],
-                "stability_score": 0.95,
-                "crop_box": [0, 0, 30, 20],
-            }
-        ]
-
-
-@pytest.fixture
-def loaded(monkeypatch) -> list[tuple]:
-    """Arguments with which a generator was loaded."""
-    calls: list[tuple] = []
-    monkeypatch.setattr(segment, "_load_generator", lambda *arguments: calls.append(arguments) or BrightPixels())
-    return calls
-
-
-@pytest.fixture
-def photo(tmp_path):
-    pixels = np.full((20, 30, 3), 40, dtype=np.uint8)
-    pixels[2:8, 4:14] = 200
-    path = tmp_path / "photo.png"
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(app, ["segment", *map(str, arguments)], catch_exceptions=False)
+    return CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
 
 
-def test_writes_overlay_and_masks_and_names_them(loaded, photo, tmp_path):
-    result = invoke(photo, "--output", tmp_path / "new" / "out")
+@pytest.fixture
+def calls(monkeypatch, tmp_path):
+    """Arguments with which the work was called; the first photo is done, the others fail."""
+    seen = []
+
+    def work(photos, folder, *arguments, **options):
+        seen.append((photos, folder, *arguments, options))
+        for number, photo in enumerate(photos):
+            if number:
+                yield Report(photo, "failed", {}, {}, error=ValueError("no image"))
+            else:
+                yield Report(photo, "done", {"sa1b": folder / "x.json"}, {"mask_count": 1, "shape": [4, 3, 2]}, 0.04)
+
+    monkeypatch.setattr(segment, "segment_photos", work)
+    monkeypatch.setattr(embed, "embed_photos", work)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    return seen
+
+
+def test_defaults(calls, tmp_path):
+    result = invoke("segment", tmp_path / "a.jpg", "-o", tmp_path)
     assert result.exit_code == 0
-    assert str(tmp_path / "new/out/photo_overlay.png") in result.stdout
-    assert str(tmp_path / "new/out/photo_masks.json") in result.stdout
-    assert "1 masks in " in result.stdout
-    with Image.open(tmp_path / "new/out/photo_overlay.png") as overlay:
-        assert overlay.size == (30, 20)
-    document = json.loads((tmp_path / "new/out/photo_masks.json").read_text())
-    assert document["image"] == {"file_name": "photo.png", "height": 20, "width": 30}
-    assert document["info"] == {"model": "sam-vit-nano", "anymask": anymask.__version__}
-    (annotation,) = document["annotations"]
-    assert annotation["id"] == 1
-    assert set(annotation) == {
-        *("id", "segmentation", "area", "bbox", "predicted_iou"),
-        *("point_coords", "stability_score", "crop_box"),
+    assert result.stdout == f"{tmp_path}/a.jpg: 1 mask in 0.0 s\n  {tmp_path}/x.json\n"
+    [[photos, folder, formats, options]] = calls
+    assert [photo.source for photo in photos] == [str(tmp_path / "a.jpg")]
+    assert folder == tmp_path
+    assert formats == ["overlay", "sa1b"]
+    assert options == {
+        **dict(model="sam-vit-nano", device="auto", dtype="float32", prompts={}, options={}, resume=False),
     }
-    assert isinstance(annotation["segmentation"]["counts"], str)
-    mask = rle_to_mask(coco_to_rle(annotation["segmentation"]))
-    assert mask[2:8, 4:14].all()
-    assert mask.sum() == annotation["area"] == 60
 
 
-def test_options_reach_the_generator(loaded, photo, tmp_path):
-    options = ["--model", "facebook/sam-vit-base", "--points-per-side", "8", "--device", "cpu", "--dtype", "bfloat16"]
-    assert invoke(photo, "--output", tmp_path, *options).exit_code == 0
-    assert loaded == [("facebook/sam-vit-base", 8, "cpu", "bfloat16")]
+def test_options_of_everything(calls, tmp_path):
+    names = {
+        **dict(points_per_side=8, points_per_batch=16, pred_iou_thresh=0.8, stability_score_thresh=0.9),
+        **dict(stability_score_offset=0.5, mask_threshold=0.25, box_nms_thresh=0.6, crop_n_layers=1),
+        **dict(crop_nms_thresh=0.65, crop_overlap_ratio=0.3, crop_n_points_downscale_factor=2),
+        **dict(min_mask_region_area=10, max_hole_area=11, max_sprinkle_area=12),
+    }
+    given = [text for name, value in names.items() for text in (f"--{name.replace('_', '-')}", value)]
+    assert invoke("segment", tmp_path / "a.jpg", *given, "--model", "x", "--dtype", "bfloat16").exit_code == 0
+    assert calls[0][-1]["options"] == names
+    assert calls[0][-1]["dtype"] == "bfloat16"
+    of_people = {"point_grids", "output_mode", "progress"}  # not for a command line
+    assert set(names) | of_people == set(anymask.MaskGenerationOptions.__dataclass_fields__)
 
 
-def test_bad_photo_is_one_line_and_the_rest_is_done(loaded, photo, tmp_path):
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(photo.read_bytes()[:60])
-    missing = tmp_path / "missing.png"
-    result = invoke(broken, missing, photo, "--output", tmp_path / "out")
+def test_prompts_and_formats(calls, tmp_path):
+    prompts = ["--point", "1,2", "-b", "3,4,5,6", "-p", "7,8 9,9,0"]
+    assert invoke("segment", tmp_path / "a.jpg", *prompts, "-f", "yolo,overlay", "--resume").exit_code == 0
+    [[_, _, formats, options]] = calls
+    assert formats == ["overlay", "yolo"]
+    assert options["prompts"]["boxes"] == [None, None, [3, 4, 5, 6]]
+    assert options["resume"]
+
+
+def test_a_failure_is_exit_code_1(calls, tmp_path):
+    result = invoke("segment", tmp_path / "a.jpg", tmp_path / "b.jpg", "--json")
     assert result.exit_code == 1
-    lines = result.stderr.splitlines()
-    assert len(lines) == 2
-    assert all(line.startswith("anymask: ") for line in lines)
-    assert str(broken) in lines[0]
-    assert str(missing) in lines[1]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo_masks.json", "photo_overlay.png"]
+    done, failed = map(json.loads, result.stdout.splitlines())
+    assert (done["mask_count"], done["outputs"], done["seconds"]) == (1, {"sa1b": "x.json"}, 0.04)
+    assert failed == {"photo": str(tmp_path / "b.jpg"), "status": "failed", "error": "no image"}
 
 
-def test_json_reports_one_object_per_line(loaded, photo, tmp_path):
-    missing = tmp_path / "missing.png"
-    result = invoke(missing, photo, "--output", tmp_path, "--json")
-    assert result.exit_code == 1
-    failed, finished = map(json.loads, result.stdout.splitlines())
-    assert failed["photo"] == str(missing)
-    assert "missing.png" in failed["error"]
-    assert finished["overlay"] == str(tmp_path / "photo_overlay.png")
-    assert finished["masks"] == str(tmp_path / "photo_masks.json")
-    assert finished["mask_count"] == 1
+def test_embed(calls, tmp_path):
+    result = invoke("embed", tmp_path / "a.jpg", "--half", "-o", tmp_path)
+    assert result.exit_code == 0
+    assert "a.jpg: embedding of 4 x 3 x 2 in 0.0 s" in result.stdout
+    assert calls[0][2] is True
 
 
-def test_folder_with_earlier_results_can_run_again(loaded, photo, tmp_path):
-    assert invoke(tmp_path, "--output", tmp_path).exit_code == 0
-    first = (tmp_path / "photo_masks.json").read_bytes()
-    (tmp_path / "photo_masks.json").write_bytes(b"stale")
-    assert invoke(tmp_path, "--output", tmp_path).exit_code == 0
-    assert (tmp_path / "photo_masks.json").read_bytes() == first
-    assert not (tmp_path / "photo_overlay_overlay.png").exists()
-
-
-@pytest.mark.parametrize("second", ["other/photo.jpg", "photo_overlay.png"])
-def test_results_never_overwrite_a_photo_or_each_other(loaded, photo, tmp_path, second):
-    path = tmp_path / second
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(photo.read_bytes())
-    before = path.read_bytes()
-    result = invoke(photo, path, "--output", tmp_path)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["segment", "none.jpg"], "a photo must exist, but there is none at 'none.jpg'"),
+        (["segment", "{folder}"], "must hold images"),
+        (["segment", "{folder}/a", "--point", "5"], "--point must be X,Y in pixels"),
+        (["segment", "{folder}/a", "--box", "1,2,3"], "--box must be X0,Y0,X1,Y1"),
+        (["segment", "{folder}/a", "--format", "jpg"], "--format must be of overlay"),
+        (["segment", "{folder}/a", "--output", "{folder}/a"], "--output must be a folder, but"),
+        (["segment", "{folder}/a", "--output", "/proc/x"], "--output must be a folder that can be written to"),
+        (["embed", "{folder}/a", "--output", "{folder}/a/b"], "--output must be a folder that can be written to"),
+        (["segment", "{folder}/a", "--pont", "5,5"], "No such option: --pont"),
+        (["segment", "{folder}/a", "--points-per-side", "x"], "Invalid value for '--points-per-side': "),
+        (["segment", "{folder}/a", "--points-per-side", "0"], "Invalid value for '--points-per-side': "),
+        (["segmant"], "No such command 'segmant'. Did you mean 'segment'?; see "),
+        (["convert", "in"], "Missing argument 'OUT'"),
+        (["convert", "{folder}/none.pth", "{folder}/out"], "there is none"),
+    ],
+)
+def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "a").touch()
+    result = invoke(*(argument.format(folder=tmp_path) for argument in arguments))
     assert result.exit_code == 2
-    assert "must have results of its own" in result.stderr
-    assert "--output" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert path.read_bytes() == before
-    assert not loaded
+    [line] = result.stderr.splitlines()
+    assert line.startswith("anymask: ")
+    assert message in line
+    assert result.stdout == ""
 
 
-def test_output_that_cannot_be_made_is_one_line(loaded, photo, tmp_path):
-    result = invoke(photo, "--output", photo / "below-a-file")
-    assert result.exit_code == 2
-    assert len(result.stderr.splitlines()) == 1
-    assert not loaded
+def test_errors_for_machines(tmp_path):
+    for command in (["segment", "none.jpg"], ["embed", "none.jpg"], ["convert", "none.pth", tmp_path / "out"]):
+        result = invoke(*command, "--json")
+        assert result.exit_code == 2
+        assert list(json.loads(result.stdout)) == ["error"]
 
 
-def test_empty_folder_is_one_line(loaded, tmp_path):
-    result = invoke(tmp_path)
-    assert result.exit_code == 2
-    assert "must hold photos" in result.stderr
+def test_interrupts_end_as_shells_expect(calls, monkeypatch, tmp_path):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segment, "segment_photos", interrupted)
+    assert invoke("segment", tmp_path / "a.jpg").exit_code == 130
 
 
 def test_version_and_help():
-    assert CliRunner().invoke(app, ["--version"]).stdout == f"anymask {anymask.__version__}\n"
-    assert "segment" in CliRunner().invoke(app, ["-h"]).stdout
-
-
-def test_interrupt_leaves_no_half_results(monkeypatch, loaded, photo, tmp_path):
-    def interrupted(self, pixels):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(BrightPixels, "generate", interrupted)
-    assert invoke(photo, "--output", tmp_path / "out").exit_code == 130  # what shells expect after Ctrl-C
-    assert not list((tmp_path / "out").iterdir())
+    assert invoke("--version").stdout == f"anymask {anymask.__version__}\n"
+    assert "segment" in invoke("-h").stdout
+    for command in ("segment", "embed", "convert"):
+        assert "--json" in invoke(command, "--help").stdout
+        assert "Usage" in invoke(command).stdout

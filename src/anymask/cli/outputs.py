@@ -1,0 +1,50 @@
+"""`--format`: which results are written for a photo, and what they are called."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from .files import Photo
+
+# Endings by format, in the order in which they are written. YOLO and LabelMe look for the photo's own name.
+ENDINGS = {
+    "overlay": "_overlay.png",
+    "sa1b": "_masks.json",
+    "coco": "_coco.json",
+    "yolo": ".txt",
+    "labelme": ".json",
+    "label-map": "_label_map.png",
+    "cutouts": "_cutouts",
+}
+DEFAULT_FORMATS = "overlay,sa1b"
+
+
+def read_formats(given: Iterable[str]) -> list[str]:
+    """Formats of `--format` options, each a name or several with commas between, in the order of `ENDINGS`.
+
+    Raises:
+        ValueError: If one is unknown, or none is given.
+    """
+    names = {name for text in given for name in text.replace(",", " ").split()}
+    for name in sorted(names):
+        if name not in ENDINGS:
+            near = difflib.get_close_matches(name, ENDINGS, n=1)
+            hint = f"did you mean {near[0]}?" if near else "several go with commas between"
+            raise ValueError(f"--format must be of {', '.join(ENDINGS)}, got {name!r}; {hint}")
+    if not names:
+        raise ValueError(f"--format must name at least one of {', '.join(ENDINGS)}")
+    return [name for name in ENDINGS if name in names]
+
+
+def output_paths(photo: Photo, folder: Path, formats: Iterable[str]) -> dict[str, Path]:
+    """Where the results of a photo are written, by format."""
+    return {name: folder / f"{photo.stem}{ENDINGS[name]}" for name in formats}
+
+
+def is_result(name: str) -> bool:
+    """Whether a picture of this name is a result of an earlier run: an overlay, a label map, a cut-out."""
+    path = Path(name)
+    is_cutout = any(folder.endswith(ENDINGS["cutouts"]) for folder in path.parts[:-1])
+    return is_cutout or path.name.endswith((ENDINGS["overlay"], ENDINGS["label-map"]))

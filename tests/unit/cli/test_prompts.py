@@ -1,0 +1,41 @@
+import pytest
+
+from anymask.cli.prompts import read_prompts
+
+
+def test_no_prompts_are_no_arguments():
+    assert read_prompts([], []) == {}
+
+
+def test_each_option_is_an_object_and_its_points_stand_in_it():
+    assert read_prompts(["450,600", "1,2 3.5,4;5,6,0 7,8,1"], []) == {
+        "points": [[[450, 600]], [[1, 2], [3.5, 4], [5, 6], [7, 8]]],
+        "labels": [[1], [1, 1, 0, 1]],
+    }
+
+
+def test_boxes_come_after_points_and_may_have_points():
+    assert read_prompts(["9,8"], ["1,2,30,40", "5,6,70,80 20,20,0"]) == {
+        "points": [[[9, 8]], None, [[20, 20]]],
+        "labels": [[1], None, [0]],
+        "boxes": [None, [1, 2, 30, 40], [5, 6, 70, 80]],
+    }
+    assert read_prompts([], ["1,2,30,40"]) == {"boxes": [[1, 2, 30, 40]]}
+
+
+@pytest.mark.parametrize("text", ["450", "4,5,2", "a,b", "4,5,1,1", "4 5", "4,5,-1"])
+def test_points_written_otherwise(text):
+    with pytest.raises(ValueError, match=f"--point must be X,Y in pixels, or X,Y,0 .*, got '{text}'"):
+        read_prompts([text], [])
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "", "1,2,3,4,5", "a", "1,2,3,4 5"])
+def test_boxes_written_otherwise(text):
+    with pytest.raises(ValueError, match=f"--box must be X0,Y0,X1,Y1 in pixels; .*, got '{text}'"):
+        read_prompts([], [text])
+
+
+@pytest.mark.parametrize("text", ["4,5,0", ""])
+def test_objects_of_background_alone(text):
+    with pytest.raises(ValueError, match=f"must have a foreground point or a box, got '{text}'; --point must be"):
+        read_prompts(["1,2", text], [])
