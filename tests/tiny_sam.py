@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from anymask.configuration_sam import SamConfig
+from anymask.image_processing_sam import SamImageProcessor
 from anymask.modeling_sam import SamModel
 
 IMAGE_SIZE = 80
@@ -32,6 +33,7 @@ DECODER = dict(hidden_size=CHANNELS, mlp_dim=40, num_attention_heads=4, iou_head
 
 
 def tiny_config(vision=None, prompt=None, decoder=None, config_class=SamConfig):
+    """A small configuration, with some fields of its parts changed; also for Transformers' class."""
     return config_class(
         vision_config={**VISION, **(vision or {})},
         prompt_encoder_config={**PROMPT, **(prompt or {})},
@@ -41,6 +43,13 @@ def tiny_config(vision=None, prompt=None, decoder=None, config_class=SamConfig):
 
 def tiny_model(seed=0, **parts) -> SamModel:
     return draw_weights(SamModel(tiny_config(**parts)), seed).eval()
+
+
+def tiny_image_processor(image_size=IMAGE_SIZE, processor_class=SamImageProcessor, **options):
+    """Brings images to the size of the tiny model's input, which has patches of 8 and so masks of half its side."""
+    masks = image_size // 2
+    sizes = dict(size=image_size, pad_size=image_size, mask_size=masks, mask_pad_size=masks)
+    return processor_class(**{**sizes, **options})
 
 
 @torch.no_grad()

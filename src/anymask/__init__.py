@@ -94,10 +94,9 @@ _HOME_OF = {
 def __getattr__(name: str) -> Any:
     """Imports a public name from its home on first use (PEP 562)."""
     if name not in _HOME_OF:
-        from difflib import get_close_matches
+        from .options import did_you_mean
 
-        near = get_close_matches(name, __all__, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"its public names are {', '.join(__all__)}"
+        hint = did_you_mean(name, __all__, otherwise=f"its public names are {', '.join(__all__)}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {hint}")
     value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value

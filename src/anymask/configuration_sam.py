@@ -7,13 +7,13 @@ Next in reading order: `modeling_sam.py`.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from typing import Any
 
 from transformers import PreTrainedConfig
 
+from .options import did_you_mean
 from .pretrained import resolve_checkpoint
 
 
@@ -289,9 +289,8 @@ class SamConfig(_SamBaseConfig):
             ValueError: If there is no such preset.
         """
         if name not in VISION_PRESETS:
-            near = difflib.get_close_matches(name, VISION_PRESETS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"The preset must be one of {sorted(VISION_PRESETS)}, got {name!r}.{hint}")
+            hint = did_you_mean(name, VISION_PRESETS, otherwise="Meta has no other sizes.")
+            raise ValueError(f"The preset must be one of {sorted(VISION_PRESETS)}, got {name!r}; {hint}")
         return cls(
             vision_config=SamVisionConfig(image_size=image_size, **VISION_PRESETS[name]),
             prompt_encoder_config=SamPromptEncoderConfig(image_size=image_size),

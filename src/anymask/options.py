@@ -1,4 +1,4 @@
-"""What happens to an option that nobody knows: an error that names the near one, everywhere in the package."""
+"""What happens to a name that nobody knows: an error that says the near one, everywhere in the package."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ def check_known_options(given: Iterable[str], known: Collection[str], owner: str
     """
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"it knows {', '.join(sorted(known))}."
+            hint = did_you_mean(name, known, otherwise=f"it knows {', '.join(sorted(known))}.")
             raise TypeError(f"{owner} has no option {name!r}; {hint}")
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The end of an error message about a name: "did you mean 'size'?".
+
+    Args:
+        name: what came.
+        known: what could have been meant.
+        otherwise: the end of the message where nothing known is near.
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else otherwise

@@ -9,9 +9,10 @@ import torch
 import transformers
 from PIL import Image
 from tests.plain_nms import plain_nms
+from tests.tiny_sam import tiny_config
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from anymask import SamConfig, SamImageProcessor, SamModel
+from anymask import SamImageProcessor, SamModel
 from anymask.crops import build_point_grid, crop_boxes_xyxy
 from anymask.mask_generation import SamMaskGenerator
 from anymask.rle import mask_to_rle
@@ -24,34 +25,21 @@ SIZES = dict(
     mask_size={"longest_edge": 32},
     mask_pad_size={"height": 32, "width": 32},
 )
-VISION = dict(
-    hidden_size=32,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    image_size=64,
-    patch_size=8,
-    window_size=3,
-    global_attn_indexes=[1],
-    output_channels=16,
-    num_pos_feats=8,
-)
-PROMPTS = dict(hidden_size=16, image_size=64, patch_size=8)
-DECODER = dict(hidden_size=16, mlp_dim=32, num_attention_heads=4, iou_head_hidden_dim=16)
 
 
 @pytest.fixture(scope="module")
 def models():
     """Our model and Transformers', with the same weights, large enough that masks and scores differ between prompts."""
     torch.manual_seed(1)
-    config = dict(vision_config=VISION, prompt_encoder_config=PROMPTS, mask_decoder_config=DECODER)
-    ours = SamModel(SamConfig(**config)).eval()
+    sizes = dict(vision=dict(image_size=64), prompt=dict(image_size=64))
+    ours = SamModel(tiny_config(**sizes)).eval()
     with torch.no_grad():
         for name, parameter in ours.named_parameters():
             if parameter.ndim > 1 and "shared" not in name:
                 parameter.normal_(std=1.3 / parameter[0].numel() ** 0.5)
         ours.shared_image_embedding.positional_embedding.normal_()
         ours.mask_decoder.iou_prediction_head.proj_out.bias.add_(1.0)
-    theirs = transformers.SamModel(transformers.SamConfig(**config)).eval()
+    theirs = transformers.SamModel(tiny_config(**sizes, config_class=transformers.SamConfig)).eval()
     missing = theirs.load_state_dict(ours.state_dict(), strict=False)
     assert not missing.unexpected_keys
     return ours, theirs

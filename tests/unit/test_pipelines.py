@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 from tests.colour_model import ColourModel, colour_processor, draw
+from tests.tiny_sam import tiny_image_processor, tiny_model
 from torch.utils.data import Dataset, IterableDataset
 from transformers.pipelines.pt_utils import KeyDataset
 
-from anymask import SamConfig, SamImageProcessor, SamModel
+from anymask import SamImageProcessor
 from anymask.pipelines import MaskGenerationPipeline, pipeline
 from anymask.rle import rle_to_coco, rle_to_mask
 
@@ -217,40 +218,13 @@ def test_the_task_and_the_parts():
         MaskGenerationPipeline(model=ColourModel(), device="cpu")
 
 
-# A tiny real model: 8 x 8 patches of 64 x 64 pixels.
-
-
-def tiny_model():
-    vision = dict(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        image_size=64,
-        patch_size=8,
-        window_size=3,
-        global_attn_indexes=[1],
-        output_channels=16,
-        num_pos_feats=8,
-    )
-    prompts = dict(hidden_size=16, image_size=64, patch_size=8)
-    decoder = dict(hidden_size=16, mlp_dim=32, num_attention_heads=4, iou_head_hidden_dim=16)
-    config = SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
-    return SamModel(config).eval()
-
-
-def tiny_processor():
-    return SamImageProcessor(
-        size={"longest_edge": 64},
-        pad_size={"height": 64, "width": 64},
-        mask_size={"longest_edge": 32},
-        mask_pad_size={"height": 32, "width": 32},
-    )
+# A tiny real model
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
     tiny_model().save_pretrained(tmp_path)
-    tiny_processor().save_pretrained(tmp_path)
+    tiny_image_processor().save_pretrained(tmp_path)
     return tmp_path
 
 
@@ -263,7 +237,7 @@ def test_from_a_folder(checkpoint):
     assert pipe.model.dtype == torch.float32
     output = pipe(photo, **ANYTHING)
     assert len(output["masks"]) >= 1
-    passed = pipeline("mask-generation", model=pipe.model, image_processor=tiny_processor())
+    passed = pipeline("mask-generation", model=pipe.model, image_processor=tiny_image_processor())
     assert passed(photo, **ANYTHING)["masks"] == output["masks"]
     by_name = pipeline(model=pipe.model)  # the model remembers where it came from
     assert by_name(photo, **ANYTHING)["masks"] == output["masks"]

@@ -3,11 +3,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.tiny_sam import tiny_model
 
-from anymask.configuration_sam import SamConfig
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast
-from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
 
 SMALL = {"size": 64, "pad_size": 64, "mask_size": 16, "mask_pad_size": 16}
@@ -144,23 +143,8 @@ def test_calls_that_cannot_be(processor, arguments, error, message):
 
 
 def test_a_ragged_batch_gives_the_masks_of_its_prompts_one_by_one(processor):
-    config = SamConfig(
-        vision_config={
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "mlp_dim": 24,
-            "image_size": 64,
-            "patch_size": 16,
-            "window_size": 2,
-            "global_attn_indexes": [1],
-            "output_channels": 16,
-            "num_pos_feats": 8,
-        },
-        prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4},
-        mask_decoder_config={"hidden_size": 16, "mlp_dim": 24, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
-    )
-    model = SamModel(config).eval()
+    sizes = dict(image_size=64, patch_size=16)
+    model = tiny_model(vision=sizes, prompt=sizes)
     mixed = {
         "input_points": [[[[1, 2]], None, [[3, 4], [5, 6]]], None],
         "input_labels": [[[0], None, [1, 0]], None],

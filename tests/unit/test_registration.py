@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 import pytest
+from tests.tiny_sam import tiny_image_processor, tiny_model
 
-from anymask import SamConfig, SamImageProcessor, SamModel, SamProcessor
+from anymask import SamProcessor
 
 # Prints, for a folder, which package each class comes from that Transformers gives for it.
 GIVEN = """
@@ -100,30 +101,8 @@ def run_python(code: str, *arguments: str) -> Any:
 def checkpoint(tmp_path_factory) -> str:
     """A folder with a small random SAM and its processor."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    config = SamConfig(
-        vision_config={
-            "hidden_size": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "mlp_dim": 32,
-            "num_pos_feats": 8,
-            "image_size": 32,
-            "patch_size": 4,
-            "window_size": 4,
-            "global_attn_indexes": (1,),
-            "output_channels": 16,
-        },
-        prompt_encoder_config={"hidden_size": 16, "image_size": 32, "patch_size": 4},
-        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2},
-    )
-    SamModel(config).save_pretrained(folder)
-    image_processor = SamImageProcessor(
-        size={"longest_edge": 32},
-        pad_size={"height": 32, "width": 32},
-        mask_size={"longest_edge": 32},
-        mask_pad_size={"height": 32, "width": 32},
-    )
-    SamProcessor(image_processor).save_pretrained(folder)
+    tiny_model().save_pretrained(folder)
+    SamProcessor(tiny_image_processor()).save_pretrained(folder)
     return str(folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..configuration_sam import META_DECODER_LAYER_NORM_EPS, SamConfig, SamVisionConfig
+from ..options import did_you_mean
 from .architecture import OTHER_KEYS, VISION_KEYS, read_architecture
 from .files import WEIGHT_SUFFIXES, read_tensors
 from .hub import check_loaded, check_model_type, explained_errors
@@ -267,12 +267,8 @@ def _not_found(path: str) -> str:
     folder, name = os.path.split(path)
     siblings = os.listdir(folder or os.curdir) if os.path.isdir(folder or os.curdir) else []
     weights = [sibling for sibling in siblings if os.path.splitext(sibling)[1].lower() in WEIGHT_SUFFIXES]
-    near = difflib.get_close_matches(name, weights, n=1)
-    if near:
-        hint = f"Did you mean {os.path.join(folder, near[0])!r}?"
-    else:
-        hint = (
-            "Meta's files come from https://github.com/facebookresearch/segment-anything; the hub has the same weights "
-            "as 'facebook/sam-vit-base', '-large' and '-huge'."
-        )
-    return f"{path!r} must be a file of weights, but there is none. {hint}"
+    elsewhere = (
+        "Meta's files come from https://github.com/facebookresearch/segment-anything; the hub has the same weights as "
+        "'facebook/sam-vit-base', '-large' and '-huge'."
+    )
+    return f"{path!r} must be a file of weights, but there is none; {did_you_mean(name, weights, otherwise=elsewhere)}"

@@ -212,7 +212,7 @@ def test_other_models(meta, path, change, message):
 
 def test_missing_file_names_the_near_one(meta, tmp_path):
     saved(meta, tmp_path / "sam_vit_b_01ec64.pth")
-    with pytest.raises(FileNotFoundError, match=r"there is none\. Did you mean '.*/sam_vit_b_01ec64\.pth'"):
+    with pytest.raises(FileNotFoundError, match=r"there is none; did you mean 'sam_vit_b_01ec64\.pth'\?"):
         SamModel.from_pretrained(tmp_path / "sam_vit_b.pth")
     with pytest.raises(FileNotFoundError, match=r"'nowhere/x\.pth' must be a file.*facebook/sam-vit-base"):
         SamProcessor.from_pretrained("nowhere/x.pth")

@@ -6,8 +6,8 @@ from itertools import islice
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.tiny_sam import tiny_config
 
-from anymask.configuration_sam import SamConfig
 from anymask.modeling_sam import SamModel
 from anymask.training import train
 from anymask.training.checkpoint import checkpoint_folders, latest_checkpoint
@@ -23,23 +23,7 @@ SIZE = 64
 
 def tiny_model(seed=0):
     torch.manual_seed(seed)
-    sizes = {"image_size": SIZE, "patch_size": 8}
-    return SamModel(
-        SamConfig(
-            vision_config={
-                **sizes,
-                "hidden_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 2,
-                "window_size": 4,
-                "global_attn_indexes": [1],
-                "output_channels": 32,
-                "num_pos_feats": 16,
-            },
-            prompt_encoder_config={**sizes, "hidden_size": 32},
-            mask_decoder_config={"hidden_size": 32, "mlp_dim": 48, "num_attention_heads": 2, "iou_head_hidden_dim": 24},
-        )
-    )
+    return SamModel(tiny_config(vision=dict(image_size=SIZE), prompt=dict(image_size=SIZE)))
 
 
 def options(**changes):
