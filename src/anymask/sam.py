@@ -78,9 +78,9 @@ class SAM:
                 )
             self.model = model
         else:
-            if device is None or device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
-            target = torch.device(device)
+            if not isinstance(model, str | os.PathLike):
+                raise TypeError(f"`model` must be a name, a path or a SamModel, got {type(model).__name__}.")
+            target = _usable_device(device)
             self.model = SamModel.from_pretrained(model, **({} if dtype is None else {"dtype": dtype})).to(target)
         self.processor = SamProcessor.from_pretrained(model) if processor is None else processor
         self._generator = SamMaskGenerator(self.model, self.processor, output_mode="uncompressed_rle")
@@ -255,9 +255,24 @@ class SAM:
         with times.stage("read"):
             image = source.load()
         size_hw = image.original_size_hw if isinstance(image, ImageEmbedding) else image_size_hw(image)
+        encoded = image
+        if self._generator.options.updated(**options).crop_n_layers == 0:  # the generator encodes crops itself
+            with times.stage("encode"):
+                encoded = self._embedding(image, source.name)
         with times.stage("masks"):
-            records = self._generator.generate(image, **options)
+            records = self._generator.generate(encoded, **options)
         return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
+
+
+def _usable_device(device: str | torch.device | None) -> torch.device:
+    if device is None or device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # an assertion where torch is built without CUDA
+        raise ValueError(
+            f"`device` must be 'auto', 'cpu' or another that torch can use here, got {str(device)!r}: {error}"
+        ) from error
 
 
 def _each(images: Generator[SourceImage], answer: Callable[[SourceImage], Results]) -> Generator[Results]:

@@ -186,7 +186,7 @@ def _open_glob(pattern: str) -> ImageSource:
     if parts[-1] == "**":
         rest = os.path.join(rest, "*")  # files too, as in a shell
     # pathlib follows no links below `**`, so cyclic links end.
-    matches = sorted(path for path in root.glob(rest) if not path.is_dir() and not path.name.startswith("."))
+    matches = sorted(path for path in root.glob(rest) if not os.path.isdir(path) and not path.name.startswith("."))
     if not matches:
         raise FileNotFoundError(f"A glob given as source must match a file, but none matches {pattern!r}.")
     opened = [_open_file(str(path), path.relative_to(root).as_posix()) for path in matches]
