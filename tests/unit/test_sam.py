@@ -1,0 +1,296 @@
+"""The one-line class against its parts: processor, model and post-processing by hand, and the generator."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.tiny_sam import tiny_image_processor, tiny_model
+from tests.unit.test_sources import write_video
+
+import anymask
+from anymask.image_embedding import ImageEmbedding
+from anymask.mask_generation import SamMaskGenerator
+from anymask.modeling_sam import SamModel
+from anymask.processing_sam import SamProcessor
+from anymask.results import Results
+from anymask.rle import rle_to_mask
+from anymask.sam import SAM
+
+SIZE_HW = (47, 71)
+IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
+BOXES = [[5, 6, 60, 40], [1, 2, 30, 33.5]]
+EVERYTHING = dict(points_per_side=3, pred_iou_thresh=0, stability_score_thresh=0)
+
+
+@pytest.fixture(scope="module")
+def sam():
+    return SAM(tiny_model(), processor=SamProcessor(tiny_image_processor()))
+
+
+def segmentations(results):
+    return [record["segmentation"] for record in results]
+
+
+# Loading
+
+
+def test_the_packaged_checkpoint():
+    sam = anymask.SAM("sam-vit-nano")
+    assert (sam.device.type, sam.model.dtype, sam.model.training) == (
+        "cuda" if torch.cuda.is_available() else "cpu",
+        torch.float32,
+        False,
+    )
+    assert isinstance(sam.processor, SamProcessor)
+
+
+def test_device_and_dtype():
+    sam = SAM(device="cpu", dtype="bfloat16")
+    assert (sam.device, sam.model.dtype) == (torch.device("cpu"), torch.bfloat16)
+    assert len(sam.predict(IMAGE, boxes=BOXES)[0]) == 2
+
+
+def test_a_file_of_weights(tmp_path, sam):
+    sam.model.save_pretrained(tmp_path)
+    loaded = SAM(str(tmp_path / "model.safetensors"), device="cpu")
+    expected = sam.predict(IMAGE, boxes=BOXES)[0]
+    np.testing.assert_array_equal(loaded.predict(IMAGE, boxes=BOXES)[0].masks, expected.masks)
+
+
+def test_a_model_that_is_loaded_is_not_touched(sam):
+    model = tiny_model().train()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    used = SAM(model, processor=sam.processor)
+    assert used.model is model
+    used.predict(IMAGE, points=[10, 20])
+    assert model.training
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(model="no/such-checkpoint"), OSError, "no/such-checkpoint"),
+        (dict(model=None), TypeError, "`model` must be a name, a path or a SamModel, got NoneType"),
+        (dict(device="gpu"), ValueError, "`device` must be 'auto', 'cpu' or another"),
+        (dict(model=tiny_model()), TypeError, "must come with its processor"),
+        (dict(model=tiny_model(), processor=5), TypeError, "`processor` must be an anymask.SamProcessor"),
+        (dict(model=torch.nn.Linear(1, 1), processor=5), TypeError, "`model` must be an anymask.SamModel"),
+        (dict(model=tiny_model(), processor=5, device="cpu"), ValueError, "used where and as it is"),
+    ],
+)
+def test_what_cannot_be_loaded(arguments, error, message, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(error, match=message):
+        SAM(**arguments)
+
+
+# Prompts
+
+
+@pytest.mark.parametrize("multimask_output", [True, False])
+def test_prompts_give_what_the_parts_give_by_hand(sam, multimask_output):
+    """Masks bit for bit."""
+    inputs = sam.processor(IMAGE, input_boxes=[BOXES], return_tensors="pt")
+    with torch.no_grad():
+        outputs = sam.model(**inputs, multimask_output=multimask_output)
+    sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    masks = sam.processor.post_process_masks(outputs.pred_masks, *sizes)[0]
+    scores, best = outputs.iou_scores[0].max(dim=1)
+    (results,) = sam.predict(IMAGE, boxes=BOXES, multimask_output=multimask_output)
+    assert isinstance(results, Results)
+    assert results.size_hw == SIZE_HW
+    np.testing.assert_array_equal(results.masks, masks[torch.arange(2), best])
+    np.testing.assert_array_equal(results.scores, scores)
+    assert list(results.timings) == ["read", "encode", "decode", "masks"]
+    np.testing.assert_array_equal(results.prompts.boxes_xyxy, BOXES)
+
+
+def test_a_call_is_a_prediction(sam):
+    assert segmentations(sam(IMAGE, boxes=BOXES)[0]) == segmentations(sam.predict(IMAGE, bboxes=BOXES)[0])
+
+
+def test_every_prompt_is_answered_in_its_order(sam):
+    points = np.random.default_rng(1).uniform(0, SIZE_HW[0], (70, 2))
+    together = sam.predict(IMAGE, points=points)[0]
+    assert len(together) == len(together.low_res_logits) == 70
+    assert [record["point_coords"] for record in together] == points[:, None].tolist()
+    some = sam.predict(IMAGE, points=points[[66, 3]])[0]
+    np.testing.assert_allclose(some.scores, together.scores[[66, 3]], atol=1e-5)
+
+
+def test_no_boxes_are_no_masks(sam):
+    """What a detector found is passed on, and it found nothing: that is not segment-everything."""
+    (results,) = sam.predict(IMAGE, boxes=np.zeros((0, 4)))
+    assert len(results) == 0
+    assert results.masks.shape == (0, *SIZE_HW)
+
+
+def test_low_resolution_logits_go_back_in(sam):
+    first = sam.predict(IMAGE, points=[10, 20])[0]
+    second = sam.predict(IMAGE, points=[10, 20], masks=first.low_res_logits)[0]
+    geometry = sam.processor.image_processor.geometry(SIZE_HW)
+    with torch.no_grad():
+        output = sam.model(
+            image_embeddings=sam.embed(IMAGE).tensor,
+            input_points=torch.from_numpy(geometry.points_to_model(np.array([[[[10, 20]]]]))),
+            input_masks=first.low_res_logits[None],
+        )
+    best = output.iou_scores[0, 0].argmax()
+    torch.testing.assert_close(second.low_res_logits[0], output.pred_masks[0, 0, best])
+    # The masks of results are prompts too, as arrays and as they are kept.
+    as_array = sam.predict(IMAGE, masks=first.masks)[0]
+    assert segmentations(as_array) == segmentations(sam.predict(IMAGE, masks=segmentations(first))[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (dict(point=[1, 2]), TypeError, "SAM.predict has no option 'point'; did you mean 'points'"),
+        (dict(points_per_sid=3), TypeError, "did you mean 'points_per_side'"),
+        (dict(points=[1, 2], conf=0.5), TypeError, "SAM.predict has no option 'conf'"),
+        (dict(points=[1, 2], pred_iou_thresh=0.5), TypeError, "got 'pred_iou_thresh', must come without prompts"),
+        (dict(points_per_side=0), ValueError, "`points_per_side` must be"),
+        (dict(labels=[1]), ValueError, "`labels` must come with `points`"),
+        (dict(multimask_output=False), ValueError, "must come with prompts"),
+        (dict(choice="stable"), ValueError, "must come with prompts"),
+        (dict(points=[1, 2], choice="first"), ValueError, "`choice` must be one of"),
+        (dict(boxes=BOXES, bboxes=BOXES), ValueError, "name one argument"),
+        (dict(points=[48, 48]), ValueError, "must lie in the image"),
+    ],
+)
+def test_arguments_that_cannot_be(sam, arguments, error, message):
+    with pytest.raises(error, match=message):
+        sam.predict(IMAGE, **arguments)
+
+
+def test_arguments_are_checked_before_anything_is_read(sam):
+    with pytest.raises(TypeError, match="no option"):
+        sam.predict(5, stream=True, nonsense=1)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        sam.predict("nowhere.jpg", stream=True)
+    with pytest.raises(ValueError, match="stream=True"):
+        sam.predict("rtsp://camera/1")
+
+
+# No prompts
+
+
+def test_no_prompts_segment_everything(sam):
+    generator = SamMaskGenerator(sam.model, sam.processor, output_mode="uncompressed_rle")
+    for options in (EVERYTHING, {**EVERYTHING, "crop_n_layers": 1}):
+        (results,) = sam.predict(IMAGE, **options)
+        assert len(results) > 0
+        assert results.records == generator.generate(IMAGE, **options)
+    assert list(sam.predict(IMAGE, **EVERYTHING)[0].timings) == ["read", "encode", "masks"]
+    (binary,) = sam.predict(IMAGE, **EVERYTHING, output_mode="binary_mask")
+    assert binary[0]["segmentation"].dtype == bool
+
+
+# Sources
+
+
+def test_one_result_per_image_whatever_the_source(sam, tmp_path):
+    for name in ("b.png", "a.png"):
+        Image.fromarray(IMAGE).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no photo")
+    expected = segmentations(sam.predict(IMAGE, **EVERYTHING)[0])
+    for source in (tmp_path, str(tmp_path / "*.png"), [tmp_path / "a.png", IMAGE], np.stack([IMAGE, IMAGE])):
+        results = sam.predict(source, **EVERYTHING)
+        assert [segmentations(one) for one in results] == [expected] * 2
+    assert [results.name for results in sam.predict(tmp_path, **EVERYTHING)] == ["a.png", "b.png"]
+    # A path is kept in place of the picture, and drawn on.
+    (results,) = sam.predict(tmp_path / "a.png", points=[10, 20])
+    assert results.image == str(tmp_path / "a.png")
+    assert results.plot().size == SIZE_HW[::-1]
+    assert sam.predict([]) == []
+
+
+def test_prompts_are_of_one_image(sam):
+    assert len(sam.predict([IMAGE], points=[10, 20])) == 1
+    with pytest.raises(ValueError, match="Prompts must be of one image, got them for 2 images"):
+        sam.predict([IMAGE, IMAGE], points=[10, 20])
+
+
+def test_streams_are_read_image_by_image(sam):
+    read = []
+
+    def images():
+        for number in range(3):
+            read.append(number)
+            yield IMAGE
+
+    stream = sam.predict(images(), points=[10, 20], stream=True)
+    assert read == []
+    assert isinstance(next(stream), Results)
+    assert read == [0]
+    assert [results.name for results in stream] == ["000001", "000002"]
+
+
+def test_a_video_is_asked_the_same_of_each_frame(sam, tmp_path):
+    path = write_video(tmp_path / "clip.mp4")
+    results = sam.predict(path, points=[[10, 20], [50, 40]])
+    assert [one.name for one in results] == ["clip.mp4:000000", "clip.mp4:000001", "clip.mp4:000002"]
+    assert [len(one) for one in results] == [2, 2, 2]
+    stream = sam.predict(path, points=[10, 20], stream=True)
+    next(stream)
+    stream.close()
+    assert list(stream) == []
+
+
+def test_a_broken_image_is_named(sam, tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
+    stream = sam.predict(tmp_path, stream=True, **EVERYTHING)
+    assert next(stream).name == "a.png"
+    with pytest.raises(ValueError, match=r"b\.png"):
+        next(stream)
+
+
+# Embeddings, information
+
+
+def test_an_embedding_in_the_place_of_its_image(sam):
+    embedding = sam.embed(IMAGE)
+    assert isinstance(embedding, ImageEmbedding)
+    assert sam.embed(embedding) is embedding
+    from_image, from_embedding = (sam.predict(source, boxes=BOXES)[0] for source in (IMAGE, embedding))
+    assert segmentations(from_embedding) == segmentations(from_image)
+    assert from_embedding.image is None
+    everything = sam.predict([embedding, IMAGE], **EVERYTHING)
+    assert everything[0].records == everything[1].records
+    with pytest.raises(ValueError, match="crop_n_layers"):
+        sam.predict(embedding, crop_n_layers=1)
+
+
+def test_an_embedding_of_another_model_is_refused(sam):
+    other = SAM(tiny_model(seed=1), processor=sam.processor).embed(IMAGE)
+    for call in (lambda: sam.predict(other, boxes=BOXES), lambda: sam.predict(other), lambda: sam.session(other)):
+        with pytest.raises(ValueError, match="must come from this model's image encoder"):
+            call()
+
+
+def test_embeddings_and_sessions_are_of_one_image(sam):
+    with pytest.raises(ValueError, match="An embedding must be of one image, got 2 images"):
+        sam.embed([IMAGE, IMAGE])
+    with pytest.raises(ValueError, match="A session must be of one image, got a video or a generator"):
+        sam.session(iter([IMAGE]))
+
+
+def test_a_session_on_a_file(sam, tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    session = sam.session(tmp_path / "a.png", choice="stable")
+    session.set_box(BOXES[0])
+    results = session.result()
+    assert (results.name, results.image) == ("a.png", str(tmp_path / "a.png"))
+    expected = sam.predict(IMAGE, boxes=BOXES[0], choice="stable")[0]
+    np.testing.assert_array_equal(session.mask(), rle_to_mask(expected[0]["segmentation"]))
+
+
+def test_the_model_class_of_transformers_is_told_apart():
+    import transformers
+
+    theirs = transformers.SamModel(transformers.SamConfig.from_dict(tiny_model().config.to_dict()))
+    with pytest.raises(TypeError, match=r"must be an anymask\.SamModel, got transformers"):
+        SAM(theirs, processor=SamProcessor(tiny_image_processor()))
+    assert not isinstance(theirs, SamModel)
