@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checkpoints import META_SUFFIXES, save_meta_checkpoint
+from .start import keep_libraries_quiet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,11 +55,9 @@ def convert(source: str, output: Path, verify: bool = False) -> Converted:
         OSError: If the source is not to be had or the output cannot be written.
         ValueError: If the source is no SAM, the output exists or is of another kind, or the comparison fails.
     """
-    from transformers.utils import logging
-
     from ..modeling_sam import SamModel
 
-    logging.disable_progress_bar()
+    keep_libraries_quiet()
     if os.path.lexists(output):
         raise ValueError(f"{output} must not exist yet: a checkpoint is not overwritten; name another, or remove it")
     if output.suffix.lower() in _OTHER_SUFFIXES:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..options import did_you_mean
 from .files import Photo
 
 # Endings by format, in the order in which they are written. YOLO and LabelMe look for the photo's own name.
@@ -30,8 +30,7 @@ def read_formats(given: Iterable[str]) -> list[str]:
     names = {name for text in given for name in text.replace(",", " ").split()}
     for name in sorted(names):
         if name not in ENDINGS:
-            near = difflib.get_close_matches(name, ENDINGS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "several go with commas between"
+            hint = did_you_mean(name, ENDINGS, otherwise="several go with commas between.")
             raise ValueError(f"--format must be of {', '.join(ENDINGS)}, got {name!r}; {hint}")
     if not names:
         raise ValueError(f"--format must name at least one of {', '.join(ENDINGS)}")

@@ -1,4 +1,4 @@
-"""What commands do before their work: imports without delay, a device that exists, a model that loads."""
+"""What commands do before their work: imports without delay, a model without noise."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from ..pretrained import PACKAGED_CHECKPOINTS
 
 if TYPE_CHECKING:
     from ..sam import SAM
@@ -31,32 +29,23 @@ def quick_imports() -> Iterator[None]:
 
 
 def load_sam(model: str, device: str, dtype: str) -> SAM:
-    """A model and its processor, ready to segment.
-
-    Args:
-        model: packaged name, folder, file of weights or hub id.
-        device: a torch device, or "auto" for a GPU where there is one.
-        dtype: name of a torch dtype.
+    """A model and its processor, ready to segment; the arguments are those of `SAM`.
 
     Raises:
-        ValueError: If the device cannot be used here, or the model is not to be had.
+        OSError: If there is no such checkpoint.
+        ValueError: If it is another model's, or the device cannot be used here.
     """
     with quick_imports():
-        import torch
-        from transformers.utils import logging
-
         from ..sam import SAM
 
-        if device != "auto":
-            try:
-                torch.empty(0, device=device)
-            except (RuntimeError, AssertionError) as error:
-                raise ValueError(f"--device must be one that torch can use here, got {device!r}: {error}") from error
-        logging.disable_progress_bar()  # of loading weights: a blink, and noise where output is kept
-        try:
-            return SAM(model, device=device, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"--model must be {' or '.join(PACKAGED_CHECKPOINTS)}, a folder, a file of weights or a hub id that "
-                f"can be reached, got {model!r}: {error}"
-            ) from error
+        keep_libraries_quiet()
+        return SAM(model, device=device, dtype=dtype)
+
+
+def keep_libraries_quiet() -> None:
+    """Turns off the bar of loading weights and the log of attempts to reach the hub: an error says what is wrong."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()

@@ -11,7 +11,7 @@ def test_formats_with_commas_or_one_by_one_each_once():
 
 
 def test_unknown_formats():
-    with pytest.raises(ValueError, match=r"--format must be of overlay, .*, got 'yoloo'; did you mean yolo\?"):
+    with pytest.raises(ValueError, match=r"--format must be of overlay, .*, got 'yoloo'; did you mean 'yolo'\?"):
         read_formats(["overlay,yoloo"])
     with pytest.raises(ValueError, match="got 'x'; several go with commas between"):
         read_formats(["x"])

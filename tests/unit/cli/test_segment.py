@@ -207,8 +207,11 @@ def test_prompts_outside_of_a_photo_are_its_failure(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--device", "toaster"], "--device must be one that torch can use here, got 'toaster'"),
-        (["--model", "no-such-model"], "--model must be sam-vit-nano, a folder, a file of weights or a hub id"),
+        (["--device", "toaster"], "`device` must be 'auto', 'cpu' or another that torch can use here, got 'toaster'"),
+        (
+            ["--model", "no-such-model"],
+            "'no-such-model' must be a folder or file, or the id of a checkpoint on the hub",
+        ),
     ],
 )
 def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, options, message):
