@@ -19,10 +19,10 @@ from torch.utils.checkpoint import checkpoint
 from .attention import RelativePositionBias, attention_function
 from .configuration_sam import SamVisionConfig
 from .layers import LayerNorm2d, Mlp
+from .memory import parts_at_a_time
 
-STRIP_BYTES = {"cpu": 16 * 2**20}
-"""Bytes of a layer's widest activations at a time, by device type: on a CPU, what stays in the last-level cache."""
-DEFAULT_STRIP_BYTES = 2**30
+STRIP_BYTES = 16 * 2**20
+"""Bytes of a layer's widest activations at a time on a CPU: what stays in the last-level cache."""
 
 
 class ImageEncoding(NamedTuple):
@@ -149,11 +149,10 @@ class VisionLayer(nn.Module):
         What is between the layer's input and its output then stays in the cache and needs no memory of its own.
         """
         batch, height, width, _ = hidden_states.shape
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return height
         bytes_per_row = batch * width * self.mlp.lin1.out_features * hidden_states.element_size()
-        step = self.attn.window_size or 1
-        return max(1, STRIP_BYTES.get(hidden_states.device.type, DEFAULT_STRIP_BYTES) // bytes_per_row // step) * step
+        rows = min(parts_at_a_time(bytes_per_row, hidden_states.device, STRIP_BYTES), height)
+        window = self.attn.window_size
+        return max(rows // window, 1) * window if window and rows < height else rows
 
 
 class VisionNeck(nn.Module):

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
 from .layers import LayerNorm2d
+from .memory import parts_at_a_time
 from .two_way_transformer import TwoWayTransformer
 
-CHUNK_BYTES = {"cpu": 8 * 2**20}
-"""Bytes of image tokens decoded at a time, by device type: on a CPU, what stays in the last-level cache."""
-DEFAULT_CHUNK_BYTES = 512 * 2**20
+CHUNK_BYTES = 8 * 2**20
+"""Bytes of image tokens decoded at a time on a CPU, two prompts at the usual size: what stays in the cache."""
+UPSCALING_BYTES = 2**20
+"""Bytes of upscaled features at a time on a CPU."""
 
 
 class DecodedMasks(NamedTuple):
@@ -208,12 +210,10 @@ class MaskDecoder(nn.Module):
         return tokens, is_padding
 
     def _chunks(self, tokens: Tensor, image: Tensor) -> list[tuple[int, int]]:
-        """Start and stop of the prompts that go through at a time; all at once where gradients are kept anyway."""
+        """Start and stop of the prompts that go through at a time."""
         batch, prompts = tokens.shape[:2]
-        if torch.is_grad_enabled():
-            return [(0, prompts)]
         bytes_per_prompt = batch * image.shape[2] * image.shape[3] * image.element_size()
-        size = max(1, CHUNK_BYTES.get(image.device.type, DEFAULT_CHUNK_BYTES) // bytes_per_prompt)
+        size = min(parts_at_a_time(bytes_per_prompt, image.device, CHUNK_BYTES), max(prompts, 1))
         return [(start, min(start + size, prompts)) for start in range(0, max(prompts, 1), size)]
 
     def _masks_slice(self, multimask_output: bool | None) -> slice:
@@ -229,18 +229,31 @@ class MaskDecoder(nn.Module):
             Logits, (batch, prompts, masks, 4 * height, 4 * width).
         """
         wanted = range(self.num_mask_tokens)[self._masks_slice(multimask_output)]
-        hyper = torch.stack([self.output_hypernetworks_mlps[i](tokens[:, :, i]) for i in wanted], dim=-1)
+        hyper = torch.stack([self.output_hypernetworks_mlps[i](tokens[:, :, i]) for i in wanted], dim=2)
+        height, width = grid_hw
+        batch, prompts = image.shape[:2]
+        bytes_per_row = batch * prompts * width * 16 * self.upscale_conv2.out_channels * image.element_size()
+        rows = min(parts_at_a_time(bytes_per_row, image.device, UPSCALING_BYTES), height)
+        strips = [self._masks_of_strip(hyper, strip, width) for strip in image.split(rows * width, dim=2)]
+        return torch.cat(strips, dim=3).reshape(batch, prompts, len(wanted), 4 * height, 4 * width)
 
-        features = _upscale(self.upscale_conv1, image)  # (batch, prompts, pixels, 4, channels // 4)
+    def _masks_of_strip(self, hyper: Tensor, image: Tensor, width: int) -> Tensor:
+        """Masks of some rows of image tokens; every image token becomes 4 x 4 pixels by itself.
+
+        Args:
+            hyper: (batch, prompts, masks, channels // 8), from the hypernetworks.
+            image: (batch, prompts, rows * width, channels).
+            width: Of the image embedding.
+
+        Returns:
+            Logits, (batch, prompts, masks, rows, outer y, inner y, width, outer x, inner x), the middle four 2 each.
+        """
         norm = self.upscale_layer_norm
+        features = _upscale(self.upscale_conv1, image)  # (batch, prompts, pixels, 4, channels // 4)
         features = F.gelu(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
         features = F.gelu(_upscale(self.upscale_conv2, features))  # (batch, prompts, pixels, 4, 4, channels // 8)
-        masks = features.flatten(2, 4) @ hyper  # (batch, prompts, pixels * 16, masks)
-
-        # Each pixel holds 2 x 2 blocks of 2 x 2: order by (row, outer y, inner y) and (column, outer x, inner x).
-        masks = masks.unflatten(2, (*grid_hw, 2, 2, 2, 2))
-        masks = masks.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)
-        return masks.reshape(*masks.shape[:3], 4 * grid_hw[0], 4 * grid_hw[1])
+        masks = hyper @ features.flatten(2, 4).transpose(-2, -1)  # (batch, prompts, masks, pixels * 16)
+        return masks.unflatten(3, (-1, width, 2, 2, 2, 2)).permute(0, 1, 2, 3, 5, 7, 4, 6, 8)
 
 
 def _upscale(convolution: nn.ConvTranspose2d, features: Tensor) -> Tensor:

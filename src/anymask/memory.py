@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,29 @@ import torch
 # On a CPU larger chunks fall out of the cache; an accelerator needs work for all its units.
 _MASK_CHUNK_BYTES_CPU = 2**24
 _MASK_CHUNK_BYTES_ACCELERATOR = 2**29
+_PARTS_BYTES_ACCELERATOR = 2**29
 # An encoder layer holds about this many values per token and channel at a time: queries, keys, values, the wide layer,
 # copies.
 _ENCODER_VALUES_PER_CHANNEL = 32
 _MAX_ENCODER_BATCH = 16
 # What CPU allocators and MPS say, which have no error type of their own.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> int:
+    """How many parts of a computation to go through at a time, at least 1.
+
+    All, where gradients keep every part anyway, and in a compiled graph, which would hold every step.
+
+    Args:
+        bytes_each: what one part takes.
+        device: where.
+        cpu_bytes: what should be in use at a time on a CPU: what stays in its cache.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return sys.maxsize
+    budget = cpu_bytes if device.type == "cpu" else _PARTS_BYTES_ACCELERATOR
+    return max(budget // max(bytes_each, 1), 1)
 
 
 def masks_per_chunk(low_res_logits: torch.Tensor) -> int:

@@ -22,6 +22,10 @@ from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
 from .layers import Mlp
+from .memory import parts_at_a_time
+
+STRIP_BYTES = 2**19
+"""Bytes of image tokens written at a time on a CPU."""
 
 
 class SharedProjections(NamedTuple):
@@ -90,9 +94,15 @@ class DecoderAttention(nn.Module):
         return self.out_proj(attended), weights
 
     def image_reads_tokens(
-        self, image: Tensor, keys: Tensor, values: Tensor, shared: SharedProjections, bias: Tensor | None
+        self,
+        image: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        shared: SharedProjections,
+        bias: Tensor | None,
+        norm: nn.LayerNorm,
     ) -> Tensor:
-        """`forward(query=image + position, key=keys, value=values, bias)`, with less work.
+        """`norm(image + forward(query=image + position, key=keys, value=values, bias))`, with less work.
 
         `bias` broadcasts to (batch, prompts, heads, tokens, 1), the transpose of what `forward` takes.
         """
@@ -101,7 +111,20 @@ class DecoderAttention(nn.Module):
         weights = (scores if bias is None else scores + bias).softmax(dim=-2)  # over tokens, pixels stay contiguous
         out_weight = self.out_proj.weight.T.unflatten(0, (self.num_attention_heads, -1))
         out_values = self._split_heads(self.v_proj(values)) @ out_weight  # (batch, prompts, heads, tokens, channels)
-        return weights.flatten(2, 3).transpose(-2, -1) @ out_values.flatten(2, 3) + self.out_proj.bias
+        # The weights of a head sum to one, so each head brings its share of the bias to every pixel.
+        out_values = (out_values + self.out_proj.bias / self.num_attention_heads).flatten(2, 3)
+        weights = weights.flatten(2, 3).transpose(-2, -1)  # (batch, prompts, pixels, heads * tokens)
+
+        batch, prompts, pixels, _ = weights.shape
+        bytes_per_pixel = batch * prompts * image.shape[3] * image.element_size()
+        step = parts_at_a_time(bytes_per_pixel, image.device, STRIP_BYTES)
+        if step >= pixels:
+            return norm(_plus_product(image, weights, out_values))
+        # In strips into one result: larger steps in between would leave the cache, and take fresh memory each time.
+        written = image.new_empty(batch, prompts, pixels, image.shape[3])
+        for part in (slice(start, start + step) for start in range(0, pixels, step)):
+            written[:, :, part] = norm(_plus_product(image[:, :, part], weights[:, :, part], out_values))
+        return written
 
     def share(
         self, linear: nn.Linear, image: Tensor, image_position: Tensor, own: bool, with_values: bool
@@ -117,8 +140,8 @@ class DecoderAttention(nn.Module):
         if not shared.own:
             return scores
         absorbed = (tokens @ self._head_weight(linear)).flatten(2, 3)  # (batch, prompts, heads * tokens, channels)
-        own_scores = absorbed @ image.transpose(-2, -1)
-        return own_scores.unflatten(2, tokens.shape[2:4]) + scores
+        scores = _plus_product(scores.flatten(2, 3), absorbed, image.transpose(-2, -1))
+        return scores.unflatten(2, tokens.shape[2:4])
 
     def _split_heads(self, features: Tensor) -> Tensor:
         """(batch, prompts, length, inner) to (batch, prompts, heads, length, head channels)."""
@@ -181,11 +204,11 @@ class TwoWayAttentionBlock(nn.Module):
 
         attention, placed = self.cross_attn_image_to_token, tokens + token_position
         if shared is None:
-            attended, _ = attention(image + image_position, placed, tokens, padding_bias)
+            image = self.layer_norm4(image + attention(image + image_position, placed, tokens, padding_bias)[0])
         else:
             bias = None if padding_bias is None else padding_bias.transpose(-2, -1)
-            attended = attention.image_reads_tokens(image, placed, tokens, shared[1], bias)
-        return tokens, self.layer_norm4(image + attended), weights
+            image = attention.image_reads_tokens(image, placed, tokens, shared[1], bias, self.layer_norm4)
+        return tokens, image, weights
 
 
 class TwoWayTransformer(nn.Module):
@@ -302,3 +325,14 @@ def _matmul_shared(rows: Tensor, shared: Tensor) -> Tensor:
     prompts, length = rows.shape[1], rows.shape[3]
     merged = rows.transpose(1, 2).flatten(2, 3) @ shared.squeeze(1)  # (batch, heads, prompts * m, n)
     return merged.unflatten(2, (prompts, length)).transpose(1, 2)
+
+
+def _plus_product(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`summand + left @ right` in one pass; all (batch, prompts, rows, columns), `summand` also with 1 prompt."""
+    if torch.is_autocast_enabled(summand.device.type):  # the product would take the sum to half precision with it
+        return summand + left @ right
+    batch, prompts = left.shape[:2]
+    if batch > 1:
+        summand = summand.expand(-1, prompts, -1, -1)
+    product = torch.baddbmm(summand.flatten(0, 1), left.flatten(0, 1), right.flatten(0, 1))
+    return product.unflatten(0, (batch, prompts))

@@ -121,7 +121,7 @@ def test_strips_change_nothing(monkeypatch, rows_at_a_time):
     pixel_values = images(size_hw=(56, 80))
     whole = encoder(pixel_values, interpolate_pos_encoding=True, output_hidden_states=True)
     bytes_per_row = BATCH * GRID * VISION["mlp_dim"] * 4
-    monkeypatch.setitem(image_encoder.STRIP_BYTES, "cpu", rows_at_a_time * bytes_per_row)
+    monkeypatch.setattr(image_encoder, "STRIP_BYTES", rows_at_a_time * bytes_per_row)
     rows = {index: [] for index in range(3)}
     for index, layer in enumerate(encoder.layers):
         layer.mlp.register_forward_hook(lambda _, inputs, __, index=index: rows[index].append(inputs[0].shape[1]))
@@ -136,7 +136,7 @@ def test_strips_change_nothing(monkeypatch, rows_at_a_time):
 def test_weights_of_windows_are_in_order_whatever_the_strips(monkeypatch):
     encoder, pixel_values = tiny_model().vision_encoder, images()
     whole = encoder(pixel_values, output_attentions=True)
-    monkeypatch.setitem(image_encoder.STRIP_BYTES, "cpu", 1)
+    monkeypatch.setattr(image_encoder, "STRIP_BYTES", 1)
     strips = encoder(pixel_values, output_attentions=True)
     for mine, expected in zip(strips.attentions, whole.attentions, strict=True):
         torch.testing.assert_close(mine, expected)

@@ -34,7 +34,11 @@ def test_upscaling_is_a_transposed_convolution():
     torch.testing.assert_close(actual, expected)
 
 
-def test_masks_by_plain_convolutions(model):
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 3])
+@torch.no_grad()
+def test_masks_by_plain_convolutions(model, monkeypatch, rows_at_a_time):
+    bytes_per_row = BATCH * PROMPTS * 5 * 16 * (CHANNELS // 8) * 4
+    monkeypatch.setattr(mask_decoder, "UPSCALING_BYTES", rows_at_a_time * bytes_per_row)
     decoder, grid_hw = model.mask_decoder, (3, 5)
     tokens, image = torch.randn(BATCH, PROMPTS, 4, CHANNELS), torch.randn(BATCH, PROMPTS, 15, CHANNELS)
     planes = image.flatten(0, 1).transpose(1, 2).unflatten(2, grid_hw)
@@ -62,7 +66,7 @@ def test_chunks_change_nothing(model, monkeypatch, prompts_at_a_time, tolerances
         target_embedding=torch.randn(BATCH, N_PROMPTS, 1, CHANNELS),
     )
     whole = model(image_embeddings=embeddings, **prompts, output_attentions=True)
-    monkeypatch.setitem(mask_decoder.CHUNK_BYTES, "cpu", prompts_at_a_time * image_bytes(BATCH))
+    monkeypatch.setattr(mask_decoder, "CHUNK_BYTES", prompts_at_a_time * image_bytes(BATCH))
     sizes = []
     handle = model.mask_decoder.transformer.register_forward_hook(
         lambda module, inputs, output: sizes.append(inputs[0].shape[1])
@@ -80,7 +84,7 @@ def test_chunks_change_nothing(model, monkeypatch, prompts_at_a_time, tolerances
 @pytest.mark.parametrize("multimask_output", [True, False])
 @pytest.mark.parametrize("prompts_at_a_time", [2, 100])
 def test_candidates_are_the_masks_that_pass(model, monkeypatch, multimask_output, prompts_at_a_time, tolerances):
-    monkeypatch.setitem(mask_decoder.CHUNK_BYTES, "cpu", prompts_at_a_time * image_bytes())
+    monkeypatch.setattr(mask_decoder, "CHUNK_BYTES", prompts_at_a_time * image_bytes())
     embeddings = encoded(model)
     prompts = dict(input_points=points(1, N_PROMPTS), input_labels=labels(1, N_PROMPTS, among=(0, 1, -10)))
     with torch.no_grad():

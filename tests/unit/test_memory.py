@@ -14,6 +14,16 @@ def test_masks_per_chunk_counts_bytes():
     assert memory.masks_per_chunk(torch.zeros(1, 1, 4096, 4096)) == 1
 
 
+def test_parts_at_a_time():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    with torch.no_grad():
+        assert memory.parts_at_a_time(100, cpu, cpu_bytes=350) == 3
+        assert memory.parts_at_a_time(100, cpu, cpu_bytes=99) == 1
+        assert memory.parts_at_a_time(0, cpu, cpu_bytes=99) == 99
+        assert memory.parts_at_a_time(2**20, cuda, cpu_bytes=99) == 512
+    assert memory.parts_at_a_time(100, cpu, cpu_bytes=350) >= 2**31  # gradients keep every part anyway
+
+
 def model_on(device, dtype=torch.float32):
     vision = SimpleNamespace(hidden_size=768, patch_size=16, image_size=1024)
     return SimpleNamespace(device=torch.device(device), dtype=dtype, config=SimpleNamespace(vision_config=vision))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.tiny_sam import BATCH, CHANNELS, PROMPTS, tiny_config, tiny_model
 
+from anymask import two_way_transformer
 from anymask.two_way_transformer import DecoderAttention, TwoWayTransformer
 
 TOKENS, PIXELS = 7, 20
@@ -64,6 +65,23 @@ def test_less_work_gives_the_same_result(image_prompts, optional, layers, tolera
         assert mine.shape == (BATCH, PROMPTS, 4, TOKENS, PIXELS)
         torch.testing.assert_close(mine, their, **tolerance)
         torch.testing.assert_close(mine.sum(dim=-1), torch.ones(mine.shape[:-1]))
+
+
+@pytest.mark.parametrize("pixels_at_a_time", [1, 6, 19, 20])
+@pytest.mark.parametrize("image_prompts", [1, PROMPTS])
+@torch.no_grad()
+def test_strips_of_the_image_change_nothing(monkeypatch, image_prompts, pixels_at_a_time, tolerances):
+    module, arguments, optional = transformer(), inputs(image_prompts), OPTIONAL["all"]()
+    before = [argument.clone() for argument in arguments]
+    plain = run(module, "eager", *arguments, **optional)
+    monkeypatch.setattr(two_way_transformer, "STRIP_BYTES", pixels_at_a_time * BATCH * PROMPTS * CHANNELS * 4)
+    sizes = []
+    module.layers[0].layer_norm4.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[2]))
+    less = run(module, "sdpa", *arguments, **optional)
+    for part in (0, 1):
+        torch.testing.assert_close(less[part], plain[part], **tolerances[torch.float32]._asdict())
+    assert max(sizes) == pixels_at_a_time and sum(sizes) == PIXELS
+    assert all(torch.equal(argument, was) for argument, was in zip(arguments, before, strict=True))
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
