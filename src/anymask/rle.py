@@ -70,20 +70,29 @@ def rle_to_runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     rle = coco_to_rle(rle)
     counts = np.asarray(rle["counts"], dtype=np.int64)
     height, width = rle["size"]
-    if counts.sum() != height * width:
+    if (counts < 0).any() or counts.sum() != height * width:
         raise ValueError(
-            f"The counts of an RLE must add up to height * width = {height} * {width} = {height * width}, "
-            f"got {counts.sum()}."
+            f"The counts of an RLE must be 0 or more and add up to height * width = {height} * {width} = "
+            f"{height * width}, got {counts.sum()}, the lowest of them {counts.min(initial=0)}."
         )
     edges = np.cumsum(counts)
     ends = edges[1::2]
     starts = edges[0::2][: len(ends)]
     not_empty = ends > starts
-    return starts[not_empty], ends[not_empty]
+    return merge_touching_runs(starts[not_empty], ends[not_empty])
+
+
+def merge_touching_runs(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same pixels as sorted runs with background between any two; for sorted runs that may touch or overlap."""
+    if len(starts) == 0:
+        return starts, ends
+    reach = np.maximum.accumulate(ends)
+    apart = starts[1:] > reach[:-1]
+    return starts[np.concatenate([[True], apart])], reach[np.concatenate([apart, [True]])]
 
 
 def runs_to_rle(starts: np.ndarray, ends: np.ndarray, size_hw: tuple[int, int]) -> Rle:
-    """Uncompressed RLE of sorted foreground runs that do not overlap; runs that touch are merged.
+    """Uncompressed RLE of sorted foreground runs; runs that touch or overlap are merged.
 
     Args:
         starts: (N,) first position of each run, in column-major pixels of an image of `size_hw`.
@@ -91,9 +100,7 @@ def runs_to_rle(starts: np.ndarray, ends: np.ndarray, size_hw: tuple[int, int]) 
         size_hw: height and width of the image.
     """
     height, width = size_hw
-    apart = starts[1:] != ends[:-1]
-    starts = starts[np.concatenate([[True], apart])] if len(starts) else starts
-    ends = ends[np.concatenate([apart, [True]])] if len(ends) else ends
+    starts, ends = merge_touching_runs(starts, ends)
     edges = np.stack([starts, ends], axis=1).ravel()
     counts = np.diff(edges, prepend=0, append=height * width)
     if len(ends) and ends[-1] == height * width:  # a mask that reaches the last pixel ends with a foreground run
@@ -104,7 +111,7 @@ def runs_to_rle(starts: np.ndarray, ends: np.ndarray, size_hw: tuple[int, int]) 
 def rle_to_box_xyxy(rle: Rle) -> list[int]:
     """Bounding box [x0, y0, x1, y1] of an RLE in pixel indices, the last pixel included; zeros for an empty mask."""
     height = rle["size"][0]
-    starts, ends = _split_at_columns(*rle_to_runs(rle), height)
+    starts, ends = split_at_columns(*rle_to_runs(rle), height)
     if len(starts) == 0:
         return [0, 0, 0, 0]
     columns, tops = np.divmod(starts, height)
@@ -190,9 +197,9 @@ def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, b
     height, width = rle["size"]
     foreground = rle_to_runs(rle)
     if mode == "islands":
-        starts, ends = _split_at_columns(*foreground, height)
+        starts, ends = split_at_columns(*foreground, height)
     else:
-        starts, ends = _split_at_columns(*_complement(*foreground, height * width), height)
+        starts, ends = split_at_columns(*_complement(*foreground, height * width), height)
     if len(starts) == 0:
         return rle, False
     regions = _label_runs(starts, ends, height)
@@ -220,7 +227,7 @@ def _complement(starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.n
     return gap_starts[not_empty], gap_ends[not_empty]
 
 
-def _split_at_columns(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+def split_at_columns(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
     """The same runs, cut where they go from the foot of one column to the head of the next."""
     first_column, last_column = starts // height, (ends - 1) // height
     pieces = last_column - first_column + 1

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from anymask.rle import (
+    as_rle,
     coco_to_rle,
     mask_to_rle,
     remove_small_regions,
@@ -115,11 +116,25 @@ def test_touching_runs_are_merged():
     assert runs_to_rle(np.array([1, 3]), np.array([3, 4]), (2, 3))["counts"] == [1, 3, 2]
 
 
+def test_foreign_runs_that_touch_are_merged():
+    starts, ends = rle_to_runs({"size": [3, 4], "counts": [1, 2, 0, 3, 2, 0, 1, 3]})
+    assert (starts.tolist(), ends.tolist()) == ([1, 9], [6, 12])
+
+
+def test_any_form_of_mask():
+    mask = np.array([[0, 1], [1, 1], [0, 0]], bool)
+    rle = mask_to_rle(mask)
+    assert as_rle(rle) is rle
+    assert as_rle(mask) == as_rle(torch.from_numpy(mask)) == rle
+
+
 def test_errors_say_what_came():
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         mask_to_rle(np.zeros((2, 3, 4), bool))
     with pytest.raises(ValueError, match="height \\* width = 2 \\* 3 = 6, got 5"):
         rle_to_mask({"size": [2, 3], "counts": [2, 3]})
+    with pytest.raises(ValueError, match="0 or more and add up .* = 6, got 6, the lowest of them -1"):
+        rle_to_mask({"size": [2, 3], "counts": [3, -1, 4]})
     with pytest.raises(ValueError, match="as pycocotools writes it"):
         rle_to_mask({"size": [2, 3], "counts": "o"})
     with pytest.raises(ValueError, match="holes"):
