@@ -1,13 +1,13 @@
 """A picture of masks over their photo: distinct colours, crisp outlines, the photo still bright underneath.
 
 Each pixel shows the topmost mask only, and smaller masks lie on top of larger ones, so parts stay visible on their
-wholes. Colours follow from the order of the masks alone and are the same on every run. Pillow and NumPy, no fonts.
+wholes. Colours follow from the order of the masks alone and are the same on every run. Prompts and labels on top are
+drawn in `overlay_marks.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 
 from .images import as_rgb_uint8
+from .label_maps import paint_label_map
+from .overlay_marks import DrawnPrompts, draw_prompts, draw_tag
 from .rle import mask_to_rle, rle_to_runs
 
 FILL_OPACITY = 0.5
@@ -26,47 +28,55 @@ HUE_COUNT = 12
 SHADES = ((0.78, 0.17), (0.66, 0.21))  # (lightness, chroma)
 CLEARLY_DIFFERENT = 0.16  # distance in OKLab at which two colours side by side are told apart at a glance
 
+__all__ = ["DrawnPrompts", "draw_overlay"]
+
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class DrawnPrompts:
-    """Prompts to be drawn over a photo, in its pixels, x right and y down.
-
-    Attributes:
-        points_xy: (P, 2) float.
-        labels: (P,) int: 1 foreground, 0 background; other points are not drawn.
-        boxes_xyxy: (B, 4) float.
-    """
-
-    points_xy: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
-    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    boxes_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
-
-
-def draw_overlay(image: Any, masks: Sequence[Any] | np.ndarray | torch.Tensor) -> Image.Image:
+def draw_overlay(
+    image: Any,
+    masks: Sequence[Any] | np.ndarray | torch.Tensor,
+    *,
+    labels: Sequence[str] | None = None,
+    prompts: DrawnPrompts | None = None,
+) -> Image.Image:
     """Draws masks over a photo: a translucent fill and a thin outline, the larger masks below the smaller.
 
-    Pixels outside of every mask keep their exact values. The fill tints but does not darken.
+    Pixels outside of every mask, label and prompt keep their exact values. The fill tints but does not darken.
 
     Args:
         image: The photo, in any form that `load_image` takes; H x W after loading.
         masks: Records of `SamMaskGenerator` (only "segmentation" is read), RLE dicts, compressed or not, or boolean
             masks, each (H, W); a stack (N, H, W) works too. The order decides the colours.
+        labels: A text for each mask, written where its visible part is widest; an empty one is not written.
+        prompts: Points and boxes to draw on top: foreground points carry a plus, background points a minus.
 
     Returns:
         An RGB picture of the photo's size.
 
     Raises:
-        ValueError: If a mask has another size than the photo.
+        ValueError: If a mask has another size than the photo, or labels are not one per mask.
     """
     pixels = as_rgb_uint8(image)
     layers = [_runs(mask, index, pixels.shape[:2]) for index, mask in enumerate(masks)]
+    if labels is not None and len(labels) != len(layers):
+        raise ValueError(f"`labels` must hold one text per mask, got {len(labels)} for {len(layers)} masks.")
     colours = _colours([layer.box_xyxy for layer in layers])
-    from_large_to_small = sorted(range(len(layers)), key=lambda index: -layers[index].area)
-    topmost = _topmost([layers[index] for index in from_large_to_small], pixels.shape[:2])
-    fills = np.concatenate([np.zeros((1, 3), np.float32), colours[from_large_to_small]])
-    return Image.fromarray(_blend(pixels, topmost, fills))
+    order = sorted(range(len(layers)), key=lambda index: -layers[index].area)
+    topmost = paint_label_map(
+        ((position, layers[index].starts, layers[index].ends) for position, index in enumerate(order, start=1)),
+        pixels.shape[:2],
+    )
+    fills = np.concatenate([np.zeros((1, 3), np.float32), colours[order]])
+    picture = Image.fromarray(_blend(pixels, topmost, fills))
+    if prompts is not None:
+        draw_prompts(picture, prompts)
+    if labels is not None:
+        for position, index in enumerate(order, start=1):
+            place = _widest_place(topmost, position, layers[index].box_xyxy)
+            if labels[index] and place is not None:
+                draw_tag(picture, labels[index], place, colours[index])
+    return picture
 
 
 class _Runs:
@@ -96,17 +106,21 @@ def _runs(mask: Any, index: int, size_hw: tuple[int, ...]) -> _Runs:
     return _Runs(*rle_to_runs(dict(rle)), size_hw[0])
 
 
-def _topmost(layers: Sequence[_Runs], size_hw: tuple[int, ...]) -> np.ndarray:
-    """For each pixel, 1 + the position in `layers` of the last one that covers it, or 0: (H, W) int32."""
-    height, width = size_hw
-    columns = np.zeros(height * width, dtype=np.int32)
-    for position, layer in enumerate(layers, start=1):
-        if layer.area:
-            first, last = layer.starts[0], layer.ends[-1]
-            edges = np.stack([layer.starts, layer.ends], axis=1).ravel() - first
-            inside = np.repeat(np.arange(len(edges) - 1) % 2 == 0, np.diff(edges))
-            columns[first:last][inside] = position
-    return np.ascontiguousarray(columns.reshape(width, height).T)
+def _widest_place(topmost: np.ndarray, position: int, box_xyxy: tuple[int, int, int, int]) -> tuple[int, int] | None:
+    """A pixel (x, y) far from the edges of what is seen of a mask, or None where it is covered."""
+    x0, y0, x1, y1 = box_xyxy
+    step = max(1, max(x1 - x0, y1 - y0) // 64)  # on a coarse grid: nobody sees the difference
+    visible = topmost[y0:y1:step, x0:x1:step] == position
+    core = visible
+    while visible.any():
+        core = visible
+        padded = np.pad(core, 1)
+        visible = core & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    rows, columns = np.nonzero(core)
+    if len(rows) == 0:
+        return None
+    middle = len(rows) // 2
+    return x0 + step * int(columns[middle]), y0 + step * int(rows[middle])
 
 
 def _blend(pixels: np.ndarray, topmost: np.ndarray, fills: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def test_errors_say_what_came():
         mask_to_rle(np.zeros((2, 3, 4), bool))
     with pytest.raises(ValueError, match="height \\* width = 2 \\* 3 = 6, got 5"):
         rle_to_mask({"size": [2, 3], "counts": [2, 3]})
-    with pytest.raises(ValueError, match="0 or more and add up .* = 6, got 6, the lowest of them -1"):
+    with pytest.raises(ValueError, match=r"0 or more and add up .* = 6, got 6, the lowest of them -1"):
         rle_to_mask({"size": [2, 3], "counts": [3, -1, 4]})
     with pytest.raises(ValueError, match="as pycocotools writes it"):
         rle_to_mask({"size": [2, 3], "counts": "o"})
