@@ -177,7 +177,7 @@ class MaskDecoder(nn.Module):
         image = image.flatten(3).transpose(2, 3).contiguous()
         position = image_positional_embeddings.to(image.dtype).flatten(2).transpose(1, 2)[:, None]
         tokens, is_padding = self._join_tokens(sparse, is_padding, image)
-        shared = self.transformer.share(image, position)
+        shared = self.transformer.share(image, position, prompts=tokens.shape[1])
 
         for start, stop in self._chunks(tokens, image):
             part = slice(start, stop)

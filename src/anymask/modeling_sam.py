@@ -112,7 +112,7 @@ class SamModel(SamPreTrainedModel):
             grid_hw: Height and width of the image embedding; None takes the configuration's.
         """
         side = self.config.prompt_encoder_config.image_embedding_size
-        return self.shared_image_embedding.grid(grid_hw or (side, side)).to(self.dtype)
+        return self.shared_image_embedding.grid(grid_hw or (side, side), self.dtype)
 
     def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Encode images, to be given to `forward` as `image_embeddings` any number of times. Gradients are kept.

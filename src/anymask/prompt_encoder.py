@@ -24,6 +24,7 @@ from .coordinates import (
     LABEL_PADDING,
 )
 from .layers import LayerNorm2d
+from .memo import Memo
 
 POINT_EMBEDDING_LABELS = (LABEL_BACKGROUND, LABEL_FOREGROUND, LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT)
 """The labels whose learned embeddings are `point_embed.0` to `point_embed.3`."""
@@ -47,6 +48,7 @@ class PositionalEmbedding(nn.Module):
     def __init__(self, num_pos_feats: int):
         super().__init__()
         self.positional_embedding = nn.Parameter(torch.empty(2, num_pos_feats), requires_grad=False)
+        self._grid: Memo[Tensor] = Memo()
 
     def forward(self, points_xy: Tensor) -> Tensor:
         """Encode positions (..., 2), x and y from 0 to 1, as (..., 2 * num_pos_feats) in float32.
@@ -59,11 +61,14 @@ class PositionalEmbedding(nn.Module):
         angles = 2 * math.pi * (centred[..., :1] * x_frequency + centred[..., 1:] * y_frequency)
         return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
-    def grid(self, grid_hw: tuple[int, int]) -> Tensor:
-        """Encode the centres of an image embedding's cells, (1, channels, height, width) in float32.
+    def grid(self, grid_hw: tuple[int, int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Encode the centres of an image embedding's cells, (1, channels, height, width), computed in float32.
 
         The cells are the top-left corner of a square whose side is the longer one, as in training with padded images.
         """
+        return self._grid.get(lambda: self._make_grid(grid_hw).to(dtype), [self.positional_embedding], grid_hw, dtype)
+
+    def _make_grid(self, grid_hw: tuple[int, int]) -> Tensor:
         height, width = grid_hw
         side = max(height, width)
         centres = (torch.arange(side, device=self.positional_embedding.device, dtype=torch.float32) + 0.5) / side

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
 from .layers import Mlp
+from .memo import Memo
 from .memory import parts_at_a_time
 
 STRIP_BYTES = 2**19
@@ -31,7 +32,8 @@ STRIP_BYTES = 2**19
 class SharedProjections(NamedTuple):
     """What a cross attention needs of the image and has in common for all prompts, with heads split.
 
-    `own` tells whether each prompt has image tokens of its own; then only what their positions add is projected here.
+    `own` tells whether each prompt has image tokens of its own; then only what their positions add is projected here,
+    which follows from weights and sizes and is kept between calls.
     """
 
     positions: Tensor  # keys or queries of image + position, or of the position alone where `own`
@@ -71,7 +73,7 @@ class DecoderAttention(nn.Module):
             Attended values, (batch, prompts, queries, channels), and weights, (batch, prompts, heads, queries, keys).
         """
         query, key, value = (
-            self._split_heads(linear(features))
+            self.split_heads(linear(features))
             for linear, features in ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
         )
         scores = (query * self.scale) @ key.transpose(-2, -1)
@@ -82,7 +84,7 @@ class DecoderAttention(nn.Module):
         self, tokens: Tensor, image: Tensor, shared: SharedProjections, bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """`forward(query=tokens, key=image + position, value=image, bias)`, with less work."""
-        query = self._split_heads(self.q_proj(tokens)) * self.scale
+        query = self.split_heads(self.q_proj(tokens)) * self.scale
         scores = self._scores(query, image, shared, self.k_proj)
         weights = (scores if bias is None else scores + bias).softmax(dim=-1)
         if shared.values is None:
@@ -106,11 +108,11 @@ class DecoderAttention(nn.Module):
 
         `bias` broadcasts to (batch, prompts, heads, tokens, 1), the transpose of what `forward` takes.
         """
-        key = self._split_heads(self.k_proj(keys)) * self.scale
+        key = self.split_heads(self.k_proj(keys)) * self.scale
         scores = self._scores(key, image, shared, self.q_proj)
         weights = (scores if bias is None else scores + bias).softmax(dim=-2)  # over tokens, pixels stay contiguous
         out_weight = self.out_proj.weight.T.unflatten(0, (self.num_attention_heads, -1))
-        out_values = self._split_heads(self.v_proj(values)) @ out_weight  # (batch, prompts, heads, tokens, channels)
+        out_values = self.split_heads(self.v_proj(values)) @ out_weight  # (batch, prompts, heads, tokens, channels)
         # The weights of a head sum to one, so each head brings its share of the bias to every pixel.
         out_values = (out_values + self.out_proj.bias / self.num_attention_heads).flatten(2, 3)
         weights = weights.flatten(2, 3).transpose(-2, -1)  # (batch, prompts, pixels, heads * tokens)
@@ -126,14 +128,6 @@ class DecoderAttention(nn.Module):
             written[:, :, part] = norm(_plus_product(image[:, :, part], weights[:, :, part], out_values))
         return written
 
-    def share(
-        self, linear: nn.Linear, image: Tensor, image_position: Tensor, own: bool, with_values: bool
-    ) -> SharedProjections:
-        """Project what all prompts share; `linear` is the image's side of the attention."""
-        positions = self._split_heads(linear(image_position if own else image + image_position))
-        values = self._split_heads(self.v_proj(image)) if with_values and not own else None
-        return SharedProjections(positions, values, own)
-
     def _scores(self, tokens: Tensor, image: Tensor, shared: SharedProjections, linear: nn.Linear) -> Tensor:
         """Scores of tokens (heads split, scaled) and pixels, whoever asks: (batch, prompts, heads, tokens, pixels)."""
         scores = _matmul_shared(tokens, shared.positions.transpose(-2, -1))
@@ -143,7 +137,7 @@ class DecoderAttention(nn.Module):
         scores = _plus_product(scores.flatten(2, 3), absorbed, image.transpose(-2, -1))
         return scores.unflatten(2, tokens.shape[2:4])
 
-    def _split_heads(self, features: Tensor) -> Tensor:
+    def split_heads(self, features: Tensor) -> Tensor:
         """(batch, prompts, length, inner) to (batch, prompts, heads, length, head channels)."""
         return features.unflatten(-1, (self.num_attention_heads, -1)).transpose(-3, -2)
 
@@ -222,40 +216,52 @@ class TwoWayTransformer(nn.Module):
         )
         self.final_attn_token_to_image = DecoderAttention(config, config.attention_downsample_rate)
         self.layer_norm_final_attn = nn.LayerNorm(config.hidden_size)
+        self._positions: Memo[list[Tensor]] = Memo()
 
-    def share(self, image: Tensor, image_position: Tensor) -> list[tuple[SharedProjections, ...]] | None:
+    def share(self, image: Tensor, image_position: Tensor, prompts: int) -> list[SharedProjections] | None:
         """Everything that does not depend on the prompts' tokens, to be made once per image.
 
         Args:
             image: (batch, 1 or prompts, pixels, channels), image embedding plus dense prompt.
             image_position: (1, 1, pixels, channels).
+            prompts: How many are to be decoded.
 
         Returns:
-            For `forward`: the cross attentions' shared projections, by block and then of the last attention; None under
-            "eager", where nothing is shared.
+            For `forward`: the cross attentions' shared projections, two of each block and the last attention's; None
+            under "eager", where nothing is shared.
         """
         if self.config._attn_implementation == "eager":
             return None
-        shared: list[tuple[SharedProjections, ...]] = []
-        for index, layer in enumerate(cast(list[TwoWayAttentionBlock], self.layers)):
-            own = index > 0 or image.shape[1] > 1
+        projections = self._projections_of_image()
+        # Before the first block writes to it, the image is the same for all prompts; a single one has it for its own.
+        first, rest = projections[:2], projections[2:]
+        if image.shape[1] > 1 or prompts == 1:
+            first, rest = [], projections
+        shared = []
+        for attention, linear, reads_values in first:
+            values = attention.split_heads(attention.v_proj(image)) if reads_values else None
+            shared.append(SharedProjections(attention.split_heads(linear(image + image_position)), values, own=False))
+        positions = self._positions.get(
+            lambda: [attention.split_heads(linear(image_position)) for attention, linear, _ in rest],
+            [image_position, *(tensor for _, linear, _ in rest for tensor in (linear.weight, linear.bias))],
+        )
+        return shared + [SharedProjections(position, None, own=True) for position in positions]
+
+    def _projections_of_image(self) -> list[tuple[DecoderAttention, nn.Linear, bool]]:
+        """Each cross attention, its projection of image and position, and whether it reads values of the image."""
+        projections = []
+        for layer in cast(list[TwoWayAttentionBlock], self.layers):
             read, write = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-            shared.append(
-                (
-                    read.share(read.k_proj, image, image_position, own, with_values=True),
-                    write.share(write.q_proj, image, image_position, own, with_values=False),
-                )
-            )
+            projections += [(read, read.k_proj, True), (write, write.q_proj, False)]
         last = self.final_attn_token_to_image
-        own = len(self.layers) > 0 or image.shape[1] > 1  # torch 2.9 compiles no `bool` of a ModuleList
-        return [*shared, (last.share(last.k_proj, image, image_position, own, with_values=True),)]
+        return [*projections, (last, last.k_proj, True)]
 
     def forward(
         self,
         tokens: Tensor,
         image: Tensor,
         image_position: Tensor,
-        shared: list[tuple[SharedProjections, ...]] | None,
+        shared: list[SharedProjections] | None,
         is_padding: Tensor | None = None,
         similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
@@ -286,7 +292,7 @@ class TwoWayTransformer(nn.Module):
         for index, layer in enumerate(self.layers):
             if target_embedding is not None:
                 tokens = tokens + target_embedding
-            layer_shared = None if shared is None else shared[index]
+            layer_shared = None if shared is None else (shared[2 * index], shared[2 * index + 1])
             tokens, image, weights = layer(
                 tokens, image, token_position, image_position, layer_shared, padding_bias, similarity
             )
@@ -296,7 +302,7 @@ class TwoWayTransformer(nn.Module):
             tokens + token_position,
             image,
             image_position,
-            None if shared is None else shared[-1][0],
+            None if shared is None else shared[-1],
             None,
         )
         return self.layer_norm_final_attn(tokens + attended), image, (*all_weights, weights)

@@ -16,7 +16,7 @@ def transformer(**decoder) -> TwoWayTransformer:
 
 def run(module, implementation, tokens, image, position, **optional):
     module.config._attn_implementation = implementation
-    return module(tokens, image, position, module.share(image, position), **optional)
+    return module(tokens, image, position, module.share(image, position, tokens.shape[1]), **optional)
 
 
 def inputs(image_prompts=1):

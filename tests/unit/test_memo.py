@@ -1,0 +1,123 @@
+import copy
+import pickle
+
+import pytest
+import torch
+from tests.tiny_sam import points, tiny_model
+from torch import nn
+
+from anymask.memo import Memo
+
+
+class Doubled:
+    """A memo of twice a tensor, that counts how often it computes."""
+
+    def __init__(self, tensor):
+        self.tensor, self.memo, self.computed = tensor, Memo(), 0
+
+    def __call__(self, *key):
+        def compute():
+            self.computed += 1
+            return 2 * self.tensor
+
+        return self.memo.get(compute, [self.tensor], *key)
+
+
+@torch.no_grad()
+def test_computed_once():
+    doubled = Doubled(torch.ones(3))
+    assert doubled() is doubled()
+    assert doubled.computed == 1
+    doubled("another key")
+    assert doubled.computed == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parameter: parameter.add_(1),
+        lambda parameter: setattr(parameter, "data", torch.full((3,), 2.0)),
+        lambda parameter: setattr(parameter, "data", parameter.data.double() + 1),
+        lambda parameter: parameter.copy_(torch.full((3,), 2.0)),
+    ],
+)
+@torch.no_grad()
+def test_a_change_is_noticed(change):
+    doubled = Doubled(nn.Parameter(torch.ones(3)))
+    doubled()
+    change(doubled.tensor)
+    assert torch.equal(doubled(), torch.full((3,), 4.0, dtype=doubled.tensor.dtype))
+
+
+@torch.no_grad()
+def test_another_tensor_at_the_same_address_is_another_tensor():
+    doubled = Doubled(torch.ones(3))
+    doubled()
+    for _ in range(50):
+        doubled.tensor = torch.zeros(3)  # the tensor before is freed, but for what the memo holds
+        assert torch.equal(doubled(), torch.zeros(3))
+        doubled.tensor = torch.ones(3)
+        assert torch.equal(doubled(), torch.full((3,), 2.0))
+
+
+def test_nothing_is_kept_with_gradients():
+    doubled = Doubled(nn.Parameter(torch.ones(3)))
+    assert doubled().requires_grad
+    assert doubled() is not doubled()
+    assert doubled.memo._last is None
+
+
+def test_what_is_kept_serves_every_mode():
+    doubled = Doubled(nn.Parameter(torch.ones(3)))
+    with torch.inference_mode():
+        kept = doubled()
+    assert not kept.is_inference()
+    with torch.no_grad():
+        assert doubled() is kept
+
+
+@torch.inference_mode()
+def test_tensors_without_a_count_of_changes_are_not_relied_on():
+    doubled = Doubled(torch.ones(3))
+    doubled()
+    doubled.tensor.add_(1)
+    assert torch.equal(doubled(), torch.full((3,), 4.0))
+
+
+@torch.no_grad()
+def test_autocast_is_not_kept():
+    doubled = Doubled(torch.ones(3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        doubled()
+    assert doubled.memo._last is None
+
+
+@torch.no_grad()
+def test_copies_begin_with_nothing():
+    doubled = Doubled(torch.ones(3))
+    doubled()
+    for other in (copy.deepcopy(doubled.memo), pickle.loads(pickle.dumps(doubled.memo))):
+        assert other._last is None
+
+
+@torch.no_grad()
+def test_a_model_that_changes_between_clicks():
+    """Whatever is kept, masks are those of the model as it is."""
+    model, prompts = tiny_model(), dict(input_points=points(batch=1))
+    embedding = torch.randn(1, 32, 10, 10)
+
+    def masks(of):
+        return of(image_embeddings=embedding, **prompts).pred_masks
+
+    before = masks(model)
+    assert torch.equal(masks(model), before)
+    for parameter in model.parameters():
+        parameter.add_(0.05 * torch.randn_like(parameter))
+    changed = masks(model)
+    assert not torch.allclose(changed, before)
+    fresh = tiny_model()
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(masks(fresh), changed)
+    model.load_state_dict(tiny_model().state_dict())
+    assert torch.equal(masks(model), before)
+    assert masks(model.bfloat16()).dtype == torch.bfloat16
