@@ -7,7 +7,7 @@ go, with Meta's semantics and without full-size intermediate masks, what `genera
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ import torch
 
 from .coordinates import LABEL_FOREGROUND, LABEL_PADDING, ResizeGeometry, resized_size_hw
 from .crops import boxes_near_crop_edge, build_point_grids, crop_boxes_xyxy, uncrop_boxes_xyxy, uncrop_masks
-from .masks import masks_to_boxes_xyxy, nms, resize_logits, stability_scores
+from .masks import masks_to_boxes_xyxy, nms, resize_logits, resize_to_masks, stability_scores
 from .rle import Rle, mask_to_rle, rle_to_mask
 
-# Logits in full size are made in pieces of this many bytes: enough for efficient products, little beside the masks.
-_CHUNK_BYTES = 64 * 2**20
+# Masks are resized together as long as their low-resolution rows, resized to full width, take this many bytes.
+_CHUNK_BYTES = 16 * 2**20
 
 
 class MaskPostProcessing:
@@ -219,19 +219,13 @@ def _resize_in_chunks(logits: torch.Tensor, geometry: ResizeGeometry, threshold:
     out = torch.empty(
         len(flat), height, width, dtype=torch.float32 if threshold is None else torch.bool, device=flat.device
     )
-    for which, rows in _chunks(len(flat), height, width):
-        resized = resize_logits(flat[which], geometry, (0, rows.start, width, rows.stop))
-        out[which, rows] = resized if threshold is None else resized > threshold
+    step = max(_CHUNK_BYTES // max(4 * flat.shape[1] * width, 1), 1)
+    for part in (slice(first, first + step) for first in range(0, len(flat), step)):
+        if threshold is None:
+            out[part] = resize_logits(flat[part], geometry)
+        else:
+            out[part] = resize_to_masks(flat[part], geometry, threshold)
     return out.reshape(*logits.shape[:-2], height, width)
-
-
-def _chunks(n_masks: int, height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Groups of masks and of rows whose logits take about `_CHUNK_BYTES`: rows of one mask at least."""
-    masks_at_once = max(_CHUNK_BYTES // (4 * height * width), 1)
-    rows_at_once = max(_CHUNK_BYTES // (4 * width * min(masks_at_once, max(n_masks, 1))), 1)
-    for first in range(0, n_masks, masks_at_once):
-        for top in range(0, height, rows_at_once):
-            yield slice(first, min(first + masks_at_once, n_masks)), slice(top, min(top + rows_at_once, height))
 
 
 def _pairs(name: str, sizes: Any) -> list[tuple[int, int]]:

@@ -24,6 +24,7 @@ __all__ = [
     "nms",
     "remove_small_regions",
     "resize_logits",
+    "resize_to_masks",
     "rle_area",
     "rle_to_coco",
     "rle_to_mask",
@@ -57,6 +58,33 @@ def resize_logits(
     x0, y0, x1, y1 = (0, 0, width, height) if box_xyxy is None else (int(edge) for edge in box_xyxy)
     if not (0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height):
         raise ValueError(f"`box_xyxy` must lie in the image of {width} x {height} pixels, got {[x0, y0, x1, y1]}.")
+    full = torch.empty(*low_res_logits.shape[:-2], y1 - y0, x1 - x0, device=low_res_logits.device)
+    for rows, logits in _row_blocks(low_res_logits, geometry, (x0, y0, x1, y1)):
+        full[..., rows, :] = logits
+    return full
+
+
+def resize_to_masks(
+    low_res_logits: torch.Tensor, geometry: ResizeGeometry, mask_threshold: float = 0.0
+) -> torch.Tensor:
+    """`resize_logits(low_res_logits, geometry) > mask_threshold`, of which only some rows of logits exist at a time.
+
+    Returns:
+        (..., H, W) bool, with H and W the original height and width.
+    """
+    height, width = geometry.original_size_hw
+    masks = torch.empty(*low_res_logits.shape[:-2], height, width, dtype=torch.bool, device=low_res_logits.device)
+    for rows, logits in _row_blocks(low_res_logits, geometry, (0, 0, width, height)):
+        masks[..., rows, :] = logits > mask_threshold
+    return masks
+
+
+def _row_blocks(
+    low_res_logits: torch.Tensor, geometry: ResizeGeometry, box_xyxy: tuple[int, int, int, int]
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Logits (..., rows, x1 - x0) float32 of a box of the original image, some rows at a time, and which rows."""
+    x0, y0, x1, y1 = box_xyxy
+    height, width = geometry.original_size_hw
     low_h, low_w = low_res_logits.shape[-2:]
     device = low_res_logits.device
     row_taps = axis_taps(low_h, geometry.padded_size_hw[0], geometry.resized_size_hw[0], height)
@@ -67,10 +95,10 @@ def resize_logits(
         wide = torch.empty(*logits.shape[:-1], x1 - x0, device=device)
         for outputs, inputs, weights in _dense_blocks(column_taps, x0, x1, low_w, device):
             wide[..., outputs] = logits[..., inputs] @ weights.T
-        full = torch.empty(*logits.shape[:-2], y1 - y0, x1 - x0, device=device)
-        for outputs, inputs, weights in _dense_blocks(row_taps, y0, y1, low_h, device):
-            full[..., outputs, :] = weights @ wide[..., inputs, :]
-    return full
+    for outputs, inputs, weights in _dense_blocks(row_taps, y0, y1, low_h, device):
+        with torch.autocast(device.type, enabled=False):
+            block = weights @ wide[..., inputs, :]
+        yield outputs, block
 
 
 def _dense_blocks(

@@ -38,6 +38,13 @@ def test_resize_is_two_interpolations(geometry, low_res):
     torch.testing.assert_close(resized, interpolate_twice(logits, geometry), atol=5e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("geometry", "low_res"), GEOMETRIES)
+def test_resize_to_masks_is_resize_and_threshold(geometry, low_res):
+    logits = torch.randn(2, 3, *low_res)
+    assert torch.equal(resize_to_masks(logits, geometry, 0.25), resize_logits(logits, geometry) > 0.25)
+    assert resize_to_masks(logits[:0], geometry).shape == (0, 3, *geometry.original_size_hw)
+
+
 def test_resize_of_a_box_is_a_part_of_the_whole():
     geometry, low_res = GEOMETRIES[0]
     logits = torch.randn(2, *low_res)
