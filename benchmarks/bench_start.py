@@ -1,0 +1,161 @@
+"""How long does a command take, from its start to the file with the masks?
+
+Each run is a process of its own, as on a command line: Python starts, imports, loads sam-vit-nano, reads the photo of
+examples/, segments, writes, and ends. anymask runs `anymask segment`. Transformers runs the shortest program that does
+the same work with its classes: for one point its model and image processor; for everything what its "mask-generation"
+pipeline calls, with the thresholds that the checkpoint brings, as in subjects.py (which imports anymask for the NMS,
+some tenths of a second). Neither draws the overlay.
+
+The first of all runs reads the packages from disk and does not count.
+
+    python benchmarks/bench_start.py --threads 2 --repeats 5
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from harness import SIZES, Benchmark, DisagreementError, option_parser, parse_options, spread
+from subjects import PHOTO, same_masks
+
+from anymask import SamConfig
+from anymask.pretrained import resolve_checkpoint
+from anymask.rle import coco_to_rle, rle_to_mask
+
+POINT_XY = (300, 200)
+MIN_IOU = 0.99
+OURS = ("segment", PHOTO, "--format", "sa1b", "--device", "cpu")
+COMMAND = "from anymask.cli.main import app; app(prog_name='anymask')"
+
+THEIR_POINT = """
+import sys, numpy, torch
+from PIL import Image
+from transformers import SamModel
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+folder, photo, output, x, y = sys.argv[1:]
+model = SamModel.from_pretrained(folder, dtype=torch.float32)
+processor = SamImageProcessorPil.from_pretrained(folder)
+inputs = processor(Image.open(photo), return_tensors="pt")
+sizes = inputs["original_sizes"].tolist(), inputs["reshaped_input_sizes"].tolist()
+point = torch.tensor([float(x), float(y)]) * torch.tensor(sizes[1][0][::-1]) / torch.tensor(sizes[0][0][::-1])
+with torch.no_grad():
+    result = model(pixel_values=inputs["pixel_values"], input_points=point[None, None, None])
+masks = processor.post_process_masks(result.pred_masks, *sizes)[0][0]
+numpy.save(output, masks[result.iou_scores[0, 0].argmax()].numpy())
+"""
+
+THEIR_EVERYTHING = """
+import json, sys, torch
+sys.path.insert(0, sys.argv[5])
+from PIL import Image
+from transformers import SamModel
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+from subjects import TheirSteps
+folder, photo, output, arguments = sys.argv[1:5]
+arguments = json.loads(arguments)
+steps = TheirSteps(
+    SamModel.from_pretrained(folder, dtype=torch.float32),
+    SamImageProcessorPil.from_pretrained(folder),
+    arguments["filters"],
+)
+records = steps.everything(Image.open(photo), points_per_side=arguments["points_per_side"])
+json.dump(records, open(output, "w"))
+"""
+
+
+def timed_process(program: str, arguments: Sequence[Any], threads: int) -> tuple[float, float]:
+    """Seconds that a process took, and seconds that processors worked for it."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def compare(benchmark: Benchmark, what: str, columns: dict[str, tuple], agreement: Callable[[], dict]) -> None:
+    """Adds a row: each column's program and arguments run in turn, and what they wrote must agree."""
+    runs: dict[str, list] = {name: [] for name in columns}
+    for number in range(1 + benchmark.options.repeats):
+        for name, (program, arguments) in columns.items():
+            times = timed_process(program, arguments, torch.get_num_threads())
+            runs[name] += [times] if number else []
+        agreed = agreement()
+    results = {
+        name: {**spread([wall for wall, _ in times]), "cpu_seconds": median(busy for _, busy in times), "agreement": {}}
+        for name, times in runs.items()
+    }
+    results["anymask"]["agreement"] = agreed
+    benchmark.add_row(what, "seconds", results, size="nano", dtype="float32")
+
+
+def our_records(work: Path) -> list[dict[str, Any]]:
+    records = json.loads((work / f"{PHOTO.stem}_masks.json").read_text(encoding="utf-8"))["annotations"]
+    return [{**record, "segmentation": coco_to_rle(record["segmentation"])} for record in records]
+
+
+def compare_point(benchmark: Benchmark, folder: str, work: Path) -> None:
+    x, y = POINT_XY
+
+    def agreement() -> dict[str, float]:
+        theirs = np.load(work / "theirs.npy")
+        [record] = our_records(work)
+        ours = rle_to_mask(record["segmentation"])
+        iou = float((theirs & ours).sum() / (theirs | ours).sum())
+        if iou < MIN_IOU:
+            raise DisagreementError(f"the IoU must be at least {MIN_IOU}, got {iou:.4f}")
+        return {"IoU": iou}
+
+    columns = {
+        "transformers": (THEIR_POINT, [folder, PHOTO, work / "theirs.npy", x, y]),
+        "anymask": (COMMAND, [*OURS, "--output", work, "--point", f"{x},{y}"]),
+    }
+    compare(benchmark, f"{SIZES['nano']}, one point", columns, agreement)
+
+
+def compare_everything(benchmark: Benchmark, folder: str, work: Path) -> None:
+    options = dict(SamConfig.from_pretrained(folder).mask_generation)
+    side = benchmark.options.points_per_side or options["points_per_side"]
+    filters = {name: options[name] for name in ("pred_iou_thresh", "stability_score_thresh")}
+    theirs = work / "theirs.json"
+
+    def agreement() -> dict[str, float]:
+        records = json.loads(theirs.read_text(encoding="utf-8"))
+        return same_masks(MIN_IOU)(records, our_records(work))
+
+    arguments = json.dumps({"filters": filters, "points_per_side": side})
+    columns = {
+        "transformers": (THEIR_EVERYTHING, [folder, PHOTO, theirs, arguments, Path(__file__).parent]),
+        # The clean-up of small regions is left out: Transformers has none.
+        "anymask": (COMMAND, [*OURS, "--output", work, "--points-per-side", side, "--min-mask-region-area", 0]),
+    }
+    compare(benchmark, f"{SIZES['nano']}, everything, {side} x {side} points", columns, agreement)
+
+
+def main() -> None:
+    parser = option_parser(__doc__)
+    parser.set_defaults(size=["nano"])
+    parser.add_argument("--points-per-side", type=int, help="of the grid of points; by default the checkpoint's")
+    options = parse_options(parser, smoke=dict(points_per_side=3))
+    if (options.size, options.dtype, options.device) != (["nano"], ["float32"], "cpu"):
+        parser.error("this measures what starting costs beside a small model: nano, float32, on the processor, alone")
+    question = "How long does a command take, from its start to the file with the masks?"
+    benchmark = Benchmark("start", question, options)
+    folder = str(resolve_checkpoint("sam-vit-nano"))
+    with tempfile.TemporaryDirectory() as work:
+        compare_point(benchmark, folder, Path(work))
+        compare_everything(benchmark, folder, Path(work))
+    benchmark.finish()
+
+
+if __name__ == "__main__":
+    main()
