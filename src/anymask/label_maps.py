@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .rle import Rle, runs_to_rle
+from .rle import Rle, rle_to_runs, runs_to_rle
+
+PRIORITIES = ("score", "small_first", "large_first")
 
 
 def paint_label_map(layers: Iterable[tuple[int, np.ndarray, np.ndarray]], size_hw: Sequence[int]) -> np.ndarray:
@@ -46,3 +48,33 @@ def label_map_to_rles(label_map: np.ndarray) -> dict[int, Rle]:
         for group in groups
         if numbers[group[0]] != 0
     }
+
+
+def rles_to_label_map(
+    rles: Sequence[Rle], size_hw: Sequence[int], priority: str, scores: Sequence[float] | np.ndarray
+) -> np.ndarray:
+    """A label map in which mask i has the number i + 1.
+
+    Args:
+        rles: the masks.
+        size_hw: height and width of the image.
+        priority: which mask a pixel goes to where several cover it: "score" the one with the highest score,
+            "small_first" the smallest, "large_first" the largest. The earlier mask wins a tie.
+        scores: one per mask; used by "score" only.
+
+    Returns:
+        (H, W) uint16, or int32 for more than 65535 masks; 0 where no mask is. A mask that others cover does not appear.
+    """
+    if priority not in PRIORITIES:
+        raise ValueError(f"`priority` must be one of {', '.join(map(repr, PRIORITIES))}, got {priority!r}.")
+    if priority == "score" and np.isnan(scores).any():
+        raise ValueError(
+            "priority='score' must have a predicted IoU for every mask, but some have none; "
+            "take 'small_first' or 'large_first'."
+        )
+    runs = [rle_to_runs(rle) for rle in rles]
+    areas = np.array([(ends - starts).sum() for starts, ends in runs])
+    rank = {"score": np.asarray(scores), "small_first": -areas, "large_first": areas}[priority]
+    bottom_to_top = np.argsort(-rank, kind="stable")[::-1].tolist()
+    painted = paint_label_map(((index + 1, *runs[index]) for index in bottom_to_top), size_hw)
+    return painted.astype(np.uint16) if len(rles) <= np.iinfo(np.uint16).max else painted

@@ -23,7 +23,7 @@ FILL_OPACITY = 0.5
 OUTLINE_WHITENESS = 0.35  # an outline is its fill mixed with this much white, to stand out from it
 ROWS_AT_A_TIME = 256  # bounds the float copies of a photo, whatever its size
 
-# Hues at equal steps of OKLCH, where equal steps look equal; two shades of each. See `_palette`.
+# Hues at equal steps of OKLCH, where equal steps look equal; two shades of each. See `palette`.
 HUE_COUNT = 12
 SHADES = ((0.78, 0.17), (0.66, 0.21))  # (lightness, chroma)
 CLEARLY_DIFFERENT = 0.16  # distance in OKLab at which two colours side by side are told apart at a glance
@@ -158,7 +158,7 @@ def _colours(boxes_xyxy: Sequence[tuple[int, int, int, int]]) -> np.ndarray:
     Each mask looks for its colour from its own place in the palette on, so that without conflicts the sequence is
     simply the palette's.
     """
-    palette_lab, palette_rgb = _palette()
+    palette_lab, palette_rgb = palette()
     boxes = np.asarray(boxes_xyxy, dtype=np.int64).reshape(-1, 4)
     chosen = np.zeros(len(boxes), dtype=np.int64)
     for index, (x0, y0, x1, y1) in enumerate(boxes):
@@ -173,7 +173,7 @@ def _colours(boxes_xyxy: Sequence[tuple[int, int, int, int]]) -> np.ndarray:
     return palette_rgb[chosen]
 
 
-def _palette() -> tuple[np.ndarray, np.ndarray]:
+def palette() -> tuple[np.ndarray, np.ndarray]:
     """Colours as OKLab (24, 3) and as sRGB (24, 3) in 0..255, in an order in which successors lie far apart in hue.
 
     Source: Björn Ottosson, "A perceptual color space for image processing" (2020), for the matrices.

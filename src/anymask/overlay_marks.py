@@ -37,7 +37,7 @@ def draw_prompts(picture: Image.Image, prompts: DrawnPrompts) -> None:
         # A dark rim on both sides of a white line shows on any photo.
         draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=INK, width=line + 2)
         draw.rectangle((x0, y0, x1, y1), outline=WHITE, width=line)
-    radius = max(5, round(min(picture.size) / 60))
+    radius = max(5, round(min(picture.size) / 48))
     signs = {1: _sign(radius, FOREGROUND, plus=True), 0: _sign(radius, BACKGROUND, plus=False)}
     points = np.asarray(prompts.points_xy, dtype=float).reshape(-1, 2)
     for (x, y), label in zip(points.tolist(), np.asarray(prompts.labels).ravel().tolist(), strict=True):

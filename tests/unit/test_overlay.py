@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from anymask.overlay import CLEARLY_DIFFERENT, LUMA, _colours, _palette, draw_overlay
+from anymask.overlay import CLEARLY_DIFFERENT, LUMA, _colours, draw_overlay, palette
 from anymask.rle import mask_to_rle, rle_to_coco
 
 HEIGHT, WIDTH = 40, 70
@@ -109,7 +109,7 @@ def test_touching_masks_differ_clearly_and_colours_are_stable():
     colours = _colours(boxes)
     np.testing.assert_array_equal(colours, _colours(boxes))
     np.testing.assert_array_equal(colours[:20], _colours(boxes[:20]))  # earlier masks do not depend on later ones
-    palette_lab, palette_rgb = _palette()
+    palette_lab, palette_rgb = palette()
     lab = [palette_lab[np.abs(palette_rgb - colour).sum(axis=1).argmin()] for colour in colours]
     for i, a in enumerate(boxes):
         for j, b in enumerate(boxes[:i]):
@@ -118,7 +118,7 @@ def test_touching_masks_differ_clearly_and_colours_are_stable():
 
 
 def test_palette_is_distinct_and_bright():
-    _, rgb = _palette()
+    _, rgb = palette()
     assert len(np.unique(rgb.round(), axis=0)) == len(rgb) == 24
     assert (rgb.max(axis=1) > 120).all()
     assert (rgb @ LUMA > 80).all()
