@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from tests.plain_nms import plain_nms
 
 from anymask.coordinates import ResizeGeometry
-from anymask.masks import axis_taps, masks_to_boxes_xyxy, nms, resize_logits, stability_scores
+from anymask.masks import axis_taps, masks_to_boxes_xyxy, nms, resize_logits, resize_to_masks, stability_scores
 
 GEOMETRIES = [
     (ResizeGeometry((97, 61), (64, 40), (64, 64)), (16, 16)),  # enlarged, padded at the right
