@@ -50,10 +50,11 @@ if TYPE_CHECKING:
     from .mask_decoder import CandidateMasks
     from .mask_generation import SamMaskGenerator
     from .mask_generation_options import MaskGenerationOptions
+    from .mask_generation_pipeline import MaskGenerationPipeline
     from .modeling_base import SamImageSegmentationOutput, SamPreTrainedModel, SamVisionEncoderOutput
     from .modeling_sam import SamModel, SamVisionModel
     from .overlay import draw_overlay
-    from .pipelines import MaskGenerationPipeline, pipeline
+    from .pipelines import pipeline
     from .processing_sam import SamProcessor
     from .registration import register_with_transformers
     from .results import Results
@@ -66,7 +67,7 @@ _HOME_OF = {
     "EmbeddingCache": "embedding_cache",
     "ImageEmbedding": "image_embedding",
     "MaskGenerationOptions": "mask_generation_options",
-    "MaskGenerationPipeline": "pipelines",
+    "MaskGenerationPipeline": "mask_generation_pipeline",
     "ResizeGeometry": "coordinates",
     "Results": "results",
     "SamConfig": "configuration_sam",

@@ -27,11 +27,9 @@ from .pretrained import resolve_checkpoint
 
 logger = logging.getLogger(__name__)
 
-# What says where a configuration lies, which a file of weights makes pointless.
-_HUB_OPTIONS = (
-    *("cache_dir", "force_download", "proxies", "token", "local_files_only", "revision", "subfolder"),
-    *("image_processor_filename", "_from_auto", "_from_pipeline"),
-)
+# Arguments of `from_pretrained` that say where a checkpoint's files lie; pointless for a single file of weights.
+HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "token", "local_files_only", "revision", "subfolder")
+_FILE_OPTIONS = (*HUB_OPTIONS, "image_processor_filename", "_from_auto", "_from_pipeline")
 _OURS_ALONE = ("size_divisor", "value_range")  # written to a config file only where they say something
 
 
@@ -103,7 +101,7 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The saved options, and those of `kwargs` that say nothing about where they are; see `from_pretrained`."""
         if is_checkpoint_file(pretrained_model_name_or_path):
-            options = {name: value for name, value in kwargs.items() if name not in _HUB_OPTIONS}
+            options = {name: value for name, value in kwargs.items() if name not in _FILE_OPTIONS}
             return processor_options(pretrained_model_name_or_path), options
         with explained_errors(pretrained_model_name_or_path):
             return super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)

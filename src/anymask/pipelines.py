@@ -1,263 +1,142 @@
-"""The "mask-generation" pipeline: `SamMaskGenerator` behind the calling conventions of Transformers' pipelines.
+"""`anymask.pipeline`: a checkpoint's name in, a pipeline out, with the arguments of `transformers.pipeline`.
 
-A thin adapter. `preprocess` reads an image and makes its pixel values, in worker processes if asked; `_forward` runs
-the encoder and the decoder; `postprocess` shapes the output. What Transformers' base class brings: devices, lists,
-generators, datasets.
+The pipeline itself is in `mask_generation_pipeline.py`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
-from transformers.pipelines.base import Pipeline
-from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from .image_processing_sam import SamImageProcessor
-from .mask_candidates import MaskRecord, segmentation_of
-from .mask_generation import PreparedImage, SamMaskGenerator
-from .mask_generation_options import ALIASES, OPTION_NAMES, OUTPUT_MODES, canonical_options
+from .image_processing_base import HUB_OPTIONS
+from .mask_generation_pipeline import LOADER_OPTIONS, PIPELINE_OPTIONS, MaskGenerationPipeline
 from .modeling_sam import SamModel
 from .options import check_known_options
+from .processing_sam import SamProcessor
 
 TASK = "mask-generation"
 DEFAULT_CHECKPOINT = "sam-vit-nano"
 
-_OUTPUT_OPTIONS = ("output_rle_mask", "output_bboxes_mask", "output_records", "output_mode")
-_OUTPUT_ALIASES = {"output_rle_masks": "output_rle_mask"}  # the name in Transformers' documentation
-_KNOWN_OPTIONS = ("timeout", *_OUTPUT_OPTIONS, *_OUTPUT_ALIASES, *OPTION_NAMES, *ALIASES)
-_LOADER_OPTIONS = ("batch_size", "num_workers")  # the base class takes these
-
-
-class MaskGenerationPipeline(Pipeline):
-    """Masks of everything in images; takes the place of Transformers' pipeline of the same name.
-
-    Call it with a path, URL, Pillow image, array or tensor for one dictionary, with a list for a list of dictionaries,
-    with a generator or a dataset for an iterator over dictionaries.
-
-    The dictionary has "masks", a list of (H, W) boolean NumPy arrays, or of RLEs if `output_mode` says so, and
-    "scores", the predicted IoUs (N,) float32, highest first. On request it has "rle_mask", a list of uncompressed RLEs;
-    "bounding_boxes", (N, 4) int64, x0, y0, x1, y1 with the last pixels included; and "records", those of
-    `SamMaskGenerator.generate`. All are in the order of "scores". An image in which nothing is found gives empty lists
-    and tensors.
-    """
-
-    _load_processor = False
-    _load_image_processor = True
-    _load_feature_extractor = False
-    _load_tokenizer = False
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Takes what Transformers' `Pipeline` takes, and options as `__call__` does, as defaults for every call.
-
-        Args:
-            *args: the model.
-            **kwargs: `image_processor` or `processor`, `device`, `batch_size`, `num_workers`, options.
-
-        Raises:
-            TypeError: an option is unknown, or model or processor is none of this package's.
-            ValueError: an option has a value that it cannot have, or contradicts another.
-        """
-        super().__init__(*args, **kwargs)
-        self._generator = SamMaskGenerator(self.model, self.image_processor, **self._forward_params)
-        # The generator holds these defaults now, and knows better than a merged dictionary which ones a call replaces.
-        self._forward_params: dict[str, Any] = {}
-
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
-        """Masks of everything in one image or several.
-
-        Args:
-            inputs: an image, or several; see above.
-            **kwargs: any field of `MaskGenerationOptions`, by Meta's or Transformers' name; `timeout` in seconds for
-                URLs; `output_rle_mask`, `output_bboxes_mask`, `output_records`; `batch_size`, images that are read
-                together and, on an accelerator, encoded together; `num_workers`, processes that read images.
-
-        Raises:
-            TypeError: an option is unknown, or an input is no image.
-            ValueError: an image is broken, or an option has a value that it cannot have.
-        """
-        if isinstance(inputs, tuple):
-            inputs = list(inputs)
-        if isinstance(inputs, list) and not inputs:
-            return []
-        if isinstance(inputs, Iterator) and not hasattr(inputs, "read"):  # an open file is one image
-            inputs = _Stream(inputs)  # the base class streams any data set, but generators only since 5.17
-        return super().__call__(inputs, **kwargs)
-
-    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        check_known_options(kwargs, _KNOWN_OPTIONS, type(self).__name__)
-        preprocess = {name: kwargs.pop(name) for name in ("timeout",) if name in kwargs}
-        for alias, name in _OUTPUT_ALIASES.items():
-            if alias in kwargs and kwargs.setdefault(name, kwargs[alias]) != kwargs.pop(alias):
-                raise ValueError(
-                    f"`{alias}` and `{name}` name one option, but have different values; pass one of them."
-                )
-        postprocess = {name: kwargs.pop(name) for name in _OUTPUT_OPTIONS if name in kwargs}
-        if postprocess.get("output_mode", "binary_mask") not in OUTPUT_MODES:
-            raise ValueError(
-                f"`output_mode` must be one of {', '.join(OUTPUT_MODES)}, got {postprocess['output_mode']!r}."
-            )
-        return preprocess, canonical_options(kwargs), postprocess
-
-    def preprocess(self, inputs: Any, timeout: float | None = None) -> PreparedImage:
-        """Reads one image and makes its pixel values."""
-        return self._generator.prepare(inputs, timeout)
-
-    def _forward(self, model_inputs: list[PreparedImage], **options: Any) -> list[list[MaskRecord]]:
-        # Masks stay run-length encoded until the output is shaped, so that a batch of large images takes little memory.
-        return list(self._generator.generate_many(model_inputs, **options, output_mode="uncompressed_rle"))
-
-    def postprocess(
-        self,
-        model_outputs: list[MaskRecord],
-        output_rle_mask: bool = False,
-        output_bboxes_mask: bool = False,
-        output_records: bool = False,
-        output_mode: str = "binary_mask",
-    ) -> dict[str, Any]:
-        """Shapes the records of one image into the output described above."""
-        records = sorted(model_outputs, key=lambda record: -record["predicted_iou"])
-        rles = [record["segmentation"] for record in records]
-        masks = [segmentation_of(rle, output_mode) for rle in rles]
-        output: dict[str, Any] = {
-            "masks": masks,
-            "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
-        }
-        if output_rle_mask:
-            output["rle_mask"] = rles
-        if output_bboxes_mask:
-            boxes_xywh = torch.tensor([record["bbox"] for record in records], dtype=torch.int64).reshape(-1, 4)
-            top_left, size = boxes_xywh[:, :2], boxes_xywh[:, 2:]
-            output["bounding_boxes"] = torch.cat([top_left, top_left + size], dim=1)
-        if output_records:
-            output["records"] = [{**record, "segmentation": mask} for record, mask in zip(records, masks, strict=True)]
-        return output
-
-    def get_iterator(
-        self,
-        inputs: Any,
-        num_workers: int,
-        batch_size: int,
-        preprocess_params: dict[str, Any],
-        forward_params: dict[str, Any],
-        postprocess_params: dict[str, Any],
-    ) -> Iterator[dict[str, Any]]:
-        """Outputs of many images, `batch_size` of them read and encoded at a time.
-
-        Images differ in size and in their number of masks, so a batch here is a list, where the base class stacks
-        tensors.
-        """
-        if isinstance(inputs, Sized):
-            dataset: Any = PipelineDataset(inputs, self.preprocess, preprocess_params)
-        else:
-            dataset = PipelineIterator(inputs, self.preprocess, preprocess_params)
-            num_workers = min(num_workers, 1)  # several workers would each go through the whole stream
-        loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=list)
-        length = len(inputs) if isinstance(inputs, Sized) else None
-        return _Outputs(self._stream(loader, forward_params, postprocess_params), length)
-
-    def _stream(
-        self, batches: Iterable[list[PreparedImage]], forward_params: dict[str, Any], postprocess_params: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
-        for batch in batches:
-            for records in self.forward(batch, **forward_params):
-                yield self.postprocess(records, **postprocess_params)
-
-    def run_single(
-        self,
-        inputs: Any,
-        preprocess_params: dict[str, Any],
-        forward_params: dict[str, Any],
-        postprocess_params: dict[str, Any],
-    ) -> dict[str, Any]:
-        """The output of one image."""
-        prepared = self.preprocess(inputs, **preprocess_params)
-        return next(self._stream([[prepared]], forward_params, postprocess_params))
-
-
-class _Stream(IterableDataset):
-    """An iterator over images as a data set."""
-
-    def __init__(self, images: Iterator[Any]) -> None:
-        self._images = images
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._images
-
-
-class _Outputs(Iterator[dict[str, Any]]):
-    """An iterator that knows its length where its input does, for progress bars."""
-
-    def __init__(self, outputs: Iterator[dict[str, Any]], length: int | None) -> None:
-        self._outputs = outputs
-        self._length = length
-
-    def __next__(self) -> dict[str, Any]:
-        return next(self._outputs)
-
-    def __len__(self) -> int:
-        if self._length is None:
-            raise TypeError(
-                "The number of outputs must follow from the inputs, but these are a stream of unknown length."
-            )
-        return self._length
-
 
 def pipeline(
-    task: str = TASK,
+    task: str | None = TASK,
     model: Any = None,
+    config: Any = None,
+    tokenizer: None = None,
+    feature_extractor: Any = None,
     image_processor: Any = None,
+    video_processor: None = None,
     processor: Any = None,
-    device: int | str | torch.device | None = None,
-    dtype: torch.dtype | str | None = None,
-    device_map: Any = None,
     revision: str | None = None,
+    use_fast: bool | None = None,
     token: str | bool | None = None,
+    device: int | str | torch.device | None = None,
+    device_map: Any = None,
+    dtype: torch.dtype | str | None = None,
+    trust_remote_code: bool | None = None,
     model_kwargs: dict[str, Any] | None = None,
+    pipeline_class: type[MaskGenerationPipeline] | None = None,
+    *,
+    torch_dtype: torch.dtype | str | None = None,
+    local_files_only: bool | None = None,
     **kwargs: Any,
 ) -> MaskGenerationPipeline:
-    """Makes a mask-generation pipeline, as `transformers.pipeline` does.
+    """Makes a mask-generation pipeline; arguments and their order are those of `transformers.pipeline`.
 
     Args:
         task: "mask-generation".
-        model: a `SamModel`, or the name of a packaged checkpoint, a folder, or a hub id; the packaged demonstration
-            model by default.
+        model: a `SamModel`, or the name of a packaged checkpoint, a folder, a file of weights, or a hub id; the
+            packaged demonstration model by default.
+        config: a `SamConfig` to load the model with, or where to load one from; the model's own by default.
+        tokenizer: must be None, SAM takes no text.
+        feature_extractor: an old name of `image_processor`.
         image_processor: a processor of this package, or where to load one from; that of the model by default.
-        processor: a `SamProcessor`, in place of `image_processor`.
+        video_processor: must be None, SAM takes images.
+        processor: a `SamProcessor`, or where to load one from, in place of `image_processor`.
+        revision: of model and processor on the hub.
+        use_fast: True for `SamImageProcessorFast`, False for `SamImageProcessor`; see `SamProcessor.from_pretrained`.
+        token: for the hub.
         device: where to run. By default a model that is passed stays where it is, and one that is loaded goes to an
             accelerator if there is one.
-        dtype: floating type to load the model in; "auto" takes that of the checkpoint.
         device_map: for `from_pretrained`, in place of `device`.
-        revision: of model and processor on the hub.
-        token: for the hub.
-        model_kwargs: further arguments of `SamModel.from_pretrained`, such as `attn_implementation`.
+        dtype: floating type to load the model in; "auto" takes that of the checkpoint.
+        trust_remote_code: no effect: no code of a checkpoint is ever run.
+        model_kwargs: further arguments of `SamModel.from_pretrained`, such as `attn_implementation` or `cache_dir`.
+        pipeline_class: a subclass of `MaskGenerationPipeline` to make.
+        torch_dtype: an old name of `dtype`.
+        local_files_only: do not ask the hub, take what was downloaded before.
         **kwargs: options and `batch_size`, `num_workers`, as in `MaskGenerationPipeline`.
 
     Raises:
-        ValueError: the task is another one, or a model that is passed comes without its processor.
+        ValueError: the task is another one, arguments contradict each other, or a model that is passed comes without
+            its processor.
         TypeError: an option is unknown.
     """
-    if task != TASK:
+    if task not in (None, TASK):
         raise ValueError(f"`task` must be {TASK!r}, got {task!r}; transformers.pipeline has the others.")
-    check_known_options(kwargs, (*_KNOWN_OPTIONS, *_LOADER_OPTIONS), "pipeline")  # before a model is loaded
+    if tokenizer is not None or video_processor is not None:
+        raise ValueError("`tokenizer` and `video_processor` must be None: SAM takes images, no text and no video.")
+    check_known_options(kwargs, (*PIPELINE_OPTIONS, *LOADER_OPTIONS), "pipeline")  # before a model is loaded
     model = DEFAULT_CHECKPOINT if model is None else model
-    hub = {name: value for name, value in (("revision", revision), ("token", token)) if value is not None}
-    image_processor = getattr(processor, "image_processor", processor) if image_processor is None else image_processor
-    if image_processor is None:
-        image_processor = model if _is_name(model) else getattr(model.config, "_name_or_path", "") or None
-    if image_processor is None:
-        raise ValueError("`image_processor` must be given with a model that was not loaded by name, got none.")
-    if _is_name(image_processor):
-        image_processor = SamImageProcessor.from_pretrained(image_processor, **hub)
+    model_kwargs = dict(model_kwargs or {})
+    loading = _one_of_each(
+        dict(dtype=model_kwargs.pop("torch_dtype", None)),
+        model_kwargs,
+        dict(dtype=torch_dtype),
+        dict(dtype=dtype, device_map=device_map, config=config),
+        dict(revision=revision, token=token, local_files_only=local_files_only),
+    )
+    if device is not None and "device_map" in loading:
+        raise ValueError(f"`device` or `device_map` must be None, got {device!r} and {loading['device_map']!r}.")
+
+    where = {name: value for name, value in loading.items() if name in HUB_OPTIONS}
+    given = next((part for part in (image_processor, feature_extractor, processor) if part is not None), None)
+    processor = _load_image_processor(given, model, use_fast, where)
     if _is_name(model):
-        loading = {"dtype": dtype, "device_map": device_map, **hub, **(model_kwargs or {})}
-        model = SamModel.from_pretrained(model, **{name: value for name, value in loading.items() if value is not None})
-    elif device is None:
-        device = model.device
-    return MaskGenerationPipeline(model=model, image_processor=image_processor, task=task, device=device, **kwargs)
+        model = SamModel.from_pretrained(model, **loading)
+    else:
+        _check_loads_nothing(loading)
+        device = model.device if device is None else device
+    make = pipeline_class or MaskGenerationPipeline
+    return make(model=model, image_processor=processor, task=TASK, device=device, **kwargs)
+
+
+def _load_image_processor(given: Any, model: Any, use_fast: bool | None, where: dict[str, Any]) -> Any:
+    """The image processor that is given, or loaded from the name that is given, or from where the model came."""
+    given = getattr(given, "image_processor", given)
+    if given is None:
+        given = model if _is_name(model) else getattr(model.config, "_name_or_path", "") or None
+    if given is None:
+        raise ValueError("`image_processor` must be given with a model that was not loaded by name, got none.")
+    if not _is_name(given):
+        return given
+    return SamProcessor.from_pretrained(given, use_fast=use_fast, **where).image_processor
+
+
+def _check_loads_nothing(loading: dict[str, Any]) -> None:
+    """Refuses what would silently have no effect on a model that is loaded already."""
+    as_it_is = {"dtype": "auto"}
+    unused = sorted(name for name in loading if name not in HUB_OPTIONS and loading[name] != as_it_is.get(name))
+    if unused:
+        raise ValueError(
+            f"`{'`, `'.join(unused)}` must come with the name of a checkpoint, got a model that is loaded already."
+        )
+
+
+def _one_of_each(*sources: dict[str, Any]) -> dict[str, Any]:
+    """Arguments from several dictionaries, without those that are None.
+
+    Raises:
+        ValueError: an argument has two values.
+    """
+    merged: dict[str, Any] = {}
+    for source in sources:
+        for name, value in source.items():
+            if value is not None and merged.setdefault(name, value) != value:
+                raise ValueError(f"`{name}` must be given once, got {merged[name]!r} and {value!r}.")
+    return merged
 
 
 def _is_name(model_or_processor: Any) -> bool:

@@ -18,8 +18,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_processing_sam import SamImageProcessor
 from .image_processing_sam_fast import SamImageProcessorFast
+from .mask_generation_pipeline import MaskGenerationPipeline
 from .modeling_sam import SamModel, SamVisionModel
-from .pipelines import MaskGenerationPipeline
 from .processing_sam import SamProcessor
 
 _TASK = "mask-generation"
