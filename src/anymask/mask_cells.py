@@ -22,13 +22,17 @@ from .masks import axis_taps
 
 # Bytes of float32 pixels computed at a time: on a CPU what stays in a core's cache, elsewhere what keeps the device
 # busy.
-_CHUNK_BYTES = {"cpu": 2**20}
+_CHUNK_BYTES = {"cpu": 2**21}
 _CHUNK_BYTES_ACCELERATOR = 2**26
+# What a cell costs by itself, along one axis, in pixels.
+_PIXELS_PER_CELL = 3
 
 
 @dataclass(frozen=True)
 class AxisCells:
     """The cells along one axis. C cells, at most S pixels each, K low-resolution inputs each.
+
+    A cell of unusual size is cut in several, which have the same inputs.
 
     Attributes:
         starts: (C,) first low-resolution input of each cell.
@@ -46,6 +50,8 @@ class AxisCells:
         """Groups the pixels of an axis, given as `masks.axis_taps` gives them, by their inputs."""
         starts, weights = taps
         firsts = np.flatnonzero(np.diff(starts, prepend=-1))
+        step = np.arange(len(starts)) - np.repeat(firsts, np.diff(firsts, append=len(starts)))
+        firsts = np.flatnonzero(step % _best_size(np.diff(firsts, append=len(starts))) == 0)
         offsets = np.append(firsts, len(starts))
         sizes = np.diff(offsets)
         cell = np.repeat(np.arange(len(firsts)), sizes)
@@ -241,7 +247,7 @@ class MaskCells:
             for tap in range(1, axis.n_taps):
                 combined = combine(combined, flags.narrow(dim, tap, n_windows))
             flags = combined
-            if len(axis) < n_windows:
+            if not np.array_equal(axis.starts, np.arange(n_windows)):
                 flags = flags.index_select(dim, axis.tensor("starts"))
         return flags
 
@@ -283,6 +289,14 @@ class MaskCells:
             for weight_y, line in zip(weights_y[1:], lines[1:], strict=True):
                 values.addcmul_(weight_y[:, None], line)
             yield mask, row, column, values
+
+
+def _best_size(sizes: np.ndarray) -> int:
+    """At how many pixels to cut cells of these sizes (C,), so that those at the ends, two or three times the size of
+    the others, do not make every cell's arrays as large."""
+    candidates = np.arange(1, sizes.max() + 1)
+    pieces = -(-sizes[:, None] // candidates)
+    return int(candidates[np.argmin(pieces.sum(axis=0) * (candidates + _PIXELS_PER_CELL))])
 
 
 def _marked(values: torch.Tensor, threshold: float) -> torch.Tensor:

@@ -105,6 +105,31 @@ def test_a_small_mask_needs_few_logits():
     assert part.shape[1] <= 24
 
 
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize("pair", GEOMETRIES)
+def test_where_cells_are_cut_changes_nothing(pair, size, monkeypatch):
+    geometry, low_res = pair
+    logits = masks_of_all_kinds(low_res)
+    full = full_size(logits, geometry)
+    monkeypatch.setattr(mask_cells, "_best_size", lambda sizes: size)
+    cells = MaskCells.from_geometry(geometry, low_res)
+    assert max(cells.rows.max_size, cells.columns.max_size) <= size
+    expected = stability_scores(full, THRESHOLD)
+    torch.testing.assert_close(cells.stability_scores(logits, THRESHOLD), expected, rtol=0, atol=0)
+    assert cells.boxes(logits, THRESHOLD)[0].tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
+    height = geometry.original_size_hw[0]
+    for low, high in zip(logits, full, strict=True):
+        rle = runs_to_rle(*cells.runs(low, THRESHOLD, height), geometry.original_size_hw)
+        assert rle == mask_to_rle(high > THRESHOLD)
+
+
+def test_cells_at_the_ends_are_cut():
+    """Of 600 pixels over 128 inputs most cells have 4 or 5, the first and the last 8 and 11."""
+    cells = MaskCells.from_geometry(ResizeGeometry((400, 600), (341, 512), (512, 512)), (128, 128))
+    assert cells.columns.max_size == 5
+    assert len(cells.columns) == 126 + 1 + 2
+
+
 def test_chunks_change_nothing(case, monkeypatch):
     geometry, logits, cells, _ = case
     expected = cells.stability_scores(logits), *cells.boxes(logits)
