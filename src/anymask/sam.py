@@ -211,7 +211,7 @@ class SAM:
         Args:
             verbose: print them too.
         """
-        from .model_info import model_info
+        from .model_info import model_info  # it brings torch's counter of operations, which nothing else needs
 
         info = model_info(self.model)
         if verbose:

@@ -270,6 +270,14 @@ def test_an_embedding_of_another_model_is_refused(sam):
             call()
 
 
+def test_info(sam, capsys):
+    silent = sam.info(verbose=False)
+    assert capsys.readouterr().out == ""
+    assert sam.info() == silent
+    assert capsys.readouterr().out.strip() == str(silent)
+    assert silent.parameters == sum(weight.numel() for weight in sam.model.parameters())
+
+
 def test_embeddings_and_sessions_are_of_one_image(sam):
     with pytest.raises(ValueError, match="An embedding must be of one image, got 2 images"):
         sam.embed([IMAGE, IMAGE])
