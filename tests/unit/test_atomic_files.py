@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from anymask.atomic_files import write_whole
+from anymask.atomic_files import whole_folder, write_whole
 
 
 def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
@@ -29,3 +29,35 @@ def test_write_whole_leaves_nothing_when_it_fails(tmp_path, error):
         write_whole(path, fail)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_whole_folder_appears_complete_with_ordinary_permissions(tmp_path):
+    with whole_folder(tmp_path / "new" / "results") as folder:
+        (folder / "a").write_text("a")
+        assert not (tmp_path / "new" / "results").exists()
+    ordinary = tmp_path / "ordinary"
+    ordinary.mkdir()
+    assert (tmp_path / "new/results").stat().st_mode == ordinary.stat().st_mode
+    assert os.listdir(tmp_path / "new") == ["results"]
+    assert os.listdir(tmp_path / "new/results") == ["a"]
+
+
+def test_whole_folder_replaces_files_of_its_names(tmp_path):
+    for name in ("a", "mine"):
+        (tmp_path / "results").mkdir(exist_ok=True)
+        (tmp_path / "results" / name).write_text("old")
+    with whole_folder(tmp_path / "results") as folder:
+        (folder / "a").write_text("new")
+    assert {path.name: path.read_text() for path in (tmp_path / "results").iterdir()} == {"a": "new", "mine": "old"}
+    assert os.listdir(tmp_path) == ["results"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_whole_folder_leaves_nothing_when_it_fails(tmp_path, error):
+    def fail(folder):
+        (folder / "a").write_text("half")
+        raise error
+
+    with pytest.raises(type(error)), whole_folder(tmp_path / "results") as folder:
+        fail(folder)
+    assert os.listdir(tmp_path) == []

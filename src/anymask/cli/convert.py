@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..atomic_files import whole_folder
 from ..checkpoints import META_SUFFIXES, save_meta_checkpoint
 from .start import keep_libraries_quiet
 
@@ -80,16 +79,9 @@ def _save_folder(model: SamModel, source: str, output: Path) -> None:
     from ..processing_sam import SamProcessor
 
     processor = SamProcessor.from_pretrained(source)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
-        model.save_pretrained(unfinished)
-        processor.save_pretrained(unfinished)
-        unfinished.chmod(output.parent.stat().st_mode & 0o777)  # mkdtemp keeps others out
-        unfinished.rename(output)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+    with whole_folder(output) as folder:
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
 
 
 def _compare(before: SamModel, after: SamModel) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from ..options import did_you_mean
 from .files import Photo
 
-# Endings by format, in the order in which they are written. YOLO and LabelMe look for the photo's own name.
+# Endings by format of `Results.save`, in the order of writing. YOLO and LabelMe look for the photo's own name.
 ENDINGS = {
     "overlay": "_overlay.png",
     "sa1b": "_masks.json",
     "coco": "_coco.json",
     "yolo": ".txt",
     "labelme": ".json",
-    "label-map": "_label_map.png",
+    "label_map": "_label_map.png",
     "cutouts": "_cutouts",
 }
 DEFAULT_FORMATS = "overlay,sa1b"
@@ -27,7 +27,7 @@ def read_formats(given: Iterable[str]) -> list[str]:
     Raises:
         ValueError: If one is unknown, or none is given.
     """
-    names = {name for text in given for name in text.replace(",", " ").split()}
+    names = {name for text in given for name in text.replace(",", " ").replace("-", "_").split()}
     for name in sorted(names):
         if name not in ENDINGS:
             hint = did_you_mean(name, ENDINGS, otherwise="several go with commas between.")
@@ -46,4 +46,4 @@ def is_result(name: str) -> bool:
     """Whether a picture of this name is a result of an earlier run: an overlay, a label map, a cut-out."""
     path = Path(name)
     is_cutout = any(folder.endswith(ENDINGS["cutouts"]) for folder in path.parts[:-1])
-    return is_cutout or path.name.endswith((ENDINGS["overlay"], ENDINGS["label-map"]))
+    return is_cutout or path.name.endswith((ENDINGS["overlay"], ENDINGS["label_map"]))

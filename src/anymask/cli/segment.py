@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..atomic_files import whole_folder
 from .batch import Outputs, Report, Work, work_through
 from .files import Photo, check_outputs, prepare_folder
 from .outputs import output_paths
@@ -65,12 +66,16 @@ def segment_photos(
 
 
 def _segment(sam: Any, photo: Photo, outputs: Outputs, arguments: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Writes the results of one photo; the last file is written last, so that it says that the photo is finished."""
+    """Writes the results of one photo, each whole or not at all."""
     from ..images import load_image
 
     [results] = sam.predict(load_image(photo.source), **arguments)
     results.name = Path(photo.source).name
     for name, path in outputs.items():
-        more = {"info": {"model": model, "anymask": __version__}} if name == "sa1b" else {}
-        results.save(path, format=name, **more)
+        if name == "cutouts":
+            with whole_folder(path) as folder:
+                results.save(folder, format=name)
+        else:
+            more = {"info": {"model": model, "anymask": __version__}} if name == "sa1b" else {}
+            results.save(path, format=name, **more)
     return {"mask_count": len(results)}

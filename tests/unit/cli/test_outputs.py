@@ -2,12 +2,18 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from anymask.annotations.formats import FORMATS
 from anymask.cli.files import Photo
 from anymask.cli.outputs import ENDINGS, is_result, output_paths, read_formats
 
 
 def test_formats_with_commas_or_one_by_one_each_once():
     assert read_formats(["yolo,overlay", "yolo", "sa1b coco"]) == ["overlay", "sa1b", "coco", "yolo"]
+    assert read_formats(["label-map"]) == read_formats(["label_map"]) == ["label_map"]
+
+
+def test_formats_are_those_of_results():
+    assert set(ENDINGS) == set(FORMATS)
 
 
 def test_unknown_formats():

@@ -14,6 +14,7 @@ import anymask
 from anymask.cli import segment
 from anymask.cli.files import find_photos
 from anymask.cli.main import app
+from anymask.cli.outputs import ENDINGS
 from anymask.mask_generation_options import MaskGenerationOptions
 from anymask.results import Results
 from anymask.rle import coco_to_rle, mask_to_rle, rle_area, rle_to_box_xyxy, rle_to_mask
@@ -77,6 +78,20 @@ def test_results_are_written_and_reported(sam, photo, tmp_path):
     assert mask[2:8, 4:14].all()
     assert mask.sum() == annotation["area"] == 60
     assert annotation["predicted_iou"] == 0.9
+
+
+def test_every_format_is_written(sam, photo, tmp_path):
+    [report] = reports([photo], tmp_path / "out", formats=ENDINGS)
+    assert report.status == "done"
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    names = ["photo_overlay.png", "photo_masks.json", "photo_coco.json", "photo.txt", "photo.json"]
+    assert written == {*names, "photo_label_map.png", "photo_cutouts/photo_0000.png"}
+    assert list(report.outputs.values()) == [tmp_path / "out" / f"photo{ending}" for ending in ENDINGS.values()]
+    for name, path in report.outputs.items():
+        if name not in ("overlay", "cutouts", "yolo"):
+            assert Results.load(path, format=name).masks.sum() == 60
+    with Image.open(tmp_path / "out/photo_cutouts/photo_0000.png") as cutout:
+        assert (cutout.mode, cutout.size) == ("RGBA", (10, 6))
 
 
 def test_options_reach_the_model_and_its_own_bar_gives_way_to_that_over_photos(sam, photo, tmp_path):
