@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from .mask_generation import SamMaskGenerator
     from .mask_generation_options import MaskGenerationOptions
     from .mask_generation_pipeline import MaskGenerationPipeline
-    from .model_info import ModelInfo, model_info
+    from .model_summary import ModelInfo, model_info
     from .modeling_base import SamImageSegmentationOutput, SamPreTrainedModel, SamVisionEncoderOutput
     from .modeling_sam import SamModel, SamVisionModel
     from .overlay import draw_overlay
@@ -71,7 +71,7 @@ _HOME_OF = {
     "ImageEmbedding": "image_embedding",
     "MaskGenerationOptions": "mask_generation_options",
     "MaskGenerationPipeline": "mask_generation_pipeline",
-    "ModelInfo": "model_info",
+    "ModelInfo": "model_summary",
     "ResizeGeometry": "coordinates",
     "Results": "results",
     "SamConfig": "configuration_sam",
@@ -91,7 +91,7 @@ _HOME_OF = {
     "draw_overlay": "overlay",
     "embed_image": "image_embedding",
     "load_image": "images",
-    "model_info": "model_info",
+    "model_info": "model_summary",
     "pipeline": "pipelines",
     "register_with_transformers": "registration",
 }

@@ -29,7 +29,7 @@ from .sessions import SamSession
 from .sources import SourceImage, is_live, open_source
 
 if TYPE_CHECKING:
-    from .model_info import ModelInfo
+    from .model_summary import ModelInfo
 
 _PREDICT_NAMES = ("points", "labels", "boxes", "bboxes", "masks", "multimask_output", "choice", "stream")
 
@@ -211,7 +211,7 @@ class SAM:
         Args:
             verbose: print them too.
         """
-        from .model_info import model_info  # it brings torch's counter of operations, which nothing else needs
+        from .model_summary import model_info  # it brings torch's counter of operations, which nothing else needs
 
         info = model_info(self.model)
         if verbose:

@@ -99,8 +99,8 @@ class ModelInfo:
             for part in (*self.parts, total)
         ]
         lines += [
-            f"{self.dtype} on {self.device}; GFLOPs of one image of {self.image_size} x {self.image_size} pixels, and of "
-            "one prompt",
+            f"{self.dtype} on {self.device}; GFLOPs of one prompt and of one image of "
+            f"{self.image_size} x {self.image_size} pixels",
             f"activations while an image is encoded: about {_megabytes(self.activation_bytes)}",
         ]
         return "\n".join(lines)
@@ -112,7 +112,7 @@ def model_info(model: SamModel) -> ModelInfo:
     Args:
         model: on any device, in any floating type.
     """
-    modules = {
+    modules: dict[str, list[nn.Module]] = {
         "image encoder": [model.vision_encoder],
         "prompt encoder": [model.prompt_encoder, model.shared_image_embedding],
         "mask decoder": [model.mask_decoder],
