@@ -292,8 +292,10 @@ class MaskCells:
 
 
 def _best_size(sizes: np.ndarray) -> int:
-    """At how many pixels to cut cells of these sizes (C,), so that those at the ends, two or three times the size of
-    the others, do not make every cell's arrays as large."""
+    """At how many pixels to cut cells of these sizes (C,).
+
+    Those at the ends are two or three times the size of the others, and would make every cell's arrays as large.
+    """
     candidates = np.arange(1, sizes.max() + 1)
     pieces = -(-sizes[:, None] // candidates)
     return int(candidates[np.argmin(pieces.sum(axis=0) * (candidates + _PIXELS_PER_CELL))])

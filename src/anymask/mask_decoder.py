@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
 from .layers import LayerNorm2d
-from .memory import parts_at_a_time
+from .memory import parts_at_a_time, slices
 from .two_way_transformer import TwoWayTransformer
 
 CHUNK_BYTES = 8 * 2**20
@@ -122,8 +122,8 @@ class MaskDecoder(nn.Module):
             )
         ]
         logits, scores, weights = zip(*chunks, strict=True)
-        attentions = tuple(torch.cat(parts, dim=1) for parts in zip(*weights, strict=True))
-        return DecodedMasks(torch.cat(logits, dim=1), torch.cat(scores, dim=1), attentions)
+        attentions = tuple(_joined(parts) for parts in zip(*weights, strict=True))
+        return DecodedMasks(_joined(logits), _joined(scores), attentions)
 
     def candidates(
         self,
@@ -169,8 +169,9 @@ class MaskDecoder(nn.Module):
         """Run the transformer over chunks of prompts.
 
         Yields:
-            Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels),
-            predicted IoUs (batch, prompts, masks + 1) in float32, and attention weights or nothing.
+            Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels) that last
+            until the next chunk, predicted IoUs (batch, prompts, masks + 1) in float32, and attention weights or
+            nothing.
         """
         image = image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
         # (batch, 1 or prompts, pixels, channels); left strided, every chunk would copy it anew.
@@ -179,8 +180,11 @@ class MaskDecoder(nn.Module):
         tokens, is_padding = self._join_tokens(sparse, is_padding, image)
         shared = self.transformer.share(image, position, prompts=tokens.shape[1])
 
-        for start, stop in self._chunks(tokens, image):
-            part = slice(start, stop)
+        chunks = self._chunks(tokens, image)
+        written = None
+        if len(chunks) > 1:  # every chunk has its image tokens in the same memory, fresh memory takes time
+            written = image.new_empty(image.shape[0], chunks[0].stop, *image.shape[2:])
+        for part in chunks:
             chunk_tokens, chunk_image, weights = self.transformer(
                 tokens[:, part],
                 image[:, part] if image.shape[1] > 1 else image,
@@ -189,6 +193,7 @@ class MaskDecoder(nn.Module):
                 _prompts(is_padding, part),
                 _prompts(similarity, part),
                 _prompts(target_embedding, part),
+                None if written is None else written[:, : part.stop - part.start],
             )
             # The scores decide which masks are kept, so they are computed in float32.
             with torch.autocast(image.device.type, enabled=False):
@@ -209,12 +214,11 @@ class MaskDecoder(nn.Module):
             is_padding = F.pad(is_padding, (len(output_tokens), 0), value=False)
         return tokens, is_padding
 
-    def _chunks(self, tokens: Tensor, image: Tensor) -> list[tuple[int, int]]:
-        """Start and stop of the prompts that go through at a time."""
+    def _chunks(self, tokens: Tensor, image: Tensor) -> list[slice]:
+        """The prompts that go through at a time."""
         batch, prompts = tokens.shape[:2]
         bytes_per_prompt = batch * image.shape[2] * image.shape[3] * image.element_size()
-        size = min(parts_at_a_time(bytes_per_prompt, image.device, CHUNK_BYTES), max(prompts, 1))
-        return [(start, min(start + size, prompts)) for start in range(0, max(prompts, 1), size)]
+        return slices(prompts, parts_at_a_time(bytes_per_prompt, image.device, CHUNK_BYTES))
 
     def _masks_slice(self, multimask_output: bool | None) -> slice:
         """Mask 0 answers clear prompts, the others are the alternatives for ambiguous ones; None takes all."""
@@ -230,12 +234,18 @@ class MaskDecoder(nn.Module):
         """
         wanted = range(self.num_mask_tokens)[self._masks_slice(multimask_output)]
         hyper = torch.stack([self.output_hypernetworks_mlps[i](tokens[:, :, i]) for i in wanted], dim=2)
-        height, width = grid_hw
         batch, prompts = image.shape[:2]
-        bytes_per_row = batch * prompts * width * 16 * self.upscale_conv2.out_channels * image.element_size()
-        rows = min(parts_at_a_time(bytes_per_row, image.device, UPSCALING_BYTES), height)
-        strips = [self._masks_of_strip(hyper, strip, width) for strip in image.split(rows * width, dim=2)]
-        return torch.cat(strips, dim=3).reshape(batch, prompts, len(wanted), 4 * height, 4 * width)
+        height, width = grid_hw
+        bytes_per_row = batch * width * 16 * self.upscale_conv2.out_channels * image.element_size()
+        rows_at_a_time = parts_at_a_time(bytes_per_row, image.device, UPSCALING_BYTES)
+        masks = []
+        for some in slices(prompts, max(rows_at_a_time // height, 1)):
+            strips = [
+                self._masks_of_strip(hyper[:, some], image[:, some, rows.start * width : rows.stop * width], width)
+                for rows in slices(height, rows_at_a_time)
+            ]
+            masks.append(torch.cat(strips, dim=3))
+        return _joined(masks).reshape(batch, prompts, len(wanted), 4 * height, 4 * width)
 
     def _masks_of_strip(self, hyper: Tensor, image: Tensor, width: int) -> Tensor:
         """Masks of some rows of image tokens; every image token becomes 4 x 4 pixels by itself.
@@ -273,6 +283,10 @@ def _upscale(convolution: nn.ConvTranspose2d, features: Tensor) -> Tensor:
 
 def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
     return F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))
+
+
+def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _prompts(tensor: Tensor | None, part: slice) -> Tensor | None:

@@ -36,6 +36,11 @@ def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> in
     return max(budget // max(bytes_each, 1), 1)
 
 
+def slices(length: int, step: int) -> list[slice]:
+    """Cuts 0 ... length - 1 into slices of `step`, the last perhaps shorter; one empty slice if there is nothing."""
+    return [slice(start, min(start + step, length)) for start in range(0, max(length, 1), min(step, max(length, 1)))]
+
+
 def masks_per_chunk(low_res_logits: torch.Tensor) -> int:
     """How many masks of the shape of these logits (..., h, w) to post-process at a time, at least 1."""
     height, width = low_res_logits.shape[-2:]

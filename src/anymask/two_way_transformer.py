@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .configuration_sam import SamMaskDecoderConfig
 from .layers import Mlp
 from .memo import Memo
-from .memory import parts_at_a_time
+from .memory import parts_at_a_time, slices
 
 STRIP_BYTES = 2**19
 """Bytes of image tokens written at a time on a CPU."""
@@ -103,10 +103,12 @@ class DecoderAttention(nn.Module):
         shared: SharedProjections,
         bias: Tensor | None,
         norm: nn.LayerNorm,
+        written: Tensor | None,
     ) -> Tensor:
         """`norm(image + forward(query=image + position, key=keys, value=values, bias))`, with less work.
 
-        `bias` broadcasts to (batch, prompts, heads, tokens, 1), the transpose of what `forward` takes.
+        `bias` broadcasts to (batch, prompts, heads, tokens, 1), the transpose of what `forward` takes. The result goes
+        to `written`, (batch, prompts, pixels, channels), where that saves memory; it may be `image`.
         """
         key = self.split_heads(self.k_proj(keys)) * self.scale
         scores = self._scores(key, image, shared, self.q_proj)
@@ -118,14 +120,18 @@ class DecoderAttention(nn.Module):
         weights = weights.flatten(2, 3).transpose(-2, -1)  # (batch, prompts, pixels, heads * tokens)
 
         batch, prompts, pixels, _ = weights.shape
-        bytes_per_pixel = batch * prompts * image.shape[3] * image.element_size()
-        step = parts_at_a_time(bytes_per_pixel, image.device, STRIP_BYTES)
-        if step >= pixels:
+        bytes_per_pixel = batch * image.shape[3] * image.element_size()
+        at_a_time = parts_at_a_time(bytes_per_pixel, image.device, STRIP_BYTES)
+        if at_a_time >= prompts * pixels:
             return norm(_plus_product(image, weights, out_values))
-        # In strips into one result: larger steps in between would leave the cache, and take fresh memory each time.
-        written = image.new_empty(batch, prompts, pixels, image.shape[3])
-        for part in (slice(start, start + step) for start in range(0, pixels, step)):
-            written[:, :, part] = norm(_plus_product(image[:, :, part], weights[:, :, part], out_values))
+        # In parts: larger steps in between would leave the cache, and take fresh memory each time.
+        if written is None:
+            written = image.new_empty(batch, prompts, pixels, image.shape[3])
+        for some in slices(prompts, max(at_a_time // pixels, 1)):
+            before = image[:, some] if image.shape[1] > 1 else image
+            for part in slices(pixels, at_a_time):
+                summed = _plus_product(before[:, :, part], weights[:, some, part], out_values[:, some])
+                written[:, some, part] = norm(summed)
         return written
 
     def _scores(self, tokens: Tensor, image: Tensor, shared: SharedProjections, linear: nn.Linear) -> Tensor:
@@ -176,6 +182,7 @@ class TwoWayAttentionBlock(nn.Module):
         shared: tuple[SharedProjections, SharedProjections] | None,
         padding_bias: Tensor | None,
         similarity: Tensor | None,
+        written: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One block; returns tokens, image, and the weights with which tokens attended to the image."""
         if self.skip_first_layer_pe:
@@ -201,7 +208,7 @@ class TwoWayAttentionBlock(nn.Module):
             image = self.layer_norm4(image + attention(image + image_position, placed, tokens, padding_bias)[0])
         else:
             bias = None if padding_bias is None else padding_bias.transpose(-2, -1)
-            image = attention.image_reads_tokens(image, placed, tokens, shared[1], bias, self.layer_norm4)
+            image = attention.image_reads_tokens(image, placed, tokens, shared[1], bias, self.layer_norm4, written)
         return tokens, image, weights
 
 
@@ -265,6 +272,7 @@ class TwoWayTransformer(nn.Module):
         is_padding: Tensor | None = None,
         similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
+        written: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Let tokens and image attend to each other.
 
@@ -277,6 +285,8 @@ class TwoWayTransformer(nn.Module):
             similarity: Added to the scores of tokens and image in the blocks (PerSAM, https://arxiv.org/abs/2305.03048);
                 broadcasts to (batch, prompts, heads, tokens, pixels).
             target_embedding: Added to the tokens before each block (PerSAM); broadcasts to `tokens`.
+            written: (batch, prompts, pixels, channels), where image tokens may be written, to save memory; not where
+                gradients are kept.
 
         Returns:
             Tokens, image tokens (batch, prompts, pixels, channels), and the weights with which tokens attended to the
@@ -294,7 +304,7 @@ class TwoWayTransformer(nn.Module):
                 tokens = tokens + target_embedding
             layer_shared = None if shared is None else (shared[2 * index], shared[2 * index + 1])
             tokens, image, weights = layer(
-                tokens, image, token_position, image_position, layer_shared, padding_bias, similarity
+                tokens, image, token_position, image_position, layer_shared, padding_bias, similarity, written
             )
             all_weights.append(weights)
         attended, weights = _read_image(

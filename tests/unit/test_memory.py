@@ -24,6 +24,13 @@ def test_parts_at_a_time():
     assert memory.parts_at_a_time(100, cpu, cpu_bytes=350) >= 2**31  # gradients keep every part anyway
 
 
+def test_slices():
+    assert memory.slices(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert memory.slices(6, 3) == [slice(0, 3), slice(3, 6)]
+    assert memory.slices(2, 10**30) == [slice(0, 2)]
+    assert memory.slices(0, 3) == [slice(0, 0)]
+
+
 def model_on(device, dtype=torch.float32):
     vision = SimpleNamespace(hidden_size=768, patch_size=16, image_size=1024)
     return SimpleNamespace(device=torch.device(device), dtype=dtype, config=SimpleNamespace(vision_config=vision))

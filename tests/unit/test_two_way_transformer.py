@@ -67,20 +67,25 @@ def test_less_work_gives_the_same_result(image_prompts, optional, layers, tolera
         torch.testing.assert_close(mine.sum(dim=-1), torch.ones(mine.shape[:-1]))
 
 
-@pytest.mark.parametrize("pixels_at_a_time", [1, 6, 19, 20])
+@pytest.mark.parametrize("pixels_at_a_time", [1, 6, PIXELS - 1, PIXELS, 2 * PIXELS])
 @pytest.mark.parametrize("image_prompts", [1, PROMPTS])
 @torch.no_grad()
-def test_strips_of_the_image_change_nothing(monkeypatch, image_prompts, pixels_at_a_time, tolerances):
+def test_parts_of_the_image_change_nothing(monkeypatch, image_prompts, pixels_at_a_time, tolerances):
     module, arguments, optional = transformer(), inputs(image_prompts), OPTIONAL["all"]()
     before = [argument.clone() for argument in arguments]
     plain = run(module, "eager", *arguments, **optional)
-    monkeypatch.setattr(two_way_transformer, "STRIP_BYTES", pixels_at_a_time * BATCH * PROMPTS * CHANNELS * 4)
+    monkeypatch.setattr(two_way_transformer, "STRIP_BYTES", pixels_at_a_time * BATCH * CHANNELS * 4)
     sizes = []
-    module.layers[0].layer_norm4.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[2]))
+    module.layers[0].layer_norm4.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[1:3].numel()))
     less = run(module, "sdpa", *arguments, **optional)
     for part in (0, 1):
         torch.testing.assert_close(less[part], plain[part], **tolerances[torch.float32]._asdict())
-    assert max(sizes) == pixels_at_a_time and sum(sizes) == PIXELS
+    assert max(sizes) == pixels_at_a_time and sum(sizes) == PROMPTS * PIXELS
+    written = torch.empty(BATCH, PROMPTS, PIXELS, CHANNELS)
+    in_place = run(module, "sdpa", *arguments, **optional, written=written)
+    for part in (0, 1):
+        torch.testing.assert_close(in_place[part], plain[part], **tolerances[torch.float32]._asdict())
+    assert (in_place[1] is written) == (pixels_at_a_time < PROMPTS * PIXELS)
     assert all(torch.equal(argument, was) for argument, was in zip(arguments, before, strict=True))
 
 
