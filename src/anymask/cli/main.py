@@ -169,6 +169,28 @@ def convert(
         typer.echo(f"  note: {note}")
 
 
+@app.command()
+def info(
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="Packaged name, folder, file of weights or hub id.")
+    ] = "sam-vit-nano",
+    as_json: take.AsJson = False,
+) -> None:
+    """Say how large a model is and what it costs: layers, parameters, operations, memory.
+
+    Exits with 2 if there is no such model.
+    """
+    with quick_imports():
+        from .info import as_dict, describe_model
+
+    with errors_reported(as_json):
+        described = describe_model(model)
+    if as_json:
+        say_json(as_dict(model, described))
+    else:
+        typer.echo(str(described))
+
+
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 

@@ -117,7 +117,12 @@ def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, arguments, mess
 
 
 def test_errors_for_machines(tmp_path):
-    for command in (["segment", "none.jpg"], ["embed", "none.jpg"], ["convert", "none.pth", tmp_path / "out"]):
+    for command in (
+        ["segment", "none.jpg"],
+        ["embed", "none.jpg"],
+        ["convert", "none.pth", tmp_path / "out"],
+        ["info", "x.pth"],
+    ):
         result = invoke(*command, "--json")
         assert result.exit_code == 2
         assert list(json.loads(result.stdout)) == ["error"]
@@ -134,6 +139,7 @@ def test_interrupts_end_as_shells_expect(calls, monkeypatch, tmp_path):
 def test_version_and_help():
     assert invoke("--version").stdout == f"anymask {anymask.__version__}\n"
     assert "segment" in invoke("-h").stdout
-    for command in ("segment", "embed", "convert"):
+    for command in ("segment", "embed", "convert", "info"):
         assert "--json" in invoke(command, "--help").stdout
+    for command in ("segment", "embed", "convert"):
         assert "Usage" in invoke(command).stdout
