@@ -85,9 +85,9 @@ class Results(Sequence[Record]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int | np.integer):
             return self.records[index]
-        chosen = np.arange(len(self))[index if isinstance(index, slice) else _as_index(index)]
-        logits = None if self.low_res_logits is None else self.low_res_logits[torch.from_numpy(chosen)]
-        return self._with_records([self.records[i] for i in chosen.tolist()], logits)
+        chosen = np.arange(len(self))[index if isinstance(index, slice) else _as_index(index)].tolist()
+        logits = None if self.low_res_logits is None else self.low_res_logits[chosen]
+        return self._with_records([self.records[i] for i in chosen], logits)
 
     def __repr__(self) -> str:
         name = f", {self.name}" if self.name else ""

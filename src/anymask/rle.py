@@ -127,8 +127,10 @@ def rle_to_coco(rle: Rle) -> Rle:
 
     Source: the format of pycocotools' `maskApi.c`, `rleToString`.
     """
-    if isinstance(rle["counts"], (str, bytes)):
+    if isinstance(rle["counts"], str):
         return rle
+    if isinstance(rle["counts"], bytes):  # as pycocotools itself returns them
+        return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
     numbers = np.asarray(rle["counts"], dtype=np.int64)
     numbers = np.concatenate([numbers[:3], numbers[3:] - numbers[1:-2]])
     groups, present = [], []

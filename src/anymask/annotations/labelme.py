@@ -9,13 +9,12 @@ Source: https://github.com/wkentaro/labelme
 from __future__ import annotations
 
 import base64
-import io
 import warnings
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from ..images import as_rgb_uint8
 from ..polygons import Polygon, polygons_to_rle, rle_to_polygons
 from ..rle import mask_to_rle
 from .annotated_image import (
@@ -117,8 +116,7 @@ def _polygons(shape: dict[str, Any], kind: str, size_hw: tuple[int, int]) -> lis
         angles = np.linspace(0, 2 * np.pi, _CIRCLE_VERTICES, endpoint=False)
         around = np.hypot(x1 - x0, y1 - y0) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         return [Polygon(around + (x0, y0), [])]
-    with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as part:
-        pixels = np.asarray(part.convert("L")) > 0
+    pixels = as_rgb_uint8(base64.b64decode(shape["mask"]))[:, :, 0] > 0
     # The image's part from the first point on, as large as the mask.
     top, left = max(round(y0), 0), max(round(x0), 0)
     mask = np.zeros(size_hw, dtype=bool)
