@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from .checkpoints import explained_errors, is_checkpoint_file, processor_options
@@ -22,8 +21,10 @@ from .coordinates import ResizeGeometry
 from .image_options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions
 from .images import image_size_hw, load_image
 from .mask_post_processing import MaskPostProcessing
+from .nesting import flat_list
 from .options import check_known_options
 from .pretrained import resolve_checkpoint
+from .segmentation_maps import pair_with_images, resize_map
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,18 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
         """How an image of this height and width is brought to the size of the model's input."""
         return self.options(**overrides).geometry(original_size_hw)
 
+    def black_and_white(self, image: Any) -> tuple[float, float]:
+        """Which values of this image stand for black and white.
+
+        As `value_range` of a call they let a part of the image be seen as it is in the whole, where the range follows
+        from the values.
+
+        Args:
+            image: as `load_image` takes it.
+        """
+        options, loaded = self.options(), self._load(image, None, None)
+        return self._black_and_white(loaded, options.geometry(self._size_hw(loaded)), options)
+
     # Images
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
@@ -183,7 +196,7 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
         """
         check_tensor_type(return_tensors)
         options = self.options(**overrides)
-        loaded = [self._load(source, timeout, input_data_format) for source in _flat_list(images)]
+        loaded = [self._load(source, timeout, input_data_format) for source in flat_list(images)]
         geometries = batch_geometries([self._size_hw(image) for image in loaded], options)
         pixel_values = self._pixel_values(loaded, geometries, options, device)
         data: dict[str, Any] = {
@@ -211,6 +224,10 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
         """Pixel values (B, 3, H, W) float32 of loaded images, zero in the padding."""
         raise NotImplementedError
 
+    def _black_and_white(self, image: Any, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
+        """The values of a loaded image that stand for black and white."""
+        raise NotImplementedError
+
 
 def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
     """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
@@ -225,33 +242,6 @@ def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -
         )
     largest = (max(height for height, _ in padded), max(width for _, width in padded))
     return [replace(geometry, padded_size_hw=largest) for geometry in geometries]
-
-
-def pair_with_images(maps: Any, geometries: list[ResizeGeometry]) -> list[tuple[np.ndarray, ResizeGeometry]]:
-    """Segmentation maps as HxW integer arrays, each with the geometry of its image."""
-    # Of one image, three axes are height, width and one channel; of several, the first is that of the images.
-    arrays = [_as_map(one_map) for one_map in _flat_list(maps, batch_axes=4 if len(geometries) == 1 else 3)]
-    if len(arrays) != len(geometries):
-        raise ValueError(
-            f"There must be one segmentation map per image, got {len(arrays)} for {len(geometries)} images."
-        )
-    for array, geometry in zip(arrays, geometries, strict=True):
-        if array.shape != geometry.original_size_hw:
-            raise ValueError(
-                f"A segmentation map must be as large as its image, {geometry.original_size_hw} (height x width), "
-                f"got shape {array.shape}."
-            )
-    return list(zip(arrays, geometries, strict=True))
-
-
-def resize_map(array: np.ndarray, geometry: ResizeGeometry, options: ImageOptions) -> np.ndarray:
-    """A segmentation map in the low-resolution frame of the model's masks: nearest neighbour, padded with 0, int64."""
-    target = options.mask_geometry(geometry)
-    height, width = target.resized_size_hw
-    labels = np.zeros(target.padded_size_hw, dtype=np.int64)
-    nearest = Image.fromarray(array.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
-    labels[:height, :width] = np.asarray(nearest)
-    return labels
 
 
 def to_inputs(data: Mapping[str, Any], return_tensors: str | None) -> SamInputs:
@@ -273,37 +263,6 @@ def check_tensor_type(return_tensors: str | None) -> None:
     """Raises ValueError for a kind of tensor that is not made here."""
     if return_tensors not in (None, "pt", "np"):
         raise ValueError(f"`return_tensors` must be 'pt', 'np' or None, got {return_tensors!r}.")
-
-
-def _flat_list(images: Any, batch_axes: int = 4) -> list[Any]:
-    """One image, a nested list of images, or an array of `batch_axes` axes, images first, as a flat list."""
-    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == batch_axes:
-        images = list(images)
-    flat = list(_flatten(images))
-    if not flat:
-        raise ValueError("There must be at least one image, got an empty list.")
-    return flat
-
-
-def _flatten(images: Any) -> Iterator[Any]:
-    if isinstance(images, list | tuple):
-        for member in images:
-            yield from _flatten(member)
-    else:
-        yield images
-
-
-def _as_map(one_map: Any) -> np.ndarray:
-    array = one_map.detach().cpu().numpy() if isinstance(one_map, torch.Tensor) else np.asarray(one_map)
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[-1]):
-        array = array[0] if array.shape[0] == 1 else array[..., 0]
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"A segmentation map must have shape HxW, HxWx1 or 1xHxW, got {array.shape}.")
-    if array.dtype.kind not in "bui" and not (array == np.floor(array)).all():
-        raise ValueError(
-            f"A segmentation map must hold whole numbers, one per class or object, got dtype {array.dtype}."
-        )
-    return array
 
 
 def _plain(value: Any) -> Any:

@@ -47,6 +47,10 @@ class SamImageProcessor(SamImageProcessorBase):
                 plane += np.float32(offsets[channel])
         return pixel_values if device is None else pixel_values.to(device)
 
+    def _black_and_white(self, image: Any, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
+        _, black, white = _resize(image, geometry, options)
+        return black, white
+
 
 def _resize(
     image: Image.Image | np.ndarray, geometry: ResizeGeometry, options: ImageOptions

@@ -83,6 +83,12 @@ class SamImageProcessorFast(SamImageProcessorBase):
                 target.mul_(_column(gains, device)).add_(_column(offsets, device))
         return pixel_values
 
+    def _black_and_white(
+        self, image: torch.Tensor, geometry: ResizeGeometry, options: ImageOptions
+    ) -> tuple[float, float]:
+        _, (black,), (white,) = _resize(image[None], geometry.resized_size_hw, options)
+        return black, white
+
 
 def _groups(images: list[torch.Tensor], device: torch.device) -> list[list[int]]:
     """Indices of the images that go through together: those of one size and dtype, or each alone on the CPU."""

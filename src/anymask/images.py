@@ -8,9 +8,10 @@ What values are taken to mean:
 | pixels                                            | black .. white                              |
 |---------------------------------------------------|---------------------------------------------|
 | `uint8`, 8-bit files                              | 0 .. 255                                    |
-| `uint16`, 16-bit files (Pillow `I;16`, `I`)       | 0 .. 65535                                  |
+| `uint16`, 16-bit files (Pillow `I;16`)            | 0 .. 65535                                  |
+| Pillow `I`, some above 255                        | 0 .. 65535; other values are refused        |
 | `bool`, Pillow `1`                                | False .. True                               |
-| other integers                                    | 0 .. 255; other values are refused          |
+| other integers, Pillow `I` with none above 255    | 0 .. 255; other values are refused          |
 | floats, none above 1                              | 0 .. 1                                      |
 | floats, some above 1                              | 0 .. 255; other values are refused          |
 
@@ -201,10 +202,10 @@ def _from_pillow(image: Image.Image, name: str) -> Image.Image | np.ndarray:
         if image.mode.startswith("I;16"):
             return _three_channels(np.asarray(image).astype(np.uint16, copy=False), False, None)
         if image.mode == "I":
-            # Pillow opens some 16-bit files with 32-bit pixels.
+            # Pillow opens some 16-bit files with 32-bit pixels, and makes this mode of 8-bit ones in computations.
             array = np.asarray(image)
-            fits = array.min() >= 0 and array.max() <= 65535
-            return _three_channels(array.astype(np.uint16) if fits else array, False, None)
+            is_16_bit = array.min() >= 0 and 255 < array.max() <= 65535
+            return _three_channels(array.astype(np.uint16) if is_16_bit else array, False, None)
         if image.mode == "F":
             return _three_channels(np.asarray(image), False, None)
         if image.mode in ("La", "RGBa"):

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from .crops import crop_boxes_xyxy
 from .image_embedding import ImageEmbedding, encode_pixel_values
-from .images import image_size_hw, load_image, white_level
+from .images import image_size_hw, load_image
 from .mask_candidates import Candidate, MaskRecord, filtered, to_records, without_duplicates
 from .mask_cells import MaskCells
 from .mask_generation_options import MaskGenerationOptions
@@ -162,9 +162,11 @@ class SamMaskGenerator:
             prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
             size_hw = image_size_hw(prepared.image)
             boxes, layers = crop_boxes_xyxy(size_hw, options.crop_n_layers, options.crop_overlap_ratio)
-            whole = self._as_seen_whole(prepared.image) if len(boxes) > 1 else prepared.image
+            seen_as = self._value_range(prepared.image) if len(boxes) > 1 else {}
             for number, (box, layer) in enumerate(zip(boxes, layers, strict=True)):
-                pixel_values = prepared.pixel_values if number == 0 else self._pixel_values(_cut(whole, box))
+                pixel_values = (
+                    prepared.pixel_values if number == 0 else self._pixel_values(_cut(prepared.image, box), **seen_as)
+                )
                 yield _Crop(size_hw, box, layer, number == len(boxes) - 1, pixel_values)
 
     def _embedded(self, embedding: ImageEmbedding, options: MaskGenerationOptions) -> _Crop:
@@ -180,17 +182,21 @@ class SamMaskGenerator:
         tensor = embedding.tensor.to(self.model.device)
         return _Crop((height, width), [0, 0, width, height], 0, True, tensor, is_embedding=True)
 
-    def _as_seen_whole(self, image: Any) -> Any:
-        """Floats brought to 0 .. 1 where their range is guessed: no crop may be guessed apart from its image."""
+    def _value_range(self, image: Any) -> dict[str, Any]:
+        """The option under which a crop is seen as it is in its image, where a value range follows from the values."""
+        processor = self.image_processor
         is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
-        if is_float and self.image_processor.do_rescale and self.image_processor.value_range == "auto":
-            return image / np.float32(white_level(image))
-        return image
+        if processor.value_range == "min_max" or (
+            processor.value_range == "auto" and processor.do_rescale and is_float
+        ):
+            black, white = processor.black_and_white(image)
+            return {"value_range": (black, white)} if black < white else {}  # an image of one value has crops of one
+        return {}
 
-    def _pixel_values(self, image: Any) -> torch.Tensor:
+    def _pixel_values(self, image: Any, **overrides: Any) -> torch.Tensor:
         # A worker process of a data loader must not touch an accelerator.
         device = None if torch.utils.data.get_worker_info() is not None else self.model.device
-        return self.image_processor(image, return_tensors="pt", device=device)["pixel_values"]
+        return self.image_processor(image, return_tensors="pt", device=device, **overrides)["pixel_values"]
 
     def _embeddings(self, crops: Iterator[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
         """Each crop with its embedding (1, C, h, w); the encoder gets crops of one shape together."""

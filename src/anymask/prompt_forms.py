@@ -29,8 +29,8 @@ import numpy as np
 import torch
 
 from .coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from .nesting import depths_of, shape_of, to_lists
 from .overlay import DrawnPrompts
-from .prompts import shape_of
 from .rle import rle_to_mask
 
 _POINT_FORMS = "[x, y], (N, 2) for N objects with one point each, or (N, K, 2) for N objects with K points each"
@@ -102,7 +102,7 @@ def read_prompts(points: Any = None, labels: Any = None, boxes: Any = None, mask
     is_background = [
         prompt.labels == (LABEL_BACKGROUND,) and prompt.box_xyxy is prompt.mask is None for prompt in prompts
     ]
-    if any(is_background) and len(prompts) > 1 and _depths(_to_lists("points", points)) == {2}:
+    if any(is_background) and len(prompts) > 1 and depths_of(to_lists("points", points)) == {2}:
         raise ValueError(
             f"An object must have a foreground point, a box or a mask, but object {is_background.index(True)} has a "
             f"background point alone. {_NEST_ONCE_MORE}"
@@ -147,14 +147,16 @@ def drawn_prompts(prompts: Sequence[Prompt]) -> DrawnPrompts:
 
 
 def _read_points(points: Any, labels: Any) -> list[tuple[Points, tuple[int, ...]]]:
-    nested = _to_lists("points", points)
+    nested = to_lists("points", points)
     depth = _depth("points", nested, points, levels=(1, 2, 3), forms=_POINT_FORMS)
-    nested_labels = _to_lists("labels", labels)
+    nested_labels = to_lists("labels", labels)
     if depth == 1 and isinstance(nested_labels, list) and len(nested_labels) == 1:
         nested_labels = nested_labels[0]  # one point, and its label in a list
     objects = _per_object(nested, depth)
     # Labels lie one level above the coordinates; None stands for those of an object, or of all.
-    fits = labels is None or (_depths(nested_labels) <= {depth - 1} and isinstance(nested_labels, list) == (depth > 1))
+    fits = labels is None or (
+        depths_of(nested_labels) <= {depth - 1} and isinstance(nested_labels, list) == (depth > 1)
+    )
     labels_of = _per_object(nested_labels, depth) if labels is not None and fits else [None] * len(objects)
     fits = fits and len(labels_of) == len(objects)
     read = []
@@ -184,7 +186,7 @@ def _per_object(nested: Any, depth: int) -> list[Any]:
 
 
 def _read_boxes(boxes: Any) -> list[Box | None]:
-    nested = _to_lists("boxes", boxes)
+    nested = to_lists("boxes", boxes)
     if _depth("boxes", nested, boxes, levels=(1, 2), forms=_BOX_FORMS) == 1:
         nested = [nested]
     return [None if box is None else _numbers("boxes", box, 4, boxes, _BOX_FORMS) for box in nested]
@@ -212,33 +214,14 @@ def _read_masks(masks: Any) -> list[Any]:
 # Nesting
 
 
-def _to_lists(name: str, value: Any) -> Any:
-    """Tensors, arrays and tuples as nested lists of numbers."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().tolist()
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_to_lists(name, member) for member in value]
-    if value is None or isinstance(value, int | float):
-        return value
-    raise ValueError(f"`{name}` must hold numbers in lists, tuples, arrays or tensors, got {type(value).__name__}.")
-
-
 def _depth(name: str, nested: Any, came: Any, levels: Sequence[int], forms: str) -> int:
     """How deep the numbers lie; for no numbers at all the depth of a list of objects."""
-    depths = _depths(nested)
+    depths = depths_of(nested)
     if not depths and isinstance(nested, list):
         return max(levels)
     if len(depths) != 1 or min(depths) not in levels:
         raise ValueError(f"`{name}` must be {forms}, got shape {shape_of(came)}.")
     return depths.pop()
-
-
-def _depths(nested: Any) -> set[int]:
-    if isinstance(nested, list):
-        return {depth + 1 for member in nested for depth in _depths(member)}
-    return set() if nested is None else {0}
 
 
 def _numbers(name: str, values: Any, length: int, came: Any, forms: str) -> Any:

@@ -25,10 +25,14 @@ from .coordinates import (
     LABELS,
     ResizeGeometry,
 )
+from .nesting import depths_of, nested_prompts, shape_of, to_lists
 
 _POINT_FORMS = "[image][object][point][x, y] or [image][point][x, y]"
 _LABEL_FORMS = "[image][object][point] or [image][point]"
 _BOX_FORMS = "[image][object][x0, y0, x1, y1]"
+
+OVERSHOOT = 1.0
+"""Pixels by which points and boxes may leave their image and are clipped: what detectors and rounding leave."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,11 @@ def _object_prompts(
 ) -> list[list[ObjectPrompt]]:
     """The objects of each image."""
     n_images = len(geometries)
-    points = _nested("input_points", input_points, 4, 2, n_images, _POINT_FORMS)
-    labels = _nested("input_labels", input_labels, 3, None, n_images, _LABEL_FORMS)
-    boxes = _nested("input_boxes", input_boxes, 3, 4, n_images, _BOX_FORMS)
-    label_depths = {depth + 1 for depth in _depths(_to_lists("input_labels", input_labels))}
-    if label_depths and label_depths != _depths(_to_lists("input_points", input_points)):
+    points = nested_prompts("input_points", input_points, 4, 2, n_images, _POINT_FORMS)
+    labels = nested_prompts("input_labels", input_labels, 3, None, n_images, _LABEL_FORMS)
+    boxes = nested_prompts("input_boxes", input_boxes, 3, 4, n_images, _BOX_FORMS)
+    label_depths = {depth + 1 for depth in depths_of(to_lists("input_labels", input_labels))}
+    if label_depths and label_depths != depths_of(to_lists("input_points", input_points)):
         raise ValueError(
             "`input_labels` must be nested like `input_points`, one label per point; got points of shape "
             f"{shape_of(input_points)} and labels of shape {shape_of(input_labels)}."
@@ -135,11 +139,10 @@ def _object_prompt(where: str, points: Any, labels: Any, box: Any, geometry: Res
         points_array = np.asarray(points, dtype=np.float32)
         labels_array = _labels(where, labels, len(points_array))
         is_place = ~np.isin(labels_array, (LABEL_PADDING, LABEL_NOT_A_POINT))
-        _check_inside(f"`input_points`{where}", points_array[is_place], geometry)
+        points_array[is_place] = _clipped(f"`input_points`{where}", points_array[is_place], geometry)
         points_model = geometry.points_to_model(points_array)
     if box is not None:
-        box_array = np.asarray(box, dtype=np.float32)
-        _check_inside(f"`input_boxes`{where}", box_array.reshape(2, 2), geometry)
+        box_array = _clipped(f"`input_boxes`{where}", np.asarray(box, dtype=np.float32).reshape(2, 2), geometry).ravel()
         if box_array[0] >= box_array[2] or box_array[1] >= box_array[3]:
             raise ValueError(
                 f"`input_boxes`{where} must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1 in pixels, got {box}. "
@@ -166,15 +169,19 @@ def _labels(where: str, labels: Any, n_points: int) -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _check_inside(name: str, points_xy: np.ndarray, geometry: ResizeGeometry) -> None:
+def _clipped(name: str, points_xy: np.ndarray, geometry: ResizeGeometry) -> np.ndarray:
+    """The points, those clipped that leave their image by no more than `OVERSHOOT`."""
     height, width = geometry.original_size_hw
+    clipped = points_xy.clip(0, (width, height)).astype(np.float32)
     # Written so that NaN, which compares false with everything, is outside.
-    inside = ((points_xy >= 0) & (points_xy <= (width, height))).all(axis=-1)
+    inside = (np.abs(points_xy - clipped) <= OVERSHOOT).all(axis=-1)
     if not inside.all():
         raise ValueError(
             f"{name} must lie in its image, x in [0, {width}] and y in [0, {height}] pixels, "
-            f"got {points_xy[~inside].tolist()}. Coordinates are those of the original image, x first; clip overshoots."
+            f"got {points_xy[~inside].tolist()}. Coordinates are those of the original image, x first; clip overshoots "
+            f"of more than {OVERSHOOT:g} pixel."
         )
+    return clipped
 
 
 def _is_uniform(images: list[list[ObjectPrompt]]) -> bool:
@@ -220,95 +227,3 @@ def count_objects(prompts: dict[str, torch.Tensor], n_images: int) -> list[int]:
         is_object = (prompts["input_labels"] != LABEL_PADDING).any(dim=-1)
         return is_object.sum(dim=-1).tolist()
     return [next(iter(prompts.values())).shape[1] if prompts else 0] * n_images
-
-
-# Nesting
-
-
-def _nested(name: str, prompt: Any, levels: int, leaf: int | None, n_images: int, forms: str) -> list[list[Any]]:
-    """A prompt at full depth: for each image a list of objects, empty where it has none of this kind.
-
-    Args:
-        name: of the argument, for messages.
-        prompt: as it came.
-        levels: depth at which nothing is left out.
-        leaf: length of the innermost lists; None for labels, where the number of points decides.
-        n_images: how many images there are.
-        forms: accepted nestings, for messages.
-    """
-    nested = _to_lists(name, prompt)
-    depths = _depths(nested)
-    if not depths:
-        return [[] for _ in range(n_images)]
-    missing = levels - max(depths)
-    if len(depths) > 1 or missing < 0 or max(depths) < (0 if leaf is None else 1):
-        raise ValueError(f"`{name}` must be nested as {forms}, got shape {shape_of(prompt)}.")
-    images = _add_levels(nested, missing, has_points=leaf != 4, one_image=n_images == 1)
-    if len(images) != n_images:
-        raise ValueError(
-            f"`{name}` must have prompts for {n_images} image{'s' * (n_images > 1)}, nested as {forms}, "
-            f"got shape {shape_of(prompt)}, prompts for {len(images)}."
-        )
-    images = [[prompts or None for prompts in image or []] for image in images]
-    innermost = [prompts for image in images for prompts in image if prompts is not None]
-    if leaf == 2:
-        innermost = [point for prompts in innermost for point in prompts]
-    if any(values is None or None in values or (leaf and len(values) != leaf) for values in innermost):
-        raise ValueError(f"`{name}` must be nested as {forms}, all numbers given, got shape {shape_of(prompt)}.")
-    return images
-
-
-def _add_levels(nested: Any, missing: int, has_points: bool, one_image: bool) -> list[Any]:
-    """Adds the levels that may be left out: that of images if there is one, of objects and points if each has one.
-
-    Points without one level belong to one object per image. Without two, they are the points of one object in one
-    image, or one point in each of several images. Boxes without one level are those of one image, or one in each of
-    several images.
-    """
-    if missing == 0:
-        return nested
-    if has_points and missing == 1:
-        return [[image] if image else [] for image in nested]
-    if one_image:
-        for _ in range(missing):
-            nested = [nested]
-        return nested
-    if missing == (2 if has_points else 1):
-        return [[[image]] if has_points else [image] for image in nested]
-    return [nested]  # one prompt for several images: the caller says so
-
-
-def _to_lists(name: str, value: Any) -> Any:
-    """Tensors, arrays and tuples as nested lists of numbers."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().tolist()
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, list | tuple):
-        return [_to_lists(name, member) for member in value]
-    if value is None or isinstance(value, int | float):
-        return value
-    raise ValueError(f"`{name}` must hold numbers in lists, tuples, arrays or tensors, got {type(value).__name__}.")
-
-
-def _depths(nested: Any) -> set[int]:
-    """How deep the numbers lie; more than one depth is wrong nesting, none is an empty prompt."""
-    if isinstance(nested, list):
-        return {depth + 1 for member in nested for depth in _depths(member)}
-    return set() if nested is None else {0}
-
-
-def shape_of(value: Any) -> str:
-    """The shape of an array or of nested lists, ragged axes as ranges: "(2, 1-3, 2)"."""
-    if value is None:
-        return "None"
-    if hasattr(value, "shape"):
-        return str(tuple(value.shape))
-    level, axes = [value], []
-    while level := [member for member in level if isinstance(member, list | tuple) or getattr(member, "shape", None)]:
-        lengths = sorted({len(member) for member in level})
-        axes.append(str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]}-{lengths[-1]}")
-        level = [inner for member in level for inner in member]
-    if not axes:
-        return "()"
-    return f"({', '.join(axes)}{',' * (len(axes) == 1)})"

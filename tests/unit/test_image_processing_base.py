@@ -174,29 +174,32 @@ def test_segmentation_maps_keep_their_labels(make, as_map):
     assert torch.equal(result, expected)
 
 
-@BOTH
-def test_labels_above_255_and_palettes(make):
-    processor = make(**SMALL)
-    labels = np.full((40, 80), 70000)
-    assert processor(photo(40, 80), labels, return_tensors="pt")["labels"].max() == 70000
-    palette = Image.fromarray(np.full((40, 80), 3, np.uint8), "L").convert("P")
-    palette.putpalette([200, 0, 0] * 256)
-    assert processor(photo(40, 80), palette, return_tensors="pt")["labels"].max() == 3
+# Value ranges
 
 
 @BOTH
 @pytest.mark.parametrize(
-    ("maps", "message"),
+    ("pixels", "value_range", "expected"),
     [
-        ([np.zeros((40, 80), int)] * 2, "one segmentation map per image, got 2 for 1 images"),
-        (np.zeros((80, 40), int), r"as large as its image, \(40, 80\) \(height x width\), got shape \(80, 40\)"),
-        (np.zeros((40, 80, 3), int), r"must have shape HxW, HxWx1 or 1xHxW, got \(40, 80, 3\)"),
-        (np.full((40, 80), 0.5), "must hold whole numbers"),
+        (photo(40, 80), "auto", (0, 255)),
+        (photo(40, 80).astype(np.float32) / 255, "auto", (0, 1)),
+        (photo(40, 80).astype(np.uint16), "auto", (0, 65535)),
+        (photo(40, 80).astype(np.int16), (-160, 240), (-160, 240)),
     ],
 )
-def test_segmentation_maps_that_cannot_be(make, maps, message):
-    with pytest.raises(ValueError, match=message):
-        make(**SMALL)(photo(40, 80), maps)
+def test_black_and_white(make, pixels, value_range, expected):
+    assert make(**SMALL, value_range=value_range).black_and_white(pixels) == expected
+
+
+@BOTH
+def test_black_and_white_of_min_max_are_those_after_resizing(make):
+    processor = make(**SMALL, value_range="min_max", do_normalize=False)
+    pixels = np.zeros((40, 80, 3), np.float32)
+    pixels[:20], pixels[7, 9] = -30, 500
+    black, white = processor.black_and_white(pixels)
+    assert black == pytest.approx(-30, abs=1e-4) and 0 < white < 500
+    whole, again = (processor(pixels, **given)["pixel_values"][0] for given in ({}, {"value_range": (-30, 500)}))
+    np.testing.assert_allclose(whole[:, :32] * (white - black), again[:, :32] * 530, atol=1e-2)
 
 
 # Options and configuration files

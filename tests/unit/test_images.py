@@ -64,13 +64,22 @@ def test_sixteen_bit_pillow_keeps_its_values(dtype):
     assert (as_rgb_uint8(image) == GREY[..., None]).all()
 
 
+@pytest.mark.parametrize(("brightest", "white"), [(255, 255), (256, 65535), (65535, 65535)])
+def test_mode_i_is_read_by_its_values(brightest, white):
+    """As other integers, but that 16-bit files come in this mode too."""
+    values = np.zeros((HEIGHT, WIDTH), np.int32)
+    values[0, 0] = brightest
+    loaded = load_image(Image.fromarray(values))
+    assert loaded.max() == brightest
+    assert white_level(loaded) == white
+
+
 def test_sixteen_bit_png_file():
     values = GREY.astype(np.uint16) * 257
     assert (load_image(encoded(Image.fromarray(values))) == values[..., None]).all()
 
 
 def test_thirty_two_bit_pillow():
-    assert load_image(Image.fromarray(GREY.astype(np.int32))).dtype == np.uint16
     hounsfield = load_image(Image.fromarray(GREY.astype(np.int32) - 1000))
     assert hounsfield.min() == -1000
     assert (load_image(Image.fromarray(GREY.astype(np.float32) / 255))[..., 1] == GREY.astype(np.float32) / 255).all()

@@ -294,6 +294,19 @@ def test_a_dark_crop_of_a_float_image_is_read_as_its_image_is():
     assert len(records) == 1
 
 
+@pytest.mark.parametrize("to_image", [np.asarray, lambda image: image.astype(np.uint16) * 100, Image.fromarray])
+def test_a_dark_crop_is_stretched_as_its_image_is(to_image):
+    # With "min_max" the brightest value of the image is white; the crop with the dark object has no white of its own.
+    image = np.zeros((*BIG_HW, 3), np.uint8)
+    image[60:160, 40:140] = (100, 200, 0)
+    image[300:400, 500:600] = (20, 40, 0)  # a predicted IoU of 0.2 in the whole image, of 1 in a crop of its own
+    processor = colour_processor()
+    processor.value_range = "min_max"
+    options = dict(crop_n_layers=1, points_per_side=16, pred_iou_thresh=0.5)
+    records = SamMaskGenerator(ColourModel(), processor, **options).generate(to_image(image))
+    assert [record["bbox"] for record in records] == [pytest.approx([40, 60, 99, 99], abs=12)]
+
+
 def test_progress_is_shown_where_asked_or_on_a_terminal(capfd, monkeypatch):
     generator().generate(PICTURE)
     assert capfd.readouterr() == ("", "")

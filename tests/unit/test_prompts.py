@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from anymask.coordinates import ResizeGeometry
-from anymask.prompts import count_objects, prepare_prompts, shape_of
+from anymask.prompts import count_objects, prepare_prompts
 
 # Two images of one and of two model pixels per original pixel.
 ONE = ResizeGeometry((60, 80), (60, 80), (80, 80))
@@ -75,6 +75,17 @@ def test_points_and_boxes_of_the_same_objects():
     assert tensors["input_points"].shape == (1, 3, 1, 2)
     assert tensors["input_boxes"].shape == (1, 3, 4)
     assert prepare([[1, 2], [3, 4]], boxes=[0, 0, 80, 60])["input_points"].shape == (1, 1, 2, 2)
+
+
+def test_an_overshoot_of_a_pixel_is_clipped():
+    """What detectors and rounding leave; the edges of the image, 80 x 60, are inside it."""
+    inside, outside = [[0, 0], [80, 60], [3, 0]], [[-0.25, -1], [80.5, 61], [3, -0.01]]
+    for given in (outside, np.array(outside)):
+        torch.testing.assert_close(prepare([given])["input_points"], prepare([inside])["input_points"])
+    box = prepare(boxes=[-0.4, 0, 80.999, 60.5])["input_boxes"]
+    torch.testing.assert_close(box, prepare(boxes=[0, 0, 80, 60])["input_boxes"])
+    with pytest.raises(ValueError, match="x0 < x1 and y0 < y1 in pixels, got"):
+        prepare(boxes=[80, 0, 80.5, 60])
 
 
 def test_prompts_are_not_changed():
@@ -187,8 +198,9 @@ def test_no_prompts():
             "points for 1 objects, labels for 0 and boxes for 2",
         ),
         ({"points": [[[[1, 2]], None]]}, r"object \[0\]\[1\] \(image, object\) has neither"),
-        ({"points": [[[81, 2]]]}, r"`input_points`\[0\]\[0\] must lie in its image, x in \[0, 80\] and y in \[0, 60\]"),
-        ({"points": [[[1, -0.5]]]}, "must lie in its image"),
+        ({"points": [[[82, 2]]]}, r"`input_points`\[0\]\[0\] must lie in its image, x in \[0, 80\] and y in \[0, 60\]"),
+        ({"points": [[[1, -1.5]]]}, "must lie in its image"),
+        ({"points": [[[float("inf"), 2]]]}, "must lie in its image"),
         ({"points": [[[1, float("nan")]]]}, "must lie in its image"),
         ({"boxes": [[5, 2, 3, 4]]}, r"`input_boxes`\[0\]\[0\] must be \[x0, y0, x1, y1\] with x0 < x1 and y0 < y1"),
         ({"boxes": [[1, 4, 3, 4]]}, "x0 < x1 and y0 < y1"),
@@ -199,20 +211,3 @@ def test_no_prompts():
 def test_prompts_that_cannot_be(prompts, message):
     with pytest.raises(ValueError, match=message):
         prepare(**prompts)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (None, "None"),
-        (3, "()"),
-        ([1, 2], "(2,)"),
-        ([[1, 2], [3]], "(2, 1-2)"),
-        ([[], [[1, 2]]], "(2, 0-1, 2)"),
-        ([None, [1, 2]], "(2, 2)"),
-        (np.zeros((2, 3)), "(2, 3)"),
-        ([np.zeros((2, 3)), np.zeros((4, 3))], "(2, 2-4, 3)"),
-    ],
-)
-def test_shapes_of_nested_lists(value, expected):
-    assert shape_of(value) == expected

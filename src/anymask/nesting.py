@@ -1,0 +1,116 @@
+"""Nested lists, tuples, arrays and tensors: how deep they are, what they hold, what is left out of their nesting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_images: int, forms: str) -> list[list[Any]]:
+    """A prompt at full depth: for each image a list of objects, empty where it has none of this kind.
+
+    Args:
+        name: of the argument, for messages.
+        prompt: as it came.
+        levels: depth at which nothing is left out.
+        leaf: length of the innermost lists; None for labels, where the number of points decides.
+        n_images: how many images there are.
+        forms: accepted nestings, for messages.
+    """
+    nested = to_lists(name, prompt)
+    depths = depths_of(nested)
+    if not depths:
+        return [[] for _ in range(n_images)]
+    missing = levels - max(depths)
+    if len(depths) > 1 or missing < 0 or max(depths) < (0 if leaf is None else 1):
+        raise ValueError(f"`{name}` must be nested as {forms}, got shape {shape_of(prompt)}.")
+    images = _add_levels(nested, missing, has_points=leaf != 4, one_image=n_images == 1)
+    if len(images) != n_images:
+        raise ValueError(
+            f"`{name}` must have prompts for {n_images} image{'s' * (n_images > 1)}, nested as {forms}, "
+            f"got shape {shape_of(prompt)}, prompts for {len(images)}."
+        )
+    images = [[prompts or None for prompts in image or []] for image in images]
+    innermost = [prompts for image in images for prompts in image if prompts is not None]
+    if leaf == 2:
+        innermost = [point for prompts in innermost for point in prompts]
+    if any(values is None or None in values or (leaf and len(values) != leaf) for values in innermost):
+        raise ValueError(f"`{name}` must be nested as {forms}, all numbers given, got shape {shape_of(prompt)}.")
+    return images
+
+
+def _add_levels(nested: Any, missing: int, has_points: bool, one_image: bool) -> list[Any]:
+    """Adds the levels that may be left out: that of images if there is one, of objects and points if each has one.
+
+    Points without one level belong to one object per image. Without two, they are the points of one object in one
+    image, or one point in each of several images. Boxes without one level are those of one image, or one in each of
+    several images.
+    """
+    if missing == 0:
+        return nested
+    if has_points and missing == 1:
+        return [[image] if image else [] for image in nested]
+    if one_image:
+        for _ in range(missing):
+            nested = [nested]
+        return nested
+    if missing == (2 if has_points else 1):
+        return [[[image]] if has_points else [image] for image in nested]
+    return [nested]  # one prompt for several images: the caller says so
+
+
+def to_lists(name: str, value: Any) -> Any:
+    """Tensors, arrays and tuples as nested lists of numbers."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().tolist()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [to_lists(name, member) for member in value]
+    if value is None or isinstance(value, int | float):
+        return value
+    raise ValueError(f"`{name}` must hold numbers in lists, tuples, arrays or tensors, got {type(value).__name__}.")
+
+
+def depths_of(nested: Any) -> set[int]:
+    """How deep the numbers lie; more than one depth is wrong nesting, none is an empty prompt."""
+    if isinstance(nested, list):
+        return {depth + 1 for member in nested for depth in depths_of(member)}
+    return set() if nested is None else {0}
+
+
+def shape_of(value: Any) -> str:
+    """The shape of an array or of nested lists, ragged axes as ranges: "(2, 1-3, 2)"."""
+    if value is None:
+        return "None"
+    if hasattr(value, "shape"):
+        return str(tuple(value.shape))
+    level, axes = [value], []
+    while level := [member for member in level if isinstance(member, list | tuple) or getattr(member, "shape", None)]:
+        lengths = sorted({len(member) for member in level})
+        axes.append(str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]}-{lengths[-1]}")
+        level = [inner for member in level for inner in member]
+    if not axes:
+        return "()"
+    return f"({', '.join(axes)}{',' * (len(axes) == 1)})"
+
+
+def flat_list(images: Any, batch_axes: int = 4) -> list[Any]:
+    """One image, a nested list of images, or an array of `batch_axes` axes, images first, as a flat list."""
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == batch_axes:
+        images = list(images)
+    flat = list(_flatten(images))
+    if not flat:
+        raise ValueError("There must be at least one image, got an empty list.")
+    return flat
+
+
+def _flatten(images: Any) -> Iterator[Any]:
+    if isinstance(images, list | tuple):
+        for member in images:
+            yield from _flatten(member)
+    else:
+        yield images
