@@ -43,9 +43,9 @@ def errors_reported(as_json: bool) -> Iterator[None]:
     try:
         with _tidy_when_terminated():
             yield
+    except (typer.Exit, BrokenPipeError):  # a RuntimeError and an OSError, which Typer knows what to do with
+        raise
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        if isinstance(error, typer.Exit):  # a RuntimeError to Typer
-            raise
         message = one_line(error)
         if as_json:
             say_json({"error": message})

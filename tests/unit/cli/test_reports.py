@@ -32,6 +32,12 @@ def test_exit_codes_pass():
     assert raised.value.exit_code == 1
 
 
+def test_readers_that_leave_early_are_no_error(capsys):
+    with pytest.raises(BrokenPipeError), errors_reported(as_json=False):
+        raise BrokenPipeError
+    assert capsys.readouterr().err == ""
+
+
 def test_errors_without_a_message():
     assert one_line(MemoryError()) == "MemoryError"
 
