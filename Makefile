@@ -58,8 +58,8 @@ test-minimum: ## run the tests on the oldest supported versions, in .venv-minimu
 	@touch $@
 
 .PHONY: bench
-bench: $(STAMP) ## run the benchmarks
-	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+bench: $(STAMP) ## run the benchmarks, bring docs/performance.md up to date
+	$(BIN)/python benchmarks/run.py
 
 .PHONY: train
 train: $(STAMP) ## train sam-vit-nano on synthetic scenes (hours on two cores)

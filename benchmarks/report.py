@@ -1,4 +1,4 @@
-"""Writes the tables of docs/performance.md anew from benchmarks/results/*.json.
+"""Writes the tables and the chart of docs/performance.md anew from benchmarks/results/*.json.
 
     python benchmarks/report.py
 
@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from chart import draw
 from harness import describe, table
 
 HERE = Path(__file__).parent
@@ -42,11 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON files")
     parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "performance.md")
+    parser.add_argument("--chart", type=Path, default=HERE.parent / "docs" / "images" / "performance.png")
     options = parser.parse_args()
     files = sorted(options.results.glob("*.json"))
     if not files:
         sys.exit(f"There must be results in {options.results}, found none; run benchmarks with --json FILE.")
     reports = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    draw(reports, options.chart)
     options.page.write_text(filled(options.page.read_text(encoding="utf-8"), reports), encoding="utf-8")
 
 

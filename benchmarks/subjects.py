@@ -48,11 +48,11 @@ class Pair:
         return self.ours.dtype
 
     def embedding(self) -> torch.Tensor:
-        """An image embedding (1, C, h, w) of noise: for what follows the encoder, any will do."""
+        """An image embedding (1, C, h, w) of noise, in memory as both encoders give it: pixel by pixel."""
         side = self.ours.config.prompt_encoder_config.image_embedding_size
         channels = self.ours.config.vision_config.output_channels
         noise = torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(0))
-        return noise.to(self.device, self.dtype)
+        return noise.to(self.device, self.dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def decoded(self, image: Image.Image, points_per_side: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,13 +5,14 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("bench_*.py"))
-MODULES = ("harness", "subjects", "blobs")
+MODULES = ("harness", "subjects", "blobs", "chart", "report", "run")
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,30 @@ def test_smoke(script, monkeypatch, tmp_path, capsys):
     report_module = importlib.import_module("report")
     page = report_module.filled((BENCHMARKS.parent / "docs/performance.md").read_text(), [report])
     assert report["rows"][0]["what"] in page
-    sys.modules.pop("report")
+    # And a bar in its chart.
+    chart = importlib.import_module("chart")
+    assert len(chart.ratios([report])) == len(report["rows"])
+    chart.draw([report], tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_command_runs_every_script(monkeypatch, tmp_path):
+    runs = importlib.import_module("run")
+    assert {command[0].removesuffix(".py") for command in runs.RUNS.values()} == set(SCRIPTS)
+    commands = []
+
+    def recorded(command, check=False):
+        commands.append(command)
+        return SimpleNamespace(returncode="bench_click" in command[1])
+
+    monkeypatch.setattr(runs.subprocess, "run", recorded)
+    monkeypatch.setattr(
+        sys, "argv", ["run.py", "--threads", "2", "--only", "decoder", "click", "--results", str(tmp_path)]
+    )
+    with pytest.raises(SystemExit, match="did not run to their end, their results are as they were: click"):
+        runs.main()
+    assert [Path(command[1]).name for command in commands] == ["bench_decoder.py", "bench_click.py", "report.py"]
+    assert commands[0][2:] == ["--threads", "2", "--json", str(tmp_path / "decoder.json")]
 
 
 def test_a_peer_gets_a_column(monkeypatch, tmp_path):
@@ -130,7 +154,6 @@ def test_report_replaces_what_stands_between_the_marks():
     assert once.endswith("after\n")
     with pytest.raises(ValueError, match="marks for every benchmark"):
         report.filled(page, [dict(benchmark="three", rows=[row], environment=environment)])
-    sys.modules.pop("report")
 
 
 def test_blobs_have_natural_sizes():
