@@ -102,7 +102,8 @@ class VisionAttention(nn.Module):
         pad_height, pad_width = -height % self.window_size, -width % self.window_size
         if not pad_height and not pad_width:
             return qkv
-        bias = self.qkv.bias if self.qkv.bias is not None else qkv.new_zeros(channels)
+        # Of zeros rather than the bias itself, for quantised and adapted layers have other ways to hold it.
+        bias = self.qkv(qkv.new_zeros(1, self.config.hidden_size))[0]
         padded = bias.to(qkv.dtype).expand(batch, height + pad_height, width + pad_width, channels).clone()
         padded[:, :height, :width] = qkv
         return padded

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from tests.tiny_sam import BATCH, GRID, IMAGE_SIZE, VISION, images, tiny_config, tiny_model
+from torch import nn
 
 from anymask import image_encoder
 from anymask.image_encoder import (
@@ -99,6 +100,16 @@ def test_layer_norm_2d_is_over_channels():
     assert normalised.shape == features.shape
     torch.testing.assert_close(normalised.mean(dim=1), torch.zeros(2, 3, 4), atol=1e-6, rtol=0)
     torch.testing.assert_close(normalised.var(dim=1, unbiased=False), torch.ones(2, 3, 4), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_the_projection_may_be_any_module():
+    """One that has no bias of its own to look at, as quantised layers."""
+    attention = VisionAttention(vision_config(), window_size=4)
+    hidden_states = torch.randn(1, GRID, GRID, 36)
+    expected, _ = attention(hidden_states)
+    attention.qkv = nn.Sequential(attention.qkv)
+    torch.testing.assert_close(attention(hidden_states)[0], expected)
 
 
 @torch.no_grad()
