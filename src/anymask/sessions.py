@@ -30,19 +30,12 @@ from .rle import rle_to_mask
 
 @dataclass(eq=False)
 class _Object:
-    """One object between two changes of it. Shared by the steps of the history in which it did not change.
+    """One object between two changes of it. Shared by the steps of the history in which it did not change."""
 
-    Attributes:
-        prompt: what was said about it.
-        fed_back: (h, w) logits of an earlier prediction that go in with the prompt, or None.
-        record: the answer, once it was asked for.
-        low_res_logits: (h, w) of the answer.
-    """
-
-    prompt: Prompt
-    fed_back: torch.Tensor | None = None
-    record: dict[str, Any] | None = None
-    low_res_logits: torch.Tensor | None = None
+    prompt: Prompt  # what was said about it
+    fed_back: torch.Tensor | None = None  # (h, w) logits of an earlier prediction, which go in with the prompt
+    record: dict[str, Any] | None = None  # the answer, once it was asked for
+    low_res_logits: torch.Tensor | None = None  # (h, w) of the answer
 
     @property
     def prompt_for_model(self) -> Prompt:
@@ -67,7 +60,8 @@ class SamSession:
     """Interactive segmentation of the objects of one image; `SAM.session` makes it.
 
     Objects have numbers, 1, 2, ... Prompts go to the selected object unless `object_id` says another; the first prompt
-    makes the first object. Coordinates are pixels of the original image, x to the right and y down.
+    makes the first object. Coordinates are pixels of the original image, x to the right and y down. What cannot be, as
+    a point outside the image or an unknown object, raises ValueError and changes nothing.
 
     Attributes:
         embedding: of the image.
@@ -98,11 +92,10 @@ class SamSession:
             image: the image or its path, for results to be drawn on.
             name: of the image, for its results.
             choice: which mask answers a prompt, "best" or "stable"; see `mask_choice.py`.
-
-        Raises:
-            ValueError: there is no such choice.
         """
         check_choice(choice)
+        embedding.check_model(model)
+        embedding.check_preprocessing(processor)
         self.embedding = embedding
         self._model, self._image_processor = model, processor.image_processor
         self._image, self._name, self._choice = image, name, choice
@@ -154,9 +147,6 @@ class SamSession:
             y: down.
             label: 1 foreground, 0 background.
             object_id: the selected object by default.
-
-        Raises:
-            ValueError: the point lies outside the image, or there is no such label or object.
         """
         if label not in (LABEL_BACKGROUND, LABEL_FOREGROUND):
             raise ValueError(f"`label` must be 1 (foreground) or 0 (background), got {label!r}.")
@@ -194,9 +184,6 @@ class SamSession:
         Args:
             mask: (H, W), binary and as large as the image, or low-resolution logits of an earlier prediction.
             object_id: the selected object by default.
-
-        Raises:
-            ValueError: the mask has another size, or there is no such object.
         """
         number, target = self._target(object_id)
         logits = mask_to_logits(mask, self.embedding.geometry, self._image_processor)
@@ -226,22 +213,14 @@ class SamSession:
         return bool(self._future)
 
     def undo(self) -> None:
-        """Goes back one step: prompts, objects and the logits that are fed back.
-
-        Raises:
-            ValueError: nothing is left to undo.
-        """
+        """Goes back one step: prompts, objects and the logits that are fed back."""
         if not self._past:
             raise ValueError("There must be a step to undo, but the session is at its beginning.")
         self._future.append(self._now)
         self._now = self._past.pop()
 
     def redo(self) -> None:
-        """Goes forward to the step that was undone last.
-
-        Raises:
-            ValueError: nothing was undone, or something was changed since.
-        """
+        """Goes forward again, unless something was changed since `undo`."""
         if not self._future:
             raise ValueError("There must be an undone step to redo, but none is left since the last change.")
         self._past.append(self._now)
@@ -270,14 +249,7 @@ class SamSession:
         )
 
     def mask(self, object_id: int | None = None) -> np.ndarray:
-        """The mask (H, W) of bool of one object.
-
-        Args:
-            object_id: the selected object by default.
-
-        Raises:
-            ValueError: there is no such object, or it has no prompt.
-        """
+        """The mask (H, W) of bool of one object, by default the selected one."""
         number, target = self._existing(object_id)
         self._predict({number: target})
         return rle_to_mask(target.record["segmentation"])  # type: ignore[index]
@@ -317,7 +289,7 @@ class SamSession:
     def _change(self, number: int, prompt: Prompt, fed_back: torch.Tensor | None = None) -> None:
         """Takes the step after which an object has this prompt."""
         check_inside(prompt, self.embedding.original_size_hw)
-        changed = _Object(prompt, None if prompt.is_empty else fed_back)
+        changed = _Object(prompt, fed_back)
         selected = number if self._now.selected is None else self._now.selected
         self._go_to({**self._now.objects, number: changed}, selected, max(self._now.next_id, number + 1))
 

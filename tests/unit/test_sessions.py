@@ -7,6 +7,7 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask.processing_sam import SamProcessor
 from anymask.sam import SAM
+from anymask.sessions import SamSession
 
 SIZE_HW = (47, 71)
 IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
@@ -240,3 +241,8 @@ def test_what_cannot_be_done(session, call, message):
 def test_a_choice_that_there_is_not(sam):
     with pytest.raises(ValueError, match="`choice` must be one of"):
         sam.session(IMAGE, choice="worst")
+
+
+def test_an_embedding_of_another_model_is_refused(sam):
+    with pytest.raises(ValueError, match="must come from this model's image encoder"):
+        SamSession(tiny_model(seed=1), sam.processor, sam.embed(IMAGE))
