@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BIAS_BYTES = {"cpu": 8 * 2**20}
+BIAS_BYTES = {"cpu": 4 * 2**20}
 """Largest relative-position bias that exists at a time, by device type: on a CPU, what stays in the last-level cache.
 Global attention at 1024 px would need 0.8 GB at once."""
 DEFAULT_BIAS_BYTES = 512 * 2**20
