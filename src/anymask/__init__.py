@@ -19,6 +19,7 @@ __all__ = [
     "ModelInfo",
     "ResizeGeometry",
     "Results",
+    "SamAutomaticMaskGenerator",
     "SamConfig",
     "SamImageProcessor",
     "SamImageProcessorFast",
@@ -27,6 +28,7 @@ __all__ = [
     "SamMaskGenerator",
     "SamModel",
     "SamPreTrainedModel",
+    "SamPredictor",
     "SamProcessor",
     "SamPromptEncoderConfig",
     "SamSession",
@@ -39,6 +41,7 @@ __all__ = [
     "model_info",
     "pipeline",
     "register_with_transformers",
+    "sam_model_registry",
 ]
 
 if TYPE_CHECKING:
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from .mask_generation import SamMaskGenerator
     from .mask_generation_options import MaskGenerationOptions
     from .mask_generation_pipeline import MaskGenerationPipeline
+    from .meta_api import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
     from .model_summary import ModelInfo, model_info
     from .modeling_base import SamImageSegmentationOutput, SamPreTrainedModel, SamVisionEncoderOutput
     from .modeling_sam import SamModel, SamVisionModel
@@ -74,6 +78,7 @@ _HOME_OF = {
     "ModelInfo": "model_summary",
     "ResizeGeometry": "coordinates",
     "Results": "results",
+    "SamAutomaticMaskGenerator": "meta_api",
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",
@@ -82,6 +87,7 @@ _HOME_OF = {
     "SamMaskGenerator": "mask_generation",
     "SamModel": "modeling_sam",
     "SamPreTrainedModel": "modeling_base",
+    "SamPredictor": "meta_api",
     "SamProcessor": "processing_sam",
     "SamPromptEncoderConfig": "configuration_sam",
     "SamSession": "sessions",
@@ -94,6 +100,7 @@ _HOME_OF = {
     "model_info": "model_summary",
     "pipeline": "pipelines",
     "register_with_transformers": "registration",
+    "sam_model_registry": "meta_api",
 }
 
 

@@ -7,7 +7,14 @@ not fit is reported by group (`reports.py`), with the name of the relative that 
 """
 
 from .hub import explained_errors
-from .loading import Checkpoint, is_checkpoint_file, load_pretrained, processor_options, read_checkpoint
+from .loading import (
+    Checkpoint,
+    default_processor_options,
+    is_checkpoint_file,
+    load_pretrained,
+    processor_options,
+    read_checkpoint,
+)
 from .reports import CheckpointError
 from .saving import META_SUFFIXES, save_meta_checkpoint
 
@@ -15,6 +22,7 @@ __all__ = [
     "META_SUFFIXES",
     "Checkpoint",
     "CheckpointError",
+    "default_processor_options",
     "explained_errors",
     "is_checkpoint_file",
     "load_pretrained",

@@ -135,8 +135,12 @@ def processor_options(path: str | os.PathLike[str]) -> dict[str, Any]:
     beside = Path(path).with_name("preprocessor_config.json")
     if checkpoint.layout == "hub" and beside.is_file():
         return json.loads(beside.read_text(encoding="utf-8"))
-    vision = checkpoint.config.vision_config
-    image, masks = vision.image_size, 4 * (vision.image_size // vision.patch_size)
+    return default_processor_options(checkpoint.config.vision_config)
+
+
+def default_processor_options(config: SamVisionConfig) -> dict[str, Any]:
+    """Options of the image processor with which SAM was trained, at the size that this image encoder takes."""
+    image, masks = config.image_size, 4 * (config.image_size // config.patch_size)
     return dict(
         size={"longest_edge": image},
         pad_size={"height": image, "width": image},
