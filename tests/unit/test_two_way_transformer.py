@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.tiny_sam import BATCH, CHANNELS, PROMPTS, tiny_config, tiny_model
+from tests.tiny_sam import BATCH, CHANNELS, PROMPTS, tiny_model
 
-from anymask import two_way_transformer
-from anymask.two_way_transformer import DecoderAttention, TwoWayTransformer
+from anymask import decoder_attention
+from anymask.two_way_transformer import TwoWayTransformer
 
 TOKENS, PIXELS = 7, 20
 
@@ -74,7 +74,7 @@ def test_parts_of_the_image_change_nothing(monkeypatch, image_prompts, pixels_at
     module, arguments, optional = transformer(), inputs(image_prompts), OPTIONAL["all"]()
     before = [argument.clone() for argument in arguments]
     plain = run(module, "eager", *arguments, **optional)
-    monkeypatch.setattr(two_way_transformer, "STRIP_BYTES", pixels_at_a_time * BATCH * CHANNELS * 4)
+    monkeypatch.setattr(decoder_attention, "STRIP_BYTES", pixels_at_a_time * BATCH * CHANNELS * 4)
     sizes = []
     module.layers[0].layer_norm4.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape[1:3].numel()))
     less = run(module, "sdpa", *arguments, **optional)
@@ -110,24 +110,6 @@ def test_an_image_of_its_own_for_each_prompt(implementation, tolerances):
     for part in (0, 1):
         torch.testing.assert_close(own[part], shared[part], **tolerances[torch.float32]._asdict())
         torch.testing.assert_close(alone[part][:, 0], shared[part][:, 2], **tolerances[torch.float32]._asdict())
-
-
-def test_attention_by_pytorch():
-    """`DecoderAttention.forward` is `torch.nn.MultiheadAttention` where it narrows nothing."""
-    config = tiny_config().mask_decoder_config
-    attention = DecoderAttention(config, downsample_rate=1).requires_grad_(False)
-    theirs = torch.nn.MultiheadAttention(CHANNELS, config.num_attention_heads, batch_first=True).requires_grad_(False)
-    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-    theirs.in_proj_weight.copy_(torch.cat([linear.weight for linear in projections]))
-    theirs.in_proj_bias.copy_(torch.cat([linear.bias for linear in projections]))
-    theirs.out_proj.load_state_dict(attention.out_proj.state_dict())
-    query = torch.randn(BATCH, PROMPTS, TOKENS, CHANNELS)
-    key, value = torch.randn(2, BATCH, PROMPTS, PIXELS, CHANNELS)
-    actual, weights = attention(query, key, value)
-    flat = (tensor.flatten(0, 1) for tensor in (query, key, value))
-    expected, expected_weights = theirs(*flat, average_attn_weights=False)
-    torch.testing.assert_close(actual.flatten(0, 1), expected)
-    torch.testing.assert_close(weights.flatten(0, 1), expected_weights)
 
 
 def test_a_gradient_goes_both_ways():
