@@ -156,6 +156,21 @@ def test_report_replaces_what_stands_between_the_marks():
         report.filled(page, [dict(benchmark="three", rows=[row], environment=environment)])
 
 
+def test_aims_are_held_against_results():
+    report = importlib.import_module("report")
+    both = {"transformers": result([30.0]), "anymask": result([10.0])}
+    rows = [
+        dict(what="ViT-B, float32, 1 x 1024 x 1024", unit="seconds", results=both),
+        dict(what="ViT-B, bfloat16, 1 x 1024 x 1024", unit="seconds", results=both),
+    ]
+    alone = {"transformers": {"not_run": "not run"}, "anymask": result([10.0])}
+    memory = [dict(what="ViT-B, float32, 100 megapixels", unit="bytes", results=alone)]
+    lines = report.aims([dict(benchmark="encoder", rows=rows), dict(benchmark="memory", rows=memory)]).splitlines()
+    assert lines[2:] == ["| encoder: ViT-B, float32, 1 x 1024 x 1024 | 30 s | 10 s | 3.0 | 2.5, reached |"]
+    both["anymask"] = result([13.0])
+    assert "2.3 | 2.5, missed" in report.aims([dict(benchmark="encoder", rows=rows)])
+
+
 def test_blobs_have_natural_sizes():
     blobs = importlib.import_module("blobs")
     logits = blobs.blob_logits(49, (96, 96), (64.0, 96.0))
