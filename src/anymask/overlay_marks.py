@@ -63,7 +63,7 @@ def _sign(radius: int, colour: tuple[int, int, int], plus: bool) -> Image.Image:
 
 def draw_tag(picture: Image.Image, text: str, centre_xy: tuple[int, int], colour: np.ndarray) -> None:
     """Writes a text in a small box of a mask's colour, kept inside of the picture."""
-    font = ImageFont.load_default(size=max(11, round(min(picture.size) / 36)))
+    font = ImageFont.load_default(size=max(11, round(min(picture.size) / 60)))
     draw = ImageDraw.Draw(picture)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     margin = max(2, round((bottom - top) / 4))

@@ -55,4 +55,4 @@ def write_cutouts(folder: FilePath, annotated: Annotated, image: Any) -> list[Pa
 
 
 def _write_png(path: Path, picture: Image.Image) -> None:
-    write_file(path, lambda file: picture.save(file, format="PNG", compress_level=3))
+    write_file(path, lambda file: picture.save(file, format="PNG", compress_level=1))
