@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +96,12 @@ class SamPreTrainedModel(PreTrainedModel):
         Raises:
             OSError: If there is no such checkpoint.
             CheckpointError: If it lacks weights, has others, or is another model's.
+            ValueError: If `device_map` offloads weights to where they cannot be computed with.
         """
         name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
         loaded = load_pretrained(cls, super().from_pretrained, name_or_path, *model_args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
+        check_nothing_is_offloaded(getattr(model, "hf_device_map", {}))
         for module in model.modules():
             if isinstance(module, PositionalEmbedding):
                 module.requires_grad_(False)  # transformers makes every loaded parameter trainable
@@ -136,3 +139,24 @@ class SamPreTrainedModel(PreTrainedModel):
             nn.init.zeros_(module.rel_pos_w)
         elif isinstance(module, VisionEncoder) and module.pos_embed is not None:
             nn.init.trunc_normal_(module.pos_embed, std=POSITION_STD)
+
+
+def check_nothing_is_offloaded(device_map: Mapping[str, Any]) -> None:
+    """Refuse a map under which accelerate brings weights in only while the module that holds them runs.
+
+    The parts of SAM also read weights of the modules inside them, and would find none.
+
+    Args:
+        device_map: What accelerate made of the argument: devices by the name of a module.
+
+    Raises:
+        ValueError: If a module is on disk, or on the CPU while others are on an accelerator.
+    """
+    devices = {str(device) for device in device_map.values()}
+    idle = {"disk"} if devices <= {"cpu", "disk"} else {"cpu", "disk"}
+    offloaded = sorted(name or "the model" for name, device in device_map.items() if str(device) in idle)
+    if offloaded:
+        raise ValueError(
+            f"`device_map` must keep every part of SAM on a device that computes, but offloads {', '.join(offloaded)}; "
+            f"load it on one device, such as device_map='cpu' or 'cuda', or with half the bytes by dtype='bfloat16'."
+        )

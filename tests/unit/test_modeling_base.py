@@ -4,6 +4,7 @@ import pytest
 import torch
 from tests.tiny_sam import images, points, relative_difference, tiny_config, tiny_model
 
+from anymask.modeling_base import check_nothing_is_offloaded
 from anymask.modeling_sam import SamModel, SamVisionModel
 
 
@@ -30,6 +31,32 @@ def test_device_map(saved, device_map):
         masks, expected = model(pixel_values, **prompts), tiny_model()(pixel_values, **prompts)
     assert relative_difference(masks.pred_masks, expected.pred_masks) < 1e-6
     assert relative_difference(masks.iou_scores, expected.iou_scores) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("device_map", "offloaded"),
+    [
+        ({"": "cpu"}, None),
+        ({"": "cuda:0"}, None),
+        ({"vision_encoder": 0, "prompt_encoder": 1, "mask_decoder": 1}, None),
+        ({}, None),
+        ({"": "disk"}, "offloads the model;"),
+        ({"vision_encoder": "cpu", "mask_decoder": "disk", "prompt_encoder": "disk"}, "mask_decoder, prompt_encoder;"),
+        ({"vision_encoder": 0, "mask_decoder": "cpu", "prompt_encoder": torch.device("cpu")}, "mask_decoder, prompt_"),
+    ],
+)
+def test_what_counts_as_offloaded(device_map, offloaded):
+    if offloaded is None:
+        check_nothing_is_offloaded(device_map)
+    else:
+        with pytest.raises(ValueError, match=f"`device_map` must keep every part of SAM on a device.*{offloaded}"):
+            check_nothing_is_offloaded(device_map)
+
+
+def test_offloading_is_refused(saved, tmp_path):
+    parts = dict.fromkeys(["vision_encoder", "shared_image_embedding", "prompt_encoder"], "cpu")
+    with pytest.raises(ValueError, match="but offloads mask_decoder; load it on one device"):
+        SamModel.from_pretrained(saved, device_map={**parts, "mask_decoder": "disk"}, offload_folder=tmp_path)
 
 
 def test_attention_implementations(saved):
