@@ -31,6 +31,7 @@ import torch
 from .coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
 from .nesting import depths_of, shape_of, to_lists
 from .overlay import DrawnPrompts
+from .prompts import OVERSHOOT
 from .rle import rle_to_mask
 
 _POINT_FORMS = "[x, y], (N, 2) for N objects with one point each, or (N, K, 2) for N objects with K points each"
@@ -111,7 +112,7 @@ def read_prompts(points: Any = None, labels: Any = None, boxes: Any = None, mask
 
 
 def check_inside(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> None:
-    """Raises ValueError for a point or a box that is not in its image.
+    """Raises ValueError for a point or a box that leaves its image by more than a pixel; less is clipped later.
 
     Args:
         prompt: of one object.
@@ -122,11 +123,16 @@ def check_inside(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> Non
     corners = () if prompt.box_xyxy is None else (prompt.box_xyxy[:2], prompt.box_xyxy[2:])
     for what, places in (("Points", prompt.points_xy), ("The box", corners)):
         # Written so that NaN, which compares false with everything, is outside.
-        outside = [place for place in places if not (0 <= place[0] <= width and 0 <= place[1] <= height)]
+        outside = [
+            (x, y)
+            for x, y in places
+            if not (-OVERSHOOT <= x <= width + OVERSHOOT and -OVERSHOOT <= y <= height + OVERSHOOT)
+        ]
         if outside:
             raise ValueError(
                 f"{what}{where} must lie in the image, x in [0, {width}] and y in [0, {height}] pixels, got "
-                f"{', '.join(f'({x:g}, {y:g})' for x, y in outside)}. x comes first; clip what overshoots."
+                f"{', '.join(f'({x:g}, {y:g})' for x, y in outside)}. x comes first; clip overshoots of more "
+                f"than {OVERSHOOT:g} pixel."
             )
     if prompt.box_xyxy is not None:
         x0, y0, x1, y1 = prompt.box_xyxy

@@ -119,10 +119,10 @@ def test_what_cannot_be_read(given, message):
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        (Prompt(points_xy=((7.1, 2),), labels=(1,)), r"Points of object 3 must lie .* x in \[0, 7\] .*got \(7\.1, 2\)"),
-        (Prompt(points_xy=((1, 1), (2, -1)), labels=(1, 1)), r"got \(2, -1\)"),
+        (Prompt(points_xy=((8.1, 2),), labels=(1,)), r"Points of object 3 must lie .* x in \[0, 7\] .*got \(8\.1, 2\)"),
+        (Prompt(points_xy=((1, 1), (2, -1.5)), labels=(1, 1)), r"got \(2, -1\.5\)"),
         (Prompt(points_xy=((float("nan"), 1),), labels=(1,)), "must lie in the image"),
-        (Prompt(box_xyxy=(1, 1, 8, 2)), "The box of object 3 must lie in the image"),
+        (Prompt(box_xyxy=(1, 1, 9, 2)), "The box of object 3 must lie in the image"),
         (Prompt(box_xyxy=(3, 1, 2, 2)), r"x0 < x1 and y0 < y1, got \[3, 1, 2, 2\]"),
         (Prompt(box_xyxy=(1, 1, 2, 1)), "x0 < x1 and y0 < y1"),
     ],
@@ -132,8 +132,9 @@ def test_outside_of_the_image(prompt, message):
         check_inside(prompt, (5, 7), " of object 3")
 
 
-def test_the_border_is_inside():
+def test_the_border_is_inside_and_detectors_may_overshoot_by_a_pixel():
     check_inside(Prompt(((0, 0), (7, 5)), (1, 0), (0, 0, 7, 5)), (5, 7))
+    check_inside(Prompt(((-1, 6),), (1,), (-0.5, -1, 8, 6)), (5, 7))
 
 
 def test_what_is_drawn():

@@ -126,6 +126,11 @@ def nothing_found(forward):
     return with_low_logits
 
 
+def test_a_box_that_overshoots_by_a_pixel_is_clipped():
+    over, clipped = (decoded([Prompt(box_xyxy=box)]) for box in ((-0.5, 6, 71.8, 47.6), (0, 6, 71, 47)))
+    assert over.records == clipped.records
+
+
 def test_no_prompts():
     found = decoded([])
     assert found.records == []
@@ -165,7 +170,7 @@ def test_half_precision():
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        (Prompt(((72, 3),), (1,)), r"Points of object 1 must lie in the image, x in \[0, 71\] and y in \[0, 47\]"),
+        (Prompt(((73, 3),), (1,)), r"Points of object 1 must lie in the image, x in \[0, 71\] and y in \[0, 47\]"),
         (Prompt(box_xyxy=(5, 6, 4, 8)), "The box of object 1"),
         (Prompt(mask=MASK.T), r"binary masks as high and wide as the image, \(47, 71\)"),
         (Prompt(mask=np.full(SIZE_HW, 3)), "must be binary"),

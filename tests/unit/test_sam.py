@@ -156,7 +156,7 @@ def test_low_resolution_logits_go_back_in(sam):
         (dict(choice="stable"), ValueError, "must come with prompts"),
         (dict(points=[1, 2], choice="first"), ValueError, "`choice` must be one of"),
         (dict(boxes=BOXES, bboxes=BOXES), ValueError, "name one argument"),
-        (dict(points=[48, 48]), ValueError, "must lie in the image"),
+        (dict(points=[49, 49]), ValueError, "must lie in the image"),
     ],
 )
 def test_arguments_that_cannot_be(sam, arguments, error, message):
