@@ -1,6 +1,7 @@
 """The generator's semantics, on pictures whose masks are known; see `tests/colour_model.py`."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 from tests.colour_model import ColourModel, colour_processor, draw
 
-from anymask import mask_generation, memory
+from anymask import SamModel, SamProcessor, embed_image, mask_generation, memory
 from anymask.mask_generation import SamMaskGenerator
 from anymask.rle import mask_to_rle, rle_to_coco, rle_to_mask
 
@@ -365,3 +366,36 @@ def test_rle_output_makes_no_full_size_array(monkeypatch):
     monkeypatch.setattr("anymask.mask_candidates.rle_to_mask", forbidden)
     records = generator(output_mode="coco_rle", min_mask_region_area=5).generate(PICTURE)
     assert rle_to_mask(records[0]["segmentation"]).shape == (48, 64)
+
+
+# Image embeddings
+
+
+@pytest.fixture(scope="module")
+def nano():
+    model, processor = SamModel.from_pretrained("sam-vit-nano"), SamProcessor.from_pretrained("sam-vit-nano")
+    pixels = np.asarray(Image.fromarray(PICTURE).resize((128, 96)))
+    return SamMaskGenerator(model, processor, points_per_side=4, output_mode="coco_rle"), pixels
+
+
+def test_an_embedding_stands_for_its_image(nano):
+    generator, pixels = nano
+    embedding = embed_image(generator.model, generator.image_processor, pixels)
+    options = dict(pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    expected = generator.generate(pixels, **options)
+    assert expected
+    assert generator.generate(embedding, **options) == expected
+    mixed = list(generator.generate_many([pixels, embedding, embedding, pixels], **options))
+    assert mixed == [expected] * 4
+
+
+def test_an_embedding_of_another_model_or_preprocessing_or_with_crops_is_refused(nano):
+    generator, pixels = nano
+    embedding = embed_image(generator.model, generator.image_processor, pixels)
+    with pytest.raises(ValueError, match="`crop_n_layers` must be 0 for an ImageEmbedding, got 1"):
+        generator.generate(embedding, crop_n_layers=1)
+    with pytest.raises(ValueError, match="must come from this model's image encoder"):
+        generator.generate(replace(embedding, model_fingerprint="0" * 64))
+    fast = SamMaskGenerator(generator.model, SamProcessor.from_pretrained("sam-vit-nano", use_fast=True))
+    with pytest.raises(ValueError, match="image_processor_type was SamImageProcessor and is SamImageProcessorFast"):
+        fast.generate(embedding)

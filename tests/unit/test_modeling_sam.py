@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from tests.hub_configs import HUB_CONFIGS
@@ -21,6 +22,7 @@ from tests.tiny_sam import (
     tiny_model,
 )
 
+from anymask import SamImageProcessor, embed_image
 from anymask.configuration_sam import SamConfig
 from anymask.modeling_sam import SamModel, SamVisionModel
 
@@ -406,3 +408,43 @@ def test_the_longest_side_is_the_frame_of_rectangles(model):
     square = model.get_image_wide_positional_embeddings((5, 5))
     assert embeddings.shape[2:] == (5, 3)
     assert torch.equal(position, square[..., :3])
+
+
+# Image embeddings
+
+
+def encoded(model, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    return embed_image(model, SamImageProcessor(size=80, pad_size=80), pixels)
+
+
+def test_image_embeddings_stand_for_their_tensors():
+    model = tiny_model()
+    first, second = encoded(model, 1), encoded(model, 2)
+    prompts = dict(input_points=points(), input_labels=labels())
+    tensors = torch.cat([first.tensor, second.tensor])
+    with torch.no_grad():
+        expected = model(image_embeddings=tensors, **prompts).pred_masks
+        assert torch.equal(model(image_embeddings=[first, second], **prompts).pred_masks, expected)
+        alone = model(image_embeddings=second, input_points=prompts["input_points"][1:]).pred_masks
+        assert torch.equal(
+            alone, model(image_embeddings=tensors[1:], input_points=prompts["input_points"][1:]).pred_masks
+        )
+
+
+def test_the_decoder_trains_on_an_image_embedding():
+    model = tiny_model()
+    model(image_embeddings=encoded(model, 1), input_points=points(batch=1)).pred_masks.sum().backward()
+    assert model.mask_decoder.iou_token.weight.grad is not None
+    assert model.vision_encoder.patch_embed.projection.weight.grad is None
+
+
+def test_image_embeddings_that_do_not_fit_are_refused():
+    model = tiny_model()
+    embedding, prompts = encoded(model, 1), dict(input_points=points())
+    with pytest.raises(ValueError, match="must come from this model's image encoder"):
+        tiny_model(seed=3)(image_embeddings=embedding, **prompts)
+    with pytest.raises(TypeError, match=r"a tensor, an anymask\.ImageEmbedding or a list of these, got Tensor; stack"):
+        model(image_embeddings=[embedding.tensor], **prompts)
+    with pytest.raises(ValueError, match=r"at least one member and one shape, got \[\]"):
+        model(image_embeddings=[], **prompts)
