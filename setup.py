@@ -21,6 +21,7 @@ CORE = [
     "numpy>=1.26,<3",  # 1.26 is the oldest with wheels for Python 3.12; 3 may break the array API
     "accelerate>=1.1",  # what transformers 5.17 asks for when `device_map=` is used
     "typer>=0.26",  # the command line, installed by transformers anyway; older ones warn under click 8.5
+    "rich>=13.8",  # progress on a terminal; what typer 0.26 asks for, installed with it anyway
     "tqdm>=4.60",  # the progress bar of segment-everything; what transformers 5.17 asks for
 ]
 
@@ -32,7 +33,7 @@ EXTRAS = {
     ],
     # Frames of video files and streams as sources of `SAM.predict`.
     "video": [
-        "av>=14",  # 14 is the oldest with wheels for Python 3.13
+        "av>=14.2",  # the first that tells how a frame is rotated
     ],
     # `Results.to_dataframe`.
     "tables": [
