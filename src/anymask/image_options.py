@@ -89,21 +89,9 @@ class ImageOptions:
 
     @classmethod
     def complete(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> ImageOptions:
-        """Options from those given, those of `base`, and the defaults, in this order.
-
-        What a fixed `size` leaves open follows it: no padding beyond it, and masks of a quarter of its sides. A
-        `size_divisor` that is given goes before a `pad_size` that is not.
-        """
+        """Options from those given, those of `base`, and the defaults, in this order."""
         given = {name: value for name, value in given.items() if value is not None or name in _NONE_HAS_A_MEANING}
-        follow_size: dict[str, dict[str, int] | None] = {}
-        if "size" in given:
-            size = _size("size", given["size"], allow_longest_edge=True)
-            if "longest_edge" not in size:
-                quarter = {name: math.ceil(length / 4) for name, length in size.items()}
-                follow_size = {"pad_size": size, "mask_size": quarter, "mask_pad_size": quarter}
-        if given.get("size_divisor") is not None:
-            follow_size["pad_size"] = None
-        return cls(**{**(base or {}), **follow_size, **given})
+        return cls(**{**(base or {}), **implied_options(given), **given})
 
     def geometry(self, original_size_hw: Sequence[int]) -> ResizeGeometry:
         """The way of an image of this height and width to the model's input, when it is alone in its batch."""
@@ -162,6 +150,23 @@ class ImageOptions:
 
 
 OPTION_NAMES = tuple(option.name for option in fields(ImageOptions))
+
+
+def implied_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from options that are given, for those that are not, before what was saved or is the default.
+
+    A fixed `size` has no padding beyond it, and masks of a quarter of its sides. A `size_divisor` goes before the
+    `pad_size`.
+    """
+    implied: dict[str, Any] = {}
+    if given.get("size") is not None:
+        size = _size("size", given["size"], allow_longest_edge=True)
+        if "longest_edge" not in size:
+            quarter = {name: math.ceil(length / 4) for name, length in size.items()}
+            implied = {"pad_size": size, "mask_size": quarter, "mask_pad_size": quarter}
+    if given.get("size_divisor") is not None:
+        implied["pad_size"] = None
+    return implied
 
 
 def _resized(original_size_hw: Sequence[int], size: Mapping[str, int]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from .checkpoints import explained_errors, is_checkpoint_file, processor_options
 from .coordinates import ResizeGeometry
-from .image_options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions
+from .image_options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions, implied_options
 from .images import image_size_hw, load_image
 from .mask_post_processing import MaskPostProcessing
 from .nesting import flat_list
@@ -123,7 +123,7 @@ class SamImageProcessorBase(MaskPostProcessing, BaseImageProcessor):
         if unknown:
             logger.warning("%s leaves out what it does not know in its configuration: %s.", cls.__name__, unknown)
         unused = {name: kwargs.pop(name) for name in list(kwargs) if name not in OPTION_NAMES} if return_unused else {}
-        processor = cls(**{**known, **kwargs})
+        processor = cls(**{**known, **implied_options(kwargs), **kwargs})
         return (processor, unused) if return_unused else processor
 
     def to_dict(self) -> dict[str, Any]:

@@ -256,6 +256,15 @@ def test_saved_and_loaded_again(make, tmp_path):
     assert unused["foo"] == 1
 
 
+@BOTH
+def test_options_at_loading_are_those_of_a_call(make, tmp_path):
+    make(**SMALL).save_pretrained(tmp_path)
+    for options in ({"size_divisor": 16}, {"size": {"height": 32, "width": 48}}, {"size_divisor": 16, "pad_size": 64}):
+        loaded, called = make.from_pretrained(tmp_path, **options), make.from_pretrained(tmp_path)
+        assert loaded.options() == called.options(**options)
+    assert make.from_pretrained(tmp_path, size_divisor=16)(photo(40, 80))["pixel_values"][0].shape == (3, 32, 64)
+
+
 def test_ours_alone_is_written_only_where_it_says_something():
     assert not {"size_divisor", "value_range"} & set(SamImageProcessor().to_dict())
 
