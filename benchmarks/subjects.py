@@ -124,6 +124,11 @@ def _random_vit_b() -> SamModel:
     for hypernetwork in decoder.output_hypernetworks_mlps:
         hypernetwork.proj_out.weight.mul_(6)
     decoder.iou_prediction_head.proj_out.bias.fill_(1)
+    # What all pixels of an embedding have in common would decide most masks as a whole, one way or the other.
+    small = SamImageProcessor(**processor_sizes(256))(photo((192, 256)), return_tensors="pt")["pixel_values"]
+    common = model.get_image_embeddings(small, interpolate_pos_encoding=True).mean(dim=(0, 2, 3))
+    encoder.neck.layer_norm2.weight.fill_(2)
+    encoder.neck.layer_norm2.bias.copy_(-2 * common)
     return model
 
 
@@ -189,13 +194,17 @@ class TheirSteps:
         return self.processor.filter_masks(masks, scores[0], (height, width), [0, 0, width, height], **self.filters)
 
     def records(self, parts: Sequence[tuple]) -> list[dict[str, Any]]:
-        """RLE, box and score of each mask that is left without its duplicates, best first."""
+        """RLE, box and score of each mask that is left without its duplicates, best first.
+
+        Without the masks that have no pixel, which Transformers keeps and anymask does not.
+        """
         rles = [rle for part in parts for rle in part[0]]
         scores = torch.cat([part[1] for part in parts]).float()
         boxes = torch.cat([part[2] for part in parts])
         return [
             {"segmentation": rles[index], "predicted_iou": float(scores[index]), "box_xyxy": boxes[index].tolist()}
             for index in nms(boxes, scores, NMS_THRESHOLD).tolist()
+            if len(rles[index]["counts"]) > 1
         ]
 
 
