@@ -35,9 +35,10 @@ def nano_config() -> SamConfig:
         # Chosen by eye on the photos in examples/: the model is less sure of itself than Meta's are.
         mask_generation={
             "points_per_side": 24,
-            "pred_iou_thresh": 0.4,
-            "stability_score_thresh": 0.5,
-            "min_mask_region_area": 100,
+            "pred_iou_thresh": 0.45,
+            "stability_score_thresh": 0.55,
+            "box_nms_thresh": 0.6,
+            "min_mask_region_area": 250,
         },
     )
 
