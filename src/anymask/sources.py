@@ -217,6 +217,11 @@ def _frames(av: ModuleType, address: str, name: str) -> Generator[SourceImage]:
             if not container.streams.video:
                 raise ValueError(f"The video {address!r} must have pictures, got sound alone.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:  # PyAV before 18.1 would crash the process
+                raise ValueError(
+                    f"The video {address!r} must be one that FFmpeg can read, but it has no decoder for the pictures; "
+                    "the file may be cut short."
+                )
             stream.thread_type = "AUTO"
             for number, frame in enumerate(container.decode(stream), start=1):
                 pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
