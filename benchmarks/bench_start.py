@@ -36,6 +36,8 @@ POINT_XY = (300, 200)
 MIN_IOU = 0.99
 OURS = ("segment", PHOTO, "--format", "sa1b", "--device", "cpu")
 COMMAND = "from anymask.cli.main import app; app(prog_name='anymask')"
+# Transformers cleans up no small regions, and its pipeline drops duplicates beyond this IoU, as Meta's generator does.
+AS_TRANSFORMERS = ("--min-mask-region-area", 0, "--box-nms-thresh", 0.7)
 
 THEIR_POINT = """
 import sys, numpy, torch
@@ -135,8 +137,7 @@ def compare_everything(benchmark: Benchmark, folder: str, work: Path) -> None:
     arguments = json.dumps({"filters": filters, "points_per_side": side})
     columns = {
         "transformers": (THEIR_EVERYTHING, [folder, PHOTO, theirs, arguments, Path(__file__).parent]),
-        # The clean-up of small regions is left out: Transformers has none.
-        "anymask": (COMMAND, [*OURS, "--output", work, "--points-per-side", side, "--min-mask-region-area", 0]),
+        "anymask": (COMMAND, [*OURS, "--output", work, "--points-per-side", side, *AS_TRANSFORMERS]),
     }
     compare(benchmark, f"{SIZES['nano']}, everything, {side} x {side} points", columns, agreement)
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from .configuration_sam import SamMaskDecoderConfig
 from .memory import parts_at_a_time, slices
 
-STRIP_BYTES = 2**19
-"""Bytes of image tokens written at a time on a CPU."""
+STRIP_BYTES = 2**20
+"""Bytes of image tokens written at a time by each thread of a CPU."""
 
 
 class SharedProjections(NamedTuple):

@@ -19,10 +19,11 @@ from torch.utils.checkpoint import checkpoint
 from .attention import RelativePositionBias, attention_function
 from .configuration_sam import SamVisionConfig
 from .layers import LayerNorm2d, Mlp
+from .linear import linear
 from .memory import parts_at_a_time
 
 STRIP_BYTES = 16 * 2**20
-"""Bytes of a layer's widest activations at a time on a CPU: what stays in the last-level cache."""
+"""Bytes of a layer's widest activations at a time for each thread of a CPU: what stays in the last-level cache."""
 
 
 class ImageEncoding(NamedTuple):
@@ -70,7 +71,7 @@ class VisionAttention(nn.Module):
     def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
         """Attend over (batch, height, width, channels); the output has the same shape."""
         batch, height, width, channels = hidden_states.shape
-        qkv = self.qkv(hidden_states)
+        qkv = linear(self.qkv, hidden_states)
         if self.window_size:
             qkv = self._pad_to_windows(qkv)
             qkv = _window_partition(qkv, self.window_size)
@@ -90,7 +91,7 @@ class VisionAttention(nn.Module):
         attended = attended.transpose(1, 2).reshape(groups, group_height, group_width, channels)
         if self.window_size:
             attended = _window_unpartition(attended, self.window_size, (height, width), batch)
-        return self.proj(attended), weights
+        return linear(self.proj, attended), weights
 
     def _pad_to_windows(self, qkv: Tensor) -> Tensor:
         """Fill up the right and the bottom to whole windows.

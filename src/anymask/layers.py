@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from .linear import linear
+
 
 class LayerNorm2d(nn.LayerNorm):
     """Layer norm over the channels of (batch, channels, height, width)."""
@@ -25,4 +27,4 @@ class Mlp(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(..., hidden_size) to the same shape."""
-        return self.lin2(self.act(self.lin1(hidden_states)))
+        return linear(self.lin2, self.act(linear(self.lin1, hidden_states)))

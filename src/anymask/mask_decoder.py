@@ -21,9 +21,9 @@ from .memory import parts_at_a_time, slices
 from .two_way_transformer import TwoWayTransformer
 
 CHUNK_BYTES = 8 * 2**20
-"""Bytes of image tokens decoded at a time on a CPU, two prompts at the usual size: what stays in the cache."""
-UPSCALING_BYTES = 2**20
-"""Bytes of upscaled features at a time on a CPU."""
+"""Bytes of image tokens decoded at a time by each thread of a CPU, two prompts at the usual size: what a cache holds."""
+UPSCALING_BYTES = 2 * 2**20
+"""Bytes of upscaled features at a time for each thread of a CPU."""
 
 
 class DecodedMasks(NamedTuple):

@@ -12,6 +12,8 @@ import torch
 _MASK_CHUNK_BYTES_CPU = 2**24
 _MASK_CHUNK_BYTES_ACCELERATOR = 2**29
 _PARTS_BYTES_ACCELERATOR = 2**29
+# Threads share the last-level cache, so parts do not grow with their number for ever.
+_MAX_SHARES = 8
 # An encoder layer holds about this many values per token and channel at a time: queries, keys, values, the wide layer,
 # copies.
 _ENCODER_VALUES_PER_CHANNEL = 32
@@ -28,11 +30,12 @@ def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> in
     Args:
         bytes_each: what one part takes.
         device: where.
-        cpu_bytes: what should be in use at a time on a CPU: what stays in its cache.
+        cpu_bytes: what each of a CPU's threads should have in use at a time: what stays in its cache.
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return sys.maxsize
-    budget = cpu_bytes if device.type == "cpu" else _PARTS_BYTES_ACCELERATOR
+    is_cpu = device.type == "cpu"
+    budget = cpu_bytes * min(torch.get_num_threads(), _MAX_SHARES) if is_cpu else _PARTS_BYTES_ACCELERATOR
     return max(budget // max(bytes_each, 1), 1)
 
 
