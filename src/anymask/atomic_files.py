@@ -8,16 +8,30 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
     """Writes a file that appears complete or not at all, and leaves nothing else behind.
 
     `write` fills a temporary file in the same folder, which then takes the place of `path` in one step, so that a
     reader, a full disk or a killed run never meets half a file.
+
+    Raises:
+        OSError: it cannot be written there; the message names the path that was asked for, not the temporary one.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        _write_beside(path, write)
+    except OSError as error:
+        reason = "there is no such folder" if not path.parent.is_dir() else error.strerror or error
+        raise type(error)(f"{path} must be a file that can be written, but: {reason}. Nothing was written.") from error
+
+
+def _write_beside(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -35,7 +49,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Where there is a folder already, the new files take the places of those of their names, one by one; others stay.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=".part"))
     try:
         yield unfinished
         if path.is_dir():
@@ -53,3 +67,8 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _prefix(path: Path) -> str:
+    """What an unfinished file begins with: its name as far as there is room, since names end at 255 bytes."""
+    return f".{path.name[:50]}."

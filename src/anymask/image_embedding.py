@@ -11,8 +11,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -101,6 +100,7 @@ class ImageEmbedding:
                 keeps them as they are.
 
         Raises:
+            OSError: the file cannot be written.
             ValueError: the dtype is another, or some value is beyond float16's 65504.
         """
         if dtype not in (None, "float16"):
@@ -120,12 +120,7 @@ class ImageEmbedding:
             "preprocessing": self.preprocessing,
             **({} if self.name is None else {"name": self.name}),
         }
-        content = save({_TENSOR_NAME: tensor}, metadata)
-
-        def write(file: BinaryIO) -> None:
-            file.write(content)
-
-        write_whole(Path(path), write)
+        write_whole(path, lambda file: file.write(save({_TENSOR_NAME: tensor}, metadata)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> ImageEmbedding:

@@ -1,8 +1,8 @@
 """From prompts to masks: one record for each prompt, in the order of the prompts, whatever kinds of prompts they are.
 
 `SAM.predict` and `SamSession` are the callers. Prompts are decoded some at a time, and full-size masks are made as run
-lengths from low-resolution logits (`mask_cells.py`), so that memory follows neither the number of prompts nor the size
-of the image.
+lengths from low-resolution logits (`mask_cells.py`), so that memory follows neither the number of prompts, unless these
+logits are kept, nor the size of the image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class PromptedMasks:
 
     Attributes:
         records: one per prompt, as `SamMaskGenerator` makes them, the segmentation as uncompressed RLE.
-        low_res_logits: (prompts, h, w) float32 on the CPU; as mask prompts they say what these masks are.
+        low_res_logits: (prompts, h, w) float32 on the CPU; as mask prompts they say what these masks are. (0, h, w)
+            where they were not to be kept.
     """
 
     records: list[dict[str, Any]]
@@ -133,6 +134,7 @@ def decode_prompts(
     times: StageTimes,
     multimask_output: bool = True,
     choice: str = "best",
+    keep_logits: bool = True,
 ) -> PromptedMasks:
     """One mask for each prompt, in the order of the prompts; an empty one too.
 
@@ -144,13 +146,14 @@ def decode_prompts(
         times: takes the stages "decode" and "masks".
         multimask_output: whether the mask is chosen from several, or is the one for prompts that leave no doubt.
         choice: "best" or "stable"; see `mask_choice.py`.
+        keep_logits: whether to return low-resolution logits too.
     """
     image_embedding = embedding.tensor.to(model.device)
     # The decoder's masks have four pixels per patch.
     low_res_hw = tuple(4 * side for side in image_embedding.shape[-2:])
     cells = MaskCells.from_geometry(embedding.geometry, low_res_hw, model.device)
     records: list[dict[str, Any]] = [{} for _ in prompts]
-    low_res_logits = torch.empty(len(prompts), *low_res_hw)
+    low_res_logits = torch.empty(len(prompts) if keep_logits else 0, *low_res_hw)
     for batch in batches:
         with times.stage("decode"):
             output = model(
@@ -160,7 +163,8 @@ def decode_prompts(
             )
         with times.stage("masks"):
             logits, iou_scores = choose_masks(output.pred_masks[0], output.iou_scores[0], choice, cells)
-            low_res_logits[batch.indices] = logits.float().cpu()
+            if keep_logits:
+                low_res_logits[batch.indices] = logits.float().cpu()
             answers = _records(logits, iou_scores, cells, embedding.original_size_hw)
             for index, record in zip(batch.indices, answers, strict=True):
                 record["point_coords"] = [list(point) for point in prompts[index].points_xy]

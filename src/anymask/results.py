@@ -281,8 +281,10 @@ class Results(Sequence[Record]):
 def _complete(record: Record, index: int, size_hw: tuple[int, int]) -> Record:
     """The record with its area and box, checked to be of the image's size."""
     mask = record.get("segmentation") if isinstance(record, Mapping) else None
-    if mask is None:
-        raise ValueError(f'record {index} must be a dict with a mask as "segmentation", got {type(record).__name__}.')
+    is_mask = {"size", "counts"} <= mask.keys() if isinstance(mask, Mapping) else hasattr(mask, "shape")
+    if mask is None or not is_mask:
+        came = type(record).__name__ if mask is None else f"a {type(mask).__name__} as its mask"
+        raise ValueError(f'record {index} must be a dict with a mask as "segmentation", array or RLE, got {came}.')
     size = tuple(mask["size"]) if isinstance(mask, Mapping) else tuple(mask.shape)
     if size != size_hw:
         raise ValueError(f"masks must have the image's size, height x width = {size_hw}, but mask {index} has {size}.")

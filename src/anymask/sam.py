@@ -31,7 +31,10 @@ from .sources import SourceImage, is_live, open_source
 if TYPE_CHECKING:
     from .model_summary import ModelInfo
 
-_PREDICT_NAMES = ("points", "labels", "boxes", "bboxes", "masks", "multimask_output", "choice", "stream")
+_PREDICT_NAMES = (
+    *("points", "labels", "boxes", "bboxes", "masks"),
+    *("multimask_output", "choice", "low_res_logits", "stream"),
+)
 
 
 class SAM:
@@ -110,6 +113,7 @@ class SAM:
         masks: Any = None,
         multimask_output: bool = True,
         choice: str = "best",
+        low_res_logits: bool = True,
         stream: bool = False,
         **options: Any,
     ) -> list[Results] | Iterator[Results]:
@@ -133,6 +137,8 @@ class SAM:
                 that leave no doubt, such as boxes.
             choice: "best" takes the mask with the highest predicted IoU of three; "stable" the single one if it is
                 stable, else the best of three; see `mask_choice.py`.
+            low_res_logits: keep the masks' logits as `results.low_res_logits`, to go on from. They take 256 KB per
+                mask in SAM itself, so False saves gigabytes for thousands of prompts.
             stream: return an iterator that reads each image when it is asked for, for many images and for videos.
             **options: of `SamMaskGenerator`, without prompts only: `points_per_side`, `pred_iou_thresh` ...
 
@@ -173,7 +179,7 @@ class SAM:
         def answer(image: SourceImage) -> Results:
             if prompts is None:
                 return self._segment_everything(image, options)
-            return self._answer_prompts(image, prompts, multimask_output, choice)
+            return self._answer_prompts(image, prompts, multimask_output, choice, low_res_logits)
 
         results = _each(opened.images, answer)
         return results if stream else list(results)
@@ -227,7 +233,7 @@ class SAM:
         return image
 
     def _answer_prompts(
-        self, source: SourceImage, prompts: list[Prompt], multimask_output: bool, choice: str
+        self, source: SourceImage, prompts: list[Prompt], multimask_output: bool, choice: str, keep_logits: bool
     ) -> Results:
         times = StageTimes(self.device)
         with times.stage("read"):
@@ -239,7 +245,7 @@ class SAM:
         batches = prepare_batches(prompts, geometry, image_processor)
         with times.stage("encode"):
             embedding = self._embedding(image, source.name)
-        found = decode_prompts(self.model, embedding, prompts, batches, times, multimask_output, choice)
+        found = decode_prompts(self.model, embedding, prompts, batches, times, multimask_output, choice, keep_logits)
         return Results(
             found.records,
             embedding.original_size_hw,
@@ -247,7 +253,7 @@ class SAM:
             name=source.name,
             prompts=drawn_prompts(prompts),
             timings=times,
-            low_res_logits=found.low_res_logits,
+            low_res_logits=found.low_res_logits if keep_logits else None,
         )
 
     def _segment_everything(self, source: SourceImage, options: dict[str, Any]) -> Results:

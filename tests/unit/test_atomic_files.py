@@ -9,7 +9,7 @@ from anymask.atomic_files import whole_folder, write_whole
 def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
     path = tmp_path / "result.json"
     path.write_bytes(b"old")
-    write_whole(path, lambda file: file.write(b"new") and None)
+    write_whole(path, lambda file: file.write(b"new"))
     assert path.read_bytes() == b"new"
     ordinary = tmp_path / "ordinary"
     ordinary.touch()
@@ -29,6 +29,28 @@ def test_write_whole_leaves_nothing_when_it_fails(tmp_path, error):
         write_whole(path, fail)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_write_whole_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing/a\.json must be .* there is no such folder\. Nothing was"):
+        write_whole(tmp_path / "missing" / "a.json", lambda file: file.write(b"new"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder must be a file that can be written, but: it is a folder"):
+        write_whole(tmp_path / "folder", lambda file: file.write(b"new"))
+
+    def fails(file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match=r"b\.json must be .* but: No space left on device\. Nothing was written"):
+        write_whole(tmp_path / "b.json", fails)
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_names_as_long_as_names_can_be(tmp_path):
+    for name in ("n" * 255, "図" * 85):
+        write_whole(tmp_path / name, lambda file: file.write(b"new"))
+        assert (tmp_path / name).read_bytes() == b"new"
 
 
 def test_whole_folder_appears_complete_with_ordinary_permissions(tmp_path):

@@ -210,3 +210,8 @@ def test_what_changes_an_embedding_changes_its_key(model):
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == embedding_key(tiny_model(), processor, PIXELS.copy())
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, embedding):
+    with pytest.raises(FileNotFoundError, match=r"gone/a\.safetensors must be a file that can be written, but: there"):
+        embedding.save(tmp_path / "gone" / "a.safetensors")

@@ -249,6 +249,9 @@ def test_bad_input(masks, photo):
         Results(records, (WIDTH, HEIGHT))
     with pytest.raises(ValueError, match='record 0 must be a dict with a mask as "segmentation"'):
         Results([{"area": 3}], (HEIGHT, WIDTH))
+    for mask, came in (({"size": [HEIGHT, WIDTH]}, "dict"), ([[True]], "list")):
+        with pytest.raises(ValueError, match=rf"record 0 must be .* array or RLE, got a {came} as its mask"):
+            Results([{"segmentation": mask}], (HEIGHT, WIDTH))
     with pytest.raises(ValueError, match=r"record 1 must be a dict .* got ndarray"):
         Results([records[0], masks[0]], (HEIGHT, WIDTH))
     with pytest.raises(ValueError, match="one entry per record, got 4 for 5"):

@@ -143,6 +143,13 @@ def test_low_resolution_logits_go_back_in(sam):
     assert segmentations(as_array) == segmentations(sam.predict(IMAGE, masks=segmentations(first))[0])
 
 
+def test_logits_are_left_out_where_nobody_wants_them(sam):
+    (kept,), (without,) = (sam.predict(IMAGE, boxes=BOXES, low_res_logits=keep) for keep in (True, False))
+    assert len(kept.low_res_logits) == 2
+    assert without.low_res_logits is None
+    assert without.records == kept.records
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..atomic_files import write_whole
 from ..images import as_rgb_uint8
 from ..rle import rle_to_box_xyxy, rle_to_mask
 from .annotated_image import Annotated, rle_of
-from .files import FilePath, write_file
+from .files import FilePath
 
 
 def write_cutouts(folder: FilePath, annotated: Annotated, image: Any) -> list[Path]:
@@ -39,7 +40,10 @@ def write_cutouts(folder: FilePath, annotated: Annotated, image: Any) -> list[Pa
     except OSError as error:
         raise type(error)(f"{folder} must be a folder that can be made, but: {error.strerror}.") from error
     files = []
-    stem = Path(annotated.name).stem if annotated.name else "mask"
+    name = Path(annotated.name or "mask").name
+    # "clip.mp4:000012" is a frame of a video: without its number all frames would share names.
+    video, colon, frame = name.rpartition(":")
+    stem = f"{Path(video).stem}_{frame}" if colon and frame.isdecimal() else Path(name).stem
     for index, record in enumerate(annotated.records):
         rle = rle_of(record)
         if not record["area"]:
@@ -55,4 +59,4 @@ def write_cutouts(folder: FilePath, annotated: Annotated, image: Any) -> list[Pa
 
 
 def _write_png(path: Path, picture: Image.Image) -> None:
-    write_file(path, lambda file: picture.save(file, format="PNG", compress_level=1))
+    write_whole(path, lambda file: picture.save(file, format="PNG", compress_level=1))

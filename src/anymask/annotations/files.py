@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..atomic_files import write_whole
 
 FilePath = str | os.PathLike[str]
 
 
-def write_file(path: FilePath, write: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file that appears complete or not at all.
-
-    Raises:
-        OSError: it cannot be written there; the message says so with the path that was asked for.
-    """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            raise IsADirectoryError("it is a folder")
-        write_whole(path, write)
-    except OSError as error:
-        reason = "there is no such folder" if not path.parent.is_dir() else error.strerror or error
-        raise type(error)(f"{path} must be a file that can be written, but: {reason}. Nothing was written.") from error
-
-
 def write_json(path: FilePath, document: Any) -> None:
     """Writes a document as JSON; NumPy's and torch's numbers and arrays become plain ones."""
     text = json.dumps(document, default=_plain)
-    write_file(path, lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: FilePath, format_name: str) -> dict[str, Any]:

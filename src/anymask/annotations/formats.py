@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..atomic_files import write_whole
 from ..images import image_size_hw, load_image
 from ..options import check_known_options
 from .annotated_image import AnnotatedImage
 from .coco import read_coco, write_coco
 from .cutouts import write_cutouts
-from .files import FilePath, write_file
+from .files import FilePath
 from .label_map_png import read_label_map_png, write_label_map_png
 from .labelme import read_labelme, write_labelme
 from .sa1b import read_sa1b, write_sa1b
@@ -44,7 +45,7 @@ def _write_overlay(
 ) -> None:
     kind, options = _PICTURES[Path(path).suffix.lower() if Path(path).suffix.lower() in _PICTURES else ".png"]
     picture = results.plot(image, labels=labels, prompts=prompts)
-    write_file(path, lambda file: picture.save(file, format=kind, **options))
+    write_whole(path, lambda file: picture.save(file, format=kind, **options))
 
 
 def _write_cutouts(path: FilePath, results: Any, *, image: Any = None) -> list[Path]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..atomic_files import write_whole
 from ..label_maps import label_map_to_rles, rles_to_label_map
 from ..overlay import palette
 from .annotated_image import Annotated, AnnotatedImage, record_of, rle_of
-from .files import FilePath, reading, write_file
+from .files import FilePath, reading
 
 _FORMAT = "a PNG label map"
 _MAX_PALETTE, _MAX_PNG = 255, 65535
@@ -44,7 +45,7 @@ def write_label_map_png(path: FilePath, annotated: Annotated, *, priority: str =
         picture.putpalette([0, 0, 0, *in_turn.ravel().tolist()])
     else:
         picture = Image.fromarray(label_map)
-    write_file(path, lambda file: picture.save(file, format="PNG"))
+    write_whole(path, lambda file: picture.save(file, format="PNG"))
 
 
 def read_label_map_png(path: FilePath) -> AnnotatedImage:

@@ -103,6 +103,8 @@ def read_labelme(path: FilePath) -> AnnotatedImage:
 
 def _polygons(shape: dict[str, Any], kind: str, size_hw: tuple[int, int]) -> list[Polygon]:
     points = np.asarray(shape["points"], dtype=np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("its points must be finite numbers, got NaN or infinity.")
     if kind == "polygon":
         if len(points) < 3:
             raise ValueError(f"a polygon must have 3 points or more, got {len(points)}.")

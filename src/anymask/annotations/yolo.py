@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic_files import write_whole
 from ..polygons import polygons_to_rle
 from .annotated_image import Annotated, AnnotatedImage, Record, joined, polygons_of, record_of
-from .files import FilePath, reading, write_file
+from .files import FilePath, reading
 
 _FORMAT = "segmentation text of YOLO"
 _DIGITS = 7  # enough to give every pixel of an image of a million columns back
@@ -46,7 +47,7 @@ def write_yolo(
     if empty:
         warnings.warn(f"{empty} masks without pixels were left out: YOLO has no line for them.", stacklevel=2)
     text = "".join(line + "\n" for line in lines)
-    write_file(path, lambda file: file.write(text.encode()))
+    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def _class_number(record: Record, class_names: Sequence[str] | None) -> int:

@@ -50,10 +50,7 @@ def save_meta_checkpoint(model: PreTrainedModel, path: str | os.PathLike[str]) -
         else:
             torch.save(tensors, file)
 
-    try:
-        write_whole(path, write)
-    except OSError as error:
-        raise type(error)(f"{path} must be a place that can be written to, but: {error.strerror or error}.") from error
+    write_whole(path, write)
 
 
 def _meta_tensors(model: PreTrainedModel) -> dict[str, Tensor]:

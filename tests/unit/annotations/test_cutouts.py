@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,3 +47,9 @@ def test_bad_input(annotated, photo, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError, match="file must be a folder that can be made"):
         write_cutouts(tmp_path / "file", annotated, photo)
+
+
+def test_frames_of_a_video_have_names_of_their_own(annotated, photo, tmp_path):
+    for name, stem in (("clip.mp4:000012", "clip_000012"), ("000003", "000003"), ("at 12:30.jpg", "at 12:30")):
+        first = write_cutouts(tmp_path, replace(annotated, name=name), photo)[0]
+        assert first == tmp_path / f"{stem}_0000.png"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.annotations.files import read_json, reading, write_file, write_json
+from anymask.annotations.files import read_json, reading, write_json
 
 
 def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
@@ -17,19 +17,7 @@ def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
 def test_what_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(TypeError, match="plain values or arrays, got object"):
         write_json(tmp_path / "a.json", {"a": object()})
-    with pytest.raises(FileNotFoundError, match=r"missing/a.json must be .* there is no such folder. Nothing"):
-        write_json(tmp_path / "missing" / "a.json", {})
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(IsADirectoryError, match="folder must be a file that can be written, but: it is a folder"):
-        write_json(tmp_path / "folder", {})
-
-    def fails(file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match=r"but: No space left on device\. Nothing was written"):
-        write_file(tmp_path / "b.json", fails)
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_bad_json(tmp_path):

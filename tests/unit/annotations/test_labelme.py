@@ -85,6 +85,7 @@ def test_nothing_and_empty_masks(nothing, empty_mask, tmp_path):
         ({"label": "a"}, "shape 1 has no 'points'"),
         ({"points": [[0, 0], [1, 0], [1, 1]]}, "shape 1 has no 'label'"),
         ({"label": "a", "points": [[0, 0], [1, 0]]}, "3 points or more, got 2"),
+        ({"label": "a", "points": [[0, 0], [1, 0], [1, float("nan")]]}, "shape 1 .* finite numbers, got NaN"),
         ({"label": "a", "points": [[0, 0]], "shape_type": "cuboid"}, "or mask, got 'cuboid'"),
         ({"label": "a", "points": [[0, 0]], "shape_type": "circle"}, "shape 1 is not understood"),
         ({"label": "a", "points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "AAAA"}, "shape 1 is not understood"),

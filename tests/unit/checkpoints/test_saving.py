@@ -90,6 +90,6 @@ def test_places_that_cannot_be_written_to(model, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder.pth").mkdir()
     for path in (tmp_path / "gone" / "x.pth", tmp_path / "file" / "x.pth", tmp_path / "folder.pth"):
-        with pytest.raises(OSError, match=f"{path.name} must be a place that can be written to, but: "):
+        with pytest.raises(OSError, match=f"{path.name} must be a file that can be written, but: "):
             save_meta_checkpoint(model, path)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.pth"]

@@ -77,7 +77,7 @@ def test_output_that_is_the_input(meta_file):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("gone/out.pth", "out.pth must be a place that can be written to"),
+        ("gone/out.pth", "out.pth must be a file that can be written"),
         ("meta.pth/out", "Not a directory|File exists"),
         ("out.ckpt", r"out\.ckpt must end in \.pth, \.pt, \.safetensors"),
     ],
