@@ -128,6 +128,8 @@ def _record(annotation: dict[str, Any], size_hw: tuple[int, int], labels: dict[A
         rle = checked_rle(segmentation, size_hw)
     else:
         outlines = [np.asarray(flat, dtype=np.float64).reshape(-1, 2) for flat in segmentation]
+        if short := [len(outline) for outline in outlines if len(outline) < 3]:
+            raise ValueError(f"a polygon must have at least 3 vertices, got {short[0]}.")
         rle = polygons_to_rle([(outline, []) for outline in outlines], size_hw)
     more = {key: annotation[key] for key in _AS_THEY_ARE if key in annotation}
     if "score" in annotation:

@@ -20,6 +20,19 @@ def write_json(path: FilePath, document: Any) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def read_text(path: FilePath, format_name: str) -> str:
+    """The text in a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} must be a file of {format_name}, but there is no such file.") from None
+
+
 def read_json(path: FilePath, format_name: str) -> dict[str, Any]:
     """The JSON object in a file.
 
@@ -28,7 +41,7 @@ def read_json(path: FilePath, format_name: str) -> dict[str, Any]:
         ValueError: it is not JSON, is cut off, or is no object.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(read_text(path, format_name))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be a whole file of {format_name}, but: {error}.") from error
     if not isinstance(document, dict):

@@ -16,7 +16,7 @@ from ..options import check_known_options
 from .annotated_image import AnnotatedImage
 from .coco import read_coco, write_coco
 from .cutouts import write_cutouts
-from .files import FilePath
+from .files import FilePath, read_text
 from .label_map_png import read_label_map_png, write_label_map_png
 from .labelme import read_labelme, write_labelme
 from .sa1b import read_sa1b, write_sa1b
@@ -135,7 +135,7 @@ def _looks_like(path: FilePath) -> str:
     if suffix == ".png":
         return "label_map"
     try:
-        keys = json.loads(Path(path).read_text(encoding="utf-8")) if suffix == ".json" else {}
+        keys = json.loads(read_text(path, "SA-1B, COCO or LabelMe")) if suffix == ".json" else {}
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be a whole JSON file, but: {error}.") from error
     for name, kind in FORMATS.items():

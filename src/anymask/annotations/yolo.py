@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ..atomic_files import write_whole
 from ..polygons import polygons_to_rle
 from .annotated_image import Annotated, AnnotatedImage, Record, joined, polygons_of, record_of
-from .files import FilePath, reading
+from .files import FilePath, read_text, reading
 
 _FORMAT = "segmentation text of YOLO"
 _DIGITS = 7  # enough to give every pixel of an image of a million columns back
@@ -78,7 +77,7 @@ def read_yolo(path: FilePath, size_hw: Sequence[int], *, class_names: Sequence[s
     height, width = size_hw
     records = []
     with reading(path, _FORMAT, "the file"):
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, _FORMAT).splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

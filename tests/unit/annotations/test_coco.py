@@ -100,7 +100,11 @@ IMAGE = {"id": 7, "height": 2, "width": 3}
         ({"images": [IMAGE], "annotations": [{"image_id": 7}]}, "annotation 1 has no 'segmentation'"),
         ({"images": [IMAGE], "annotations": [{"image_id": 7, "segmentation": [[1, 2, 3]]}]}, "annotation 1 is not"),
         ({"images": [IMAGE], "annotations": [{"image_id": 7, "segmentation": [["a", 2]]}]}, "annotation 1 is not"),
-        ({"images": [IMAGE], "annotations": [{"image_id": 7, "segmentation": [[1, 2, 3, float("nan")]]}]}, "finite"),
+        ({"images": [IMAGE], "annotations": [{"image_id": 7, "segmentation": [[0, 0, 2, 2]]}]}, "3 vertices, got 2"),
+        (
+            {"images": [IMAGE], "annotations": [{"image_id": 7, "segmentation": [[1, 2, 3, 4, 5, float("nan")]]}]},
+            "finite",
+        ),
         ({"images": [IMAGE], "annotations": [], "categories": [{}]}, "the file has no 'id'"),
     ],
 )

@@ -35,6 +35,11 @@ def test_bad_json(tmp_path):
             read_json(path, "COCO JSON")
 
 
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing.json must be a file of COCO, but there is no such file."):
+        read_json(tmp_path / "nothing.json", "COCO")
+
+
 def test_errors_say_where():
     with (
         pytest.raises(ValueError, match=r"f\.json must be COCO JSON, but image 3 has no 'width'\."),
