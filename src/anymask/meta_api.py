@@ -218,10 +218,16 @@ class SamPredictor:
         if point_coords is not None:
             if point_labels is None:
                 raise ValueError("`point_labels` must come with `point_coords`: 1 for foreground, 0 for background.")
+            if np.ndim(point_coords) != 2 or np.shape(point_coords)[-1] != 2:
+                raise ValueError(f"`point_coords` must have shape (N, 2), x and y, got {np.shape(point_coords)}.")
             coords = self.transform.apply_coords(point_coords, original_size)
             points = torch.as_tensor(coords, dtype=torch.float32, device=self.device)[None]
             labels = torch.as_tensor(np.asarray(point_labels), dtype=torch.int64, device=self.device)[None]
         if box is not None:
+            if np.shape(box) not in ((4,), (1, 4)):
+                raise ValueError(
+                    f"`box` must be x0, y0, x1, y1, got shape {np.shape(box)}; predict_torch takes more."
+                )
             boxes = torch.as_tensor(
                 self.transform.apply_boxes(box, original_size), dtype=torch.float32, device=self.device
             )

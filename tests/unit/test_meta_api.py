@@ -139,6 +139,14 @@ def test_points_need_labels(predictor):
         predictor.predict(POINTS)
 
 
+def test_shapes_of_prompts(predictor):
+    predictor.set_image(IMAGE)
+    with pytest.raises(ValueError, match=r"`point_coords` must have shape \(N, 2\), x and y, got \(1, 3\)"):
+        predictor.predict(np.zeros((1, 3)), np.ones(1))
+    with pytest.raises(ValueError, match=r"`box` must be x0, y0, x1, y1, got shape \(2, 4\)"):
+        predictor.predict(box=np.zeros((2, 4)))
+
+
 def test_transform():
     transform = ResizeLongestSide(80)
     expected = np.array(Image.fromarray(IMAGE).resize((80, 48), Image.Resampling.BILINEAR))
