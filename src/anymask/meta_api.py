@@ -225,9 +225,7 @@ class SamPredictor:
             labels = torch.as_tensor(np.asarray(point_labels), dtype=torch.int64, device=self.device)[None]
         if box is not None:
             if np.shape(box) not in ((4,), (1, 4)):
-                raise ValueError(
-                    f"`box` must be x0, y0, x1, y1, got shape {np.shape(box)}; predict_torch takes more."
-                )
+                raise ValueError(f"`box` must be x0, y0, x1, y1, got shape {np.shape(box)}; predict_torch takes more.")
             boxes = torch.as_tensor(
                 self.transform.apply_boxes(box, original_size), dtype=torch.float32, device=self.device
             )
