@@ -13,9 +13,7 @@ sam-vit-nano and 8 x 8 for ViT-B, since Transformers takes minutes for the usual
 """
 
 from harness import SIZES, Benchmark, option_parser, parse_options
-from subjects import NMS_THRESHOLD, TheirSteps, load_pair, photo, same_masks
-
-from anymask import SamMaskGenerator
+from subjects import TheirSteps, load_pair, our_generator, photo, same_masks
 
 POINTS_PER_SIDE = {"vit_b": 8, "nano": 16}
 # In bfloat16 scores move across the thresholds, and duplicates win that lost before: many masks have no match then.
@@ -27,14 +25,7 @@ def compare(benchmark: Benchmark, size: str, dtype: str) -> None:
     pair, image = load_pair(size, dtype, options.device), photo(options.image_size)
     points_per_side = options.points_per_side or POINTS_PER_SIDE[size]
     filters = pair.filters(image)
-    generator = SamMaskGenerator(
-        pair.ours,
-        pair.our_processor,
-        output_mode="uncompressed_rle",
-        box_nms_thresh=NMS_THRESHOLD,
-        min_mask_region_area=0,
-        **filters,
-    )
+    generator = our_generator(pair, filters)
     theirs = TheirSteps(pair.theirs, pair.their_processor, filters)
     columns = {
         "transformers": lambda: theirs.everything(image, points_per_side),

@@ -22,9 +22,7 @@ from typing import Any
 import psutil
 import torch
 from harness import SIZES, Benchmark, DisagreementError, option_parser, parse_options, spread
-from subjects import BATCH, NMS_THRESHOLD, TheirSteps, load_pair, photo
-
-from anymask import SamMaskGenerator
+from subjects import BATCH, TheirSteps, load_pair, our_generator, photo
 
 CHILD = "--child"
 HEIGHT_TO_WIDTH = 2 / 3
@@ -60,15 +58,7 @@ def measure(column: str, size: str, dtype: str, size_hw: list[int], points_per_s
     """Peak bytes of one column in this process, and how many masks it found."""
     pair, image = load_pair(size, dtype, "cpu"), photo(size_hw)
     if column == "anymask":
-        generator = SamMaskGenerator(
-            pair.ours,
-            pair.our_processor,
-            output_mode="uncompressed_rle",
-            box_nms_thresh=NMS_THRESHOLD,
-            min_mask_region_area=0,
-            **filters,
-        )
-        run = generator.generate
+        run = our_generator(pair, filters).generate
     else:
         run = TheirSteps(pair.theirs, pair.their_processor, filters).everything
     records: list[dict] = []

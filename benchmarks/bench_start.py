@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from harness import SIZES, Benchmark, DisagreementError, option_parser, parse_options, spread
-from subjects import PHOTO, same_masks
+from subjects import NMS_THRESHOLD, PHOTO, same_masks
 
 from anymask import SamConfig
 from anymask.pretrained import resolve_checkpoint
@@ -37,7 +37,7 @@ MIN_IOU = 0.99
 OURS = ("segment", PHOTO, "--format", "sa1b", "--device", "cpu")
 COMMAND = "from anymask.cli.main import app; app(prog_name='anymask')"
 # Transformers cleans up no small regions, and its pipeline drops duplicates beyond this IoU, as Meta's generator does.
-AS_TRANSFORMERS = ("--min-mask-region-area", 0, "--box-nms-thresh", 0.7)
+AS_TRANSFORMERS = ("--min-mask-region-area", 0, "--box-nms-thresh", NMS_THRESHOLD)
 
 THEIR_POINT = """
 import sys, numpy, torch

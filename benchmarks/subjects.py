@@ -20,7 +20,7 @@ from harness import DTYPES, DisagreementError
 from PIL import Image
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from anymask import ResizeGeometry, SamConfig, SamImageProcessor, SamModel
+from anymask import ResizeGeometry, SamConfig, SamImageProcessor, SamMaskGenerator, SamModel
 from anymask.crops import build_point_grid
 from anymask.masks import nms, stability_scores
 from anymask.rle import rle_to_mask
@@ -145,6 +145,18 @@ def photo(size_hw: Sequence[int]) -> Image.Image:
     """The photo of examples/, resized; its objects keep their share of the picture."""
     with Image.open(PHOTO) as image:
         return image.convert("RGB").resize((size_hw[1], size_hw[0]), Image.Resampling.BICUBIC)
+
+
+def our_generator(pair: Pair, filters: dict[str, float]) -> SamMaskGenerator:
+    """Segment everything with anymask as `TheirSteps` does: without the clean-up of small regions."""
+    return SamMaskGenerator(
+        pair.ours,
+        pair.our_processor,
+        output_mode="uncompressed_rle",
+        box_nms_thresh=NMS_THRESHOLD,
+        min_mask_region_area=0,
+        **filters,
+    )
 
 
 @dataclass(frozen=True)
