@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 from typing_extensions import Self
 
-from .attention import attention_function
+from .attention import ATTENTION_FUNCTIONS, attention_function
 from .checkpoints import load_pretrained
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_encoder import VisionAttention, VisionEncoder
@@ -91,7 +91,8 @@ class SamPreTrainedModel(PreTrainedModel):
                 or a file of weights in Meta's layout or the hub's, such as "sam_vit_b_01ec64.pth".
             *model_args: Passed on to the model's constructor.
             **kwargs: As for every transformers model: `dtype` (by default the one that `config.json` names),
-                `device_map`, `attn_implementation` ("sdpa" or "eager"), `revision`, `local_files_only` ...
+                `device_map`, `attn_implementation` (a key of `ATTENTION_FUNCTIONS`, "sdpa" by default), `revision`,
+                `local_files_only` ...
 
         Raises:
             OSError: If there is no such checkpoint.
@@ -123,6 +124,12 @@ class SamPreTrainedModel(PreTrainedModel):
         for name in names:
             attention_function(name)
         self.config._attn_implementation = attn_implementation
+
+    def get_correct_attn_implementation(self, requested_attention: str | None, *args: Any, **kwargs: Any) -> str:
+        """Transformers' check of a name, which does not know those that are this package's own."""
+        if requested_attention in ATTENTION_FUNCTIONS:
+            return requested_attention
+        return super().get_correct_attn_implementation(requested_attention, *args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

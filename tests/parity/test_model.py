@@ -27,7 +27,7 @@ from anymask.modeling_sam import SamModel, SamVisionModel
 pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-4  # relative, float32
-IMPLEMENTATIONS = ["eager", "sdpa"]
+IMPLEMENTATIONS = ["eager", "folded", "sdpa"]
 
 VARIANTS = {
     "windows that do not divide the grid": {},

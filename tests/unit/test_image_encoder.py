@@ -161,7 +161,7 @@ def test_the_native_size_needs_no_interpolation():
 
 
 @pytest.mark.parametrize("size_hw", [(40, 80), (80, 56), (48, 32), (120, 88), (8, 16)])
-@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("implementation", ["eager", "folded", "sdpa"])
 @torch.no_grad()
 def test_rectangles(size_hw, implementation):
     model = tiny_model()

@@ -61,7 +61,7 @@ def test_offloading_is_refused(saved, tmp_path):
 
 def test_attention_implementations(saved):
     assert SamModel.from_pretrained(saved).config._attn_implementation == "sdpa"
-    for name in ("eager", "sdpa"):
+    for name in ("eager", "folded", "sdpa"):
         model = SamModel.from_pretrained(saved, attn_implementation=name)
         assert model.vision_encoder.config._attn_implementation == name
         assert model.mask_decoder.config._attn_implementation == name
@@ -70,7 +70,7 @@ def test_attention_implementations(saved):
     for name in ("flash_attention_2", "flex_attention", "flash"):
         with pytest.raises((ValueError, ImportError), match=r"(?i)flash|flex"):
             SamModel.from_pretrained(saved, attn_implementation=name)
-    with pytest.raises(ValueError, match=r"one of \['eager', 'sdpa'\], got 'paged\|eager'"):
+    with pytest.raises(ValueError, match=r"one of \['eager', 'folded', 'sdpa'\], got 'paged\|eager'"):
         SamModel.from_pretrained(saved, attn_implementation="paged|eager")
 
 
@@ -88,7 +88,7 @@ def test_attention_is_changed_without_a_warning(saved, caplog, monkeypatch):
         vision.set_attn_implementation("eager")
         assert vision.vision_encoder.config._attn_implementation == "eager"
     assert not caplog.records
-    with pytest.raises(ValueError, match=r"one of \['eager', 'sdpa'\], got 'flash_attention_2'"):
+    with pytest.raises(ValueError, match=r"one of \['eager', 'folded', 'sdpa'\], got 'flash_attention_2'"):
         model.set_attn_implementation("flash_attention_2")
     with pytest.raises(ValueError, match="got 'flex'"):
         model.set_attn_implementation({"vision_config": "flex"})

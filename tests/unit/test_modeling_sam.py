@@ -26,7 +26,7 @@ from anymask import SamImageProcessor, embed_image
 from anymask.configuration_sam import SamConfig
 from anymask.modeling_sam import SamModel, SamVisionModel
 
-IMPLEMENTATIONS = ["eager", "sdpa"]
+IMPLEMENTATIONS = ["eager", "folded", "sdpa"]
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
