@@ -5,17 +5,18 @@ sam-vit-nano finds objects. ViT-B has random weights: its masks follow the photo
 the thresholds are set such that a third of the masks pass by predicted IoU and half of these by stability, about as
 many as a large trained model lets pass at the usual thresholds.
 
-Transformers' column is what its pipeline runs, 64 points at a time, with its own model and image processor; its last
-step, NMS, needs torchvision there and is anymask's own in both columns. By default the grid has 16 x 16 points for
-sam-vit-nano and 8 x 8 for ViT-B, since Transformers takes minutes for the usual 32 x 32, which is `--full`.
+Transformers' column is what its pipeline runs, 64 points at a time, with its own model and image processor; see
+their_steps.py. By default the grid has 16 x 16 points for sam-vit-nano and 8 x 8 for the others, since Transformers
+takes minutes for the usual 32 x 32, which is `--full`.
 
     python benchmarks/bench_everything.py --size vit_b --dtype float32 bfloat16 --full --repeats 1
 """
 
 from harness import SIZES, Benchmark, option_parser, parse_options
-from subjects import TheirSteps, load_pair, our_generator, photo, same_masks
+from subjects import load_pair, our_generator, photo, same_masks
+from their_steps import TheirSteps
 
-POINTS_PER_SIDE = {"vit_b": 8, "nano": 16}
+POINTS_PER_SIDE = {"vit_b": 8, "vit_h": 8, "nano": 16}
 # In bfloat16 scores move across the thresholds, and duplicates win that lost before: many masks have no match then.
 AGREEMENT = {"float32": same_masks(0.999), "bfloat16": same_masks(0.9, max_unmatched=0.5)}
 

@@ -22,7 +22,8 @@ from typing import Any
 import psutil
 import torch
 from harness import SIZES, Benchmark, DisagreementError, option_parser, parse_options, spread
-from subjects import BATCH, TheirSteps, load_pair, our_generator, photo
+from subjects import load_pair, our_generator, photo
+from their_steps import BATCH, TheirSteps
 
 CHILD = "--child"
 HEIGHT_TO_WIDTH = 2 / 3

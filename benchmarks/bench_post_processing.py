@@ -5,8 +5,8 @@ filter by predicted IoU and stability, boxes, duplicates, encoding. Two sources 
 blobs.py) on the 256 x 256 grid of ViT-B, and what the packaged model itself gives for the photo, 128 x 128.
 
 Transformers' pipeline does this 64 points at a time with its image processor's `post_process_masks` and `filter_masks`;
-the last step, NMS, needs torchvision there and is anymask's own in both columns (it takes milliseconds). By default 100
-points, a tenth of what segment-everything has, because Transformers takes minutes for all; `--full` takes all 1024.
+see their_steps.py. By default 100 points, a tenth of what segment-everything has, because Transformers takes minutes for
+all; `--full` takes all 1024.
 
     python benchmarks/bench_post_processing.py --full --repeats 1
 """
@@ -14,7 +14,8 @@ points, a tenth of what segment-everything has, because Transformers takes minut
 import torch
 from blobs import blob_logits, blob_scores
 from harness import SIZES, Benchmark, option_parser, parse_options
-from subjects import NMS_THRESHOLD, TheirSteps, load_pair, photo, processor_sizes, same_masks
+from subjects import load_pair, photo, processor_sizes, same_masks
+from their_steps import NMS_THRESHOLD, TheirSteps
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import CandidateMasks, MaskGenerationOptions, ResizeGeometry, SamImageProcessor
@@ -52,7 +53,9 @@ def compare(
     geometry = SamImageProcessor(**processor_sizes(side)).geometry(tuple(benchmark.options.image_size))
     theirs = TheirSteps(None, SamImageProcessorPil(**processor_sizes(side)), filters)
     columns = {
-        "transformers": lambda: theirs.post_process(logits, scores, geometry),
+        "transformers": lambda: theirs.post_process(
+            logits, scores, geometry.original_size_hw, geometry.resized_size_hw
+        ),
         "anymask": lambda: our_records(logits, scores, geometry, filters),
         **benchmark.peers("post_processing", logits, scores, geometry, filters),
     }

@@ -2,9 +2,9 @@
 
 Each run is a process of its own, as on a command line: Python starts, imports, loads sam-vit-nano, reads the photo of
 examples/, segments, writes, and ends. anymask runs `anymask segment`. Transformers runs the shortest program that does
-the same work with its classes: for one point its model and image processor; for everything what its "mask-generation"
-pipeline calls, with the thresholds that the checkpoint brings, as in subjects.py (which imports anymask for the NMS,
-some tenths of a second). Neither draws the overlay.
+the same work with its classes, and imports nothing of anymask: for one point its model and image processor; for
+everything what its "mask-generation" pipeline calls, see their_steps.py, with the thresholds that the checkpoint brings.
+Neither draws the overlay.
 
 The first of all runs reads the packages from disk and does not count.
 
@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from harness import SIZES, Benchmark, DisagreementError, option_parser, parse_options, spread
-from subjects import NMS_THRESHOLD, PHOTO, same_masks
+from subjects import PHOTO, same_masks
+from their_steps import NMS_THRESHOLD
 
 from anymask import SamConfig
 from anymask.pretrained import resolve_checkpoint
@@ -62,7 +63,7 @@ sys.path.insert(0, sys.argv[5])
 from PIL import Image
 from transformers import SamModel
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
-from subjects import TheirSteps
+from their_steps import TheirSteps
 folder, photo, output, arguments = sys.argv[1:5]
 arguments = json.loads(arguments)
 steps = TheirSteps(
@@ -72,6 +73,7 @@ steps = TheirSteps(
 )
 records = steps.everything(Image.open(photo), points_per_side=arguments["points_per_side"])
 json.dump(records, open(output, "w"))
+assert "anymask" not in sys.modules
 """
 
 

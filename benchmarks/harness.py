@@ -12,24 +12,23 @@ import argparse
 import gc
 import importlib.util
 import json
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from types import ModuleType
 from typing import Any
 
 import torch
+from machine import describe, emulates_bfloat16, environment_of, version_of
 
-SIZES = {"vit_b": "ViT-B", "nano": "sam-vit-nano"}
+SIZES = {"vit_b": "ViT-B", "vit_h": "ViT-H", "nano": "sam-vit-nano"}
+USUAL_SIZES = ["vit_b", "nano"]  # ViT-H takes minutes where there is no accelerator
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PACKAGES = ("anymask", "transformers", "torch", "numpy", "pillow")
 REFERENCE = "transformers"
+PEERS = Path(__file__).parent / "peers"
+INSTALLED = "installed"
 
 Column = Callable[[], Any]
 
@@ -41,13 +40,20 @@ class DisagreementError(Exception):
 def option_parser(description: str | None, repeats: int = 3) -> argparse.ArgumentParser:
     """The options that every benchmark has; `description` is the docstring of the script."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", nargs="+", choices=SIZES, default=list(SIZES), help="models, one after another")
+    parser.add_argument("--size", nargs="+", choices=SIZES, default=USUAL_SIZES, help="models, one after another")
     parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="types of weights and images")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--threads", type=int, help="of torch; by default what torch chooses")
     parser.add_argument("--repeats", type=int, default=repeats, help="timed runs of each column, after the warm-up")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    parser.add_argument("--peer", type=Path, nargs="+", default=[], metavar="FILE.py", help="see benchmarks/README.md")
+    peers = ", ".join(sorted(path.stem for path in PEERS.glob("*.py")))
+    parser.add_argument(
+        "--peer",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help=f"more columns: {peers}, a file of your own, or {INSTALLED!r} for those of the former that can run",
+    )
     parser.add_argument("--full", action="store_true", help="the full workload where the default is a part of it")
     parser.add_argument("--smoke", action="store_true", help="the smallest workload, to see that the script runs")
     return parser
@@ -75,6 +81,8 @@ class Benchmark:
             torch.set_num_threads(options.threads)
         self.name, self.question, self.options = name, question, options
         self.rows: list[dict[str, Any]] = []
+        self.peer_modules = load_peers(options.peer)
+        self.packages: list[str] = []
 
     def compare(
         self,
@@ -115,29 +123,29 @@ class Benchmark:
 
     def add_row(self, what: str, unit: str, results: Mapping[str, Mapping[str, Any]], **facts: Any) -> None:
         """Adds a row that is measured already; see `spread` for what a result is."""
+        if facts.get("dtype") == "bfloat16" and emulates_bfloat16(self.options.device):
+            what, facts["emulated"] = f"{what} (emulated)", True
         self.rows.append({"what": what, "unit": unit, "results": results, **facts})
         print(f"  {what}: " + ", ".join(f"{name} {cell(unit, result)}" for name, result in results.items()), flush=True)
 
     def peers(self, stage: str, *inputs: Any) -> dict[str, Column]:
         """The optional columns of `--peer`: each file's `column(stage, *inputs)`, where it gives one."""
         columns = {}
-        for path in self.options.peer:
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+        for name, module in self.peer_modules.items():
             run = module.column(stage, *inputs)
             if run is not None:
-                columns[path.stem] = run
+                columns[name] = run
+                self.packages += [package for package in packages_of(module) if package not in self.packages]
         return columns
 
     def finish(self) -> None:
         """Prints the table and, with `--json`, writes the file."""
-        environment = environment_of(self.options)
+        environment = environment_of(self.options, self.packages)
         report = {
             "benchmark": self.name,
             "question": self.question,
             "environment": environment,
-            "options": {key: value for key, value in vars(self.options).items() if key not in ("json", "peer")},
+            "options": {key: value for key, value in vars(self.options).items() if key != "json"},
             "rows": self.rows,
         }
         print(f"\n{self.question}\n{describe(environment)}\n\n{table(report)}\n")
@@ -151,17 +159,49 @@ def _timed(run: Column, device: str) -> tuple[Any, float, float]:
     gc.collect()
     on_cuda = device.startswith("cuda")
     if on_cuda:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     busy, start = time.process_time(), time.perf_counter()
     result = run()
     if on_cuda:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return result, time.perf_counter() - start, time.process_time() - busy
 
 
 def spread(runs: Sequence[float]) -> dict[str, Any]:
     """A result: the median of some runs, their extremes, and the runs."""
     return {"median": median(runs), "lowest": min(runs), "highest": max(runs), "runs": list(runs)}
+
+
+# Peers
+
+
+def load_peers(names: Sequence[str]) -> dict[str, ModuleType]:
+    """What `--peer` names: files of peers/ or others, by the names of their columns.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ModuleNotFoundError: A file's packages are not installed.
+    """
+    modules = {}
+    own = {path.stem: path for path in sorted(PEERS.glob("*.py"))}
+    for name in names:
+        for path in own.values() if name == INSTALLED else [own.get(name, Path(name))]:
+            if not path.is_file():
+                raise FileNotFoundError(f"--peer must be one of {', '.join(own)} or a Python file, got {name!r}.")
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            missing = [package for package in packages_of(module) if version_of(package) is None]
+            if not missing:
+                modules[path.stem] = module
+            elif name != INSTALLED:
+                raise ModuleNotFoundError(f"--peer {name} needs the packages {', '.join(missing)}; install them.")
+    return modules
+
+
+def packages_of(peer: ModuleType) -> Sequence[str]:
+    """The distributions that a peer's file says it needs, if it says so."""
+    return getattr(peer, "PACKAGES", ())
 
 
 # Agreement
@@ -181,65 +221,7 @@ def relative_error(limit: float) -> Callable[[torch.Tensor, torch.Tensor], dict[
     return agreement
 
 
-# Hardware and versions
-
-
-def environment_of(options: argparse.Namespace) -> dict[str, Any]:
-    """Hardware, versions and threads of this run, and the commit it measured."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "accelerator": torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else None,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-    }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The checkout's commit, with "-dirty" if the package differs from it; None outside of a checkout."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here.parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        status = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip() + ("-dirty" if status.stdout.strip() else "")
-
-
 # Tables
-
-
-def describe(environment: Mapping[str, Any]) -> str:
-    """One line on where a benchmark ran."""
-    versions = ", ".join(f"{name} {number}" for name, number in environment["versions"].items() if number)
-    where = environment["accelerator"] or f"{environment['processor']} ({environment['instructions']})"
-    return (
-        f"{where}, {environment['cores']} cores, {environment['threads']} threads; Python {environment['python']}, "
-        f"{versions}; commit {environment['commit']}; {environment['date']}"
-    )
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 from chart import draw
-from harness import REFERENCE, cell, describe, table
+from harness import REFERENCE, cell, table
+from machine import describe
 
 HERE = Path(__file__).parent
 MARKED = re.compile(r"(?P<begin><!-- table: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)

@@ -1,9 +1,4 @@
-"""What the benchmarks measure: models with the same weights, photos, masks; and the steps of Transformers.
-
-Transformers' "mask-generation" pipeline needs torchvision, though only for non-maximum suppression. `TheirSteps` runs
-what that pipeline runs, calling Transformers' own model and image processor in the same order, and ends with anymask's
-NMS, which takes milliseconds.
-"""
+"""What the benchmarks measure: models with the same weights, photos, and when two columns found the same masks."""
 
 from __future__ import annotations
 
@@ -18,16 +13,15 @@ import torch.nn.functional as F
 import transformers
 from harness import DTYPES, DisagreementError
 from PIL import Image
+from their_steps import NMS_THRESHOLD
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from anymask import ResizeGeometry, SamConfig, SamImageProcessor, SamMaskGenerator, SamModel
+from anymask import SamConfig, SamImageProcessor, SamMaskGenerator, SamModel
 from anymask.crops import build_point_grid
-from anymask.masks import nms, stability_scores
+from anymask.masks import stability_scores
 from anymask.rle import rle_to_mask
 
 PHOTO = Path(__file__).parents[1] / "examples" / "coffee.jpg"
-BATCH = 64  # points_per_batch, Transformers' default
-NMS_THRESHOLD = 0.7
 
 
 @dataclass(frozen=True)
@@ -85,8 +79,8 @@ class Pair:
 
 
 def load_pair(size: str, dtype: str, device: str) -> Pair:
-    """Models with the packaged weights of sam-vit-nano, or of ViT-B with random ones."""
-    ours = SamModel.from_pretrained("sam-vit-nano") if size == "nano" else _random_vit_b()
+    """Models with the packaged weights of sam-vit-nano, or of ViT-B or ViT-H with random ones."""
+    ours = SamModel.from_pretrained("sam-vit-nano") if size == "nano" else _random_model(size)
     theirs = transformers.SamModel(transformers.SamConfig(**ours.config.to_dict()))
     differing = theirs.load_state_dict(ours.state_dict(), strict=False)
     # The positional encoding that prompts share with the image is stored once or twice.
@@ -98,8 +92,8 @@ def load_pair(size: str, dtype: str, device: str) -> Pair:
 
 
 @torch.no_grad()
-def _random_vit_b() -> SamModel:
-    """ViT-B with random weights, drawn such that its masks follow the regions of a photo and differ between prompts.
+def _random_model(size: str) -> SamModel:
+    """A model with random weights, drawn such that its masks follow the regions of a photo and differ between prompts.
 
     With PyTorch's own initialisation all logits are near 0 and the masks are noise, which post-processing never sees.
     Here positions vary slowly over the image, the decoder keeps the scale of what passes through it, upscaling is the
@@ -107,7 +101,7 @@ def _random_vit_b() -> SamModel:
     a fresh model, are put to the test as well.
     """
     torch.manual_seed(0)
-    model = SamModel(SamConfig.from_preset("vit_b"))
+    model = SamModel(SamConfig.from_preset(size))
     encoder, decoder = model.vision_encoder, model.mask_decoder
     for name, parameter in encoder.named_parameters():
         if "rel_pos" in name:
@@ -157,67 +151,6 @@ def our_generator(pair: Pair, filters: dict[str, float]) -> SamMaskGenerator:
         min_mask_region_area=0,
         **filters,
     )
-
-
-@dataclass(frozen=True)
-class TheirSteps:
-    """Segment everything with Transformers' model and image processor: what its pipeline calls, in its order."""
-
-    model: transformers.SamModel
-    processor: SamImageProcessorPil
-    filters: dict[str, float]
-
-    @torch.inference_mode()
-    def everything(self, image: Image.Image, points_per_side: int) -> list[dict[str, Any]]:
-        """Records of an image, with 64 points at a time; see `records`."""
-        _, points, images, labels = self.processor.generate_crop_boxes(
-            image, self.processor.size["longest_edge"], points_per_crop=points_per_side
-        )
-        inputs = self.processor(images=images, return_tensors="pt")
-        embedding = self.model.get_image_embeddings(inputs["pixel_values"].to(self.model.device, self.model.dtype))
-        sizes = inputs["original_sizes"].tolist(), inputs["reshaped_input_sizes"].tolist()
-        parts = []
-        for first in range(0, points.shape[1], BATCH):
-            part = slice(first, first + BATCH)
-            output = self.model(
-                image_embeddings=embedding,
-                input_points=points[:, part].to(self.model.device, self.model.dtype),
-                input_labels=labels[:, part].to(self.model.device),
-            )
-            parts.append(self.filtered(output.pred_masks, output.iou_scores, *sizes))
-        return self.records(parts)
-
-    @torch.inference_mode()
-    def post_process(
-        self, low_res_logits: torch.Tensor, iou_scores: torch.Tensor, geometry: ResizeGeometry
-    ) -> list[dict[str, Any]]:
-        """Records from what the model gave: logits (P, 3, h, w) and scores (P, 3)."""
-        sizes = [geometry.original_size_hw], [geometry.resized_size_hw]
-        parts = []
-        for first in range(0, len(iou_scores), BATCH):
-            part = slice(first, first + BATCH)
-            parts.append(self.filtered(low_res_logits[None, part], iou_scores[None, part], *sizes))
-        return self.records(parts)
-
-    def filtered(self, logits: torch.Tensor, scores: torch.Tensor, original_sizes: Any, reshaped_sizes: Any) -> tuple:
-        """RLEs, scores and boxes of the masks (1, P, 3, h, w) that pass the filters."""
-        masks = self.processor.post_process_masks(logits, original_sizes, reshaped_sizes, binarize=False)[0]
-        height, width = original_sizes[0]
-        return self.processor.filter_masks(masks, scores[0], (height, width), [0, 0, width, height], **self.filters)
-
-    def records(self, parts: Sequence[tuple]) -> list[dict[str, Any]]:
-        """RLE, box and score of each mask that is left without its duplicates, best first.
-
-        Without the masks that have no pixel, which Transformers keeps and anymask does not.
-        """
-        rles = [rle for part in parts for rle in part[0]]
-        scores = torch.cat([part[1] for part in parts]).float()
-        boxes = torch.cat([part[2] for part in parts])
-        return [
-            {"segmentation": rles[index], "predicted_iou": float(scores[index]), "box_xyxy": boxes[index].tolist()}
-            for index in nms(boxes, scores, NMS_THRESHOLD).tolist()
-            if len(rles[index]["counts"]) > 1
-        ]
 
 
 def same_masks(min_mean_iou: float, max_unmatched: float = 0.02) -> Any:

@@ -12,7 +12,7 @@ import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("bench_*.py"))
-MODULES = ("harness", "subjects", "blobs", "chart", "report", "run")
+MODULES = ("harness", "machine", "subjects", "their_steps", "blobs", "chart", "report", "run")
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +145,7 @@ def test_report_replaces_what_stands_between_the_marks():
     report = importlib.import_module("report")
     page = "before\n<!-- table: one -->\nold\n<!-- end -->\nbetween\n<!-- table: two -->\n<!-- end -->\nafter\n"
     row = dict(what="row", unit="seconds", results={"transformers": result([1.0]), "anymask": result([0.5])})
-    environment = importlib.import_module("harness").environment_of(_options())
+    environment = importlib.import_module("machine").environment_of(_options())
     once = report.filled(page, [dict(benchmark="two", rows=[row], environment=environment)])
     assert "old" not in once
     assert "Not measured yet." in once.split("between")[0]
