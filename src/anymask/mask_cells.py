@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from .masks import axis_taps
 # busy.
 _CHUNK_BYTES = {"cpu": 2**21}
 _CHUNK_BYTES_ACCELERATOR = 2**26
+# Bytes of flags, one per column of pixels and row of cells, of the masks that are turned into runs together.
+_RUNS_BYTES = 2**28
 # What a cell costs by itself, along one axis, in pixels.
 _PIXELS_PER_CELL = 3
 
@@ -176,62 +179,86 @@ class MaskCells:
         full_height: int,
         origin_xy: Sequence[int] = (0, 0),
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Foreground runs of one full-size mask, as `rle.runs_to_rle` takes them.
+        """`runs_of_each` for one mask (h, w)."""
+        return self.runs_of_each(low_res_logits[None], mask_threshold, full_height, origin_xy)[0]
+
+    def runs_of_each(
+        self,
+        low_res_logits: torch.Tensor,
+        mask_threshold: float,
+        full_height: int,
+        origin_xy: Sequence[int] = (0, 0),
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Foreground runs of full-size masks, as `rle.runs_to_rle` takes them.
 
         Args:
-            low_res_logits: (h, w), any floating type.
+            low_res_logits: (N, h, w), any floating type.
             mask_threshold: logits above this are foreground.
             full_height: height of the image whose columns the runs follow.
             origin_xy: where in that image pixel (0, 0) of these cells lies.
 
         Returns:
-            First positions and positions past the last, (R,) int64, in column-major pixels of the image, sorted.
+            For each mask first positions and positions past the last, (R,) int64, in column-major pixels of the image,
+            sorted.
         """
-        logits = low_res_logits.float()[None]
-        inside, undecided = self._decide(logits, mask_threshold, mask_threshold)
-        blocks = [
-            (row, column, values > mask_threshold) for _, row, column, values in self._values_of(logits, undecided)
-        ]
-        x, y = self._changes_down_columns(inside[0], undecided[0], blocks)
-        edges = torch.sort((x + int(origin_xy[0])) * full_height + y + int(origin_xy[1])).values.cpu().numpy()
-        return edges[0::2], edges[1::2]
+        at_a_time = max(_RUNS_BYTES // (len(self.rows) * len(self.columns) * self.columns.max_size), 1)
+        x0, y0 = (int(coordinate) for coordinate in origin_xy)
+        first = x0 * full_height + y0
+        # Positions of one mask lie below those of the next.
+        stride = int(self.columns.offsets[-1]) * full_height + 1
+        runs = []
+        for logits in low_res_logits.split(at_a_time):
+            positions = self._changes_down_columns(logits.float(), mask_threshold, full_height, stride)
+            edges = _sorted_on_host(positions)
+            bounds = np.searchsorted(edges, np.arange(len(logits) + 1) * stride)
+            for mask, (begin, end) in enumerate(pairwise(bounds)):
+                of_mask = edges[begin:end] + (first - mask * stride)
+                runs.append((of_mask[0::2], of_mask[1::2]))
+        return runs
 
     def _changes_down_columns(
-        self,
-        inside: torch.Tensor,
-        undecided: torch.Tensor,
-        blocks: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels x, y that differ from the pixel above them, and the ends of what touches the lower border.
+        self, logits: torch.Tensor, threshold: float, full_height: int, stride: int
+    ) -> torch.Tensor:
+        """Positions of pixels that differ from the pixel above, and of the ends of what touches the lower border.
 
         Args:
-            inside: (R, C) cells that are foreground as a whole.
-            undecided: (R, C) cells that are in part.
-            blocks: for undecided cells their row (M,), column (M,) and pixels (Sy, Sx, M) of bool.
+            logits: (N, h, w) float32.
+            threshold: logits above this are foreground.
+            full_height: how far columns are from each other.
+            stride: how far masks are from each other.
         """
-        device = inside.device
-        sizes_y, sizes_x = self.rows.tensor("sizes"), self.columns.tensor("sizes")
-        offsets_y, offsets_x = self.rows.tensor("offsets"), self.columns.tensor("offsets")
+        device, n_rows = logits.device, len(self.rows)
+        inside, undecided = self._decide(logits, threshold, threshold)
+        # For undecided cells their line, a row of a mask (M,), column (M,), and pixels (Sy, Sx, M) of bool.
+        blocks = [
+            (mask * n_rows + row, column, values > threshold)
+            for mask, row, column, values in self._values_of(logits, undecided)
+        ]
+        sizes_x, offsets_y = self.columns.tensor("sizes"), self.rows.tensor("offsets")
+        mask_at = torch.arange(len(logits), device=device)[:, None] * stride
+        line_at, line_sizes = (mask_at + offsets_y[:-1]).flatten(), self.rows.tensor("sizes").repeat(len(logits))
+        column_at = self.columns.tensor("offsets") * full_height
         steps_y = torch.arange(self.rows.max_size, device=device)
         steps_x = torch.arange(self.columns.max_size, device=device)
-        # The lowest pixels of every cell (R, C, Sx): they are what the cell below begins with.
-        lowest = inside[:, :, None] & (steps_x < sizes_x[:, None])
-        for row, column, pixels in blocks:
-            cell = torch.arange(len(row), device=device)
-            lowest[row, column] = pixels[sizes_y[row] - 1, :, cell]
+        # The lowest pixels of every cell (N * R, C, Sx): they are what the cell below begins with.
+        lowest = (inside[..., None] & (steps_x < sizes_x[:, None])).flatten(0, 1)
+        for line, column, pixels in blocks:
+            cell = torch.arange(len(line), device=device)
+            lowest[line, column] = pixels[line_sizes[line] - 1, :, cell]
         above = torch.cat([torch.zeros_like(lowest[:1]), lowest[:-1]])
+        above[::n_rows] = False  # above a mask is nothing
 
-        changed = (above != lowest) & ~undecided[:, :, None]  # a decided cell can only change at its top
-        row, column, step_x = changed.nonzero(as_tuple=True)
-        found = [(offsets_x[column] + step_x, offsets_y[row])]
-        for row, column, pixels in blocks:
-            previous = torch.cat([above[row, column].T[None], pixels[:-1]])
-            exists = steps_y[:, None] < sizes_y[row]
+        changed = (above != lowest) & ~undecided.flatten(0, 1)[..., None]  # a decided cell can only change at its top
+        line, column, step_x = changed.nonzero(as_tuple=True)
+        found = [line_at[line] + column_at[column] + step_x * full_height]
+        for line, column, pixels in blocks:
+            previous = torch.cat([above[line, column].T[None], pixels[:-1]])
+            exists = steps_y[:, None] < line_sizes[line]
             step_y, step_x, cell = ((pixels != previous) & exists[:, None]).nonzero(as_tuple=True)
-            found.append((offsets_x[column[cell]] + step_x, offsets_y[row[cell]] + step_y))
-        column, step_x = lowest[-1].nonzero(as_tuple=True)
-        found.append((offsets_x[column] + step_x, offsets_y[-1].expand(len(column))))
-        return torch.cat([x for x, _ in found]), torch.cat([y for _, y in found])
+            found.append((line_at[line] + column_at[column])[cell] + step_x * full_height + step_y)
+        mask, column, step_x = lowest.unflatten(0, (-1, n_rows))[:, -1].nonzero(as_tuple=True)
+        found.append(mask * stride + offsets_y[-1] + column_at[column] + step_x * full_height)
+        return torch.cat(found)
 
     def _decide(self, logits: torch.Tensor, lower: float, higher: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Cells (N, R, C) with all pixels above `higher`, and cells that may have pixels between the two thresholds."""
@@ -299,6 +326,13 @@ def _best_size(sizes: np.ndarray) -> int:
     candidates = np.arange(1, sizes.max() + 1)
     pieces = -(-sizes[:, None] // candidates)
     return int(candidates[np.argmin(pieces.sum(axis=0) * (candidates + _PIXELS_PER_CELL))])
+
+
+def _sorted_on_host(positions: torch.Tensor) -> np.ndarray:
+    """Positions (P,) in ascending order; on a CPU NumPy sorts them several times faster than torch."""
+    if positions.device.type == "cpu":
+        return np.sort(positions.numpy())
+    return positions.sort().values.cpu().numpy()
 
 
 def _marked(values: torch.Tensor, threshold: float) -> torch.Tensor:

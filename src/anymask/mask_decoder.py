@@ -137,7 +137,8 @@ class MaskDecoder(nn.Module):
     ) -> CandidateMasks:
         """Decode the prompts of one image, but only to masks whose predicted IoU is above `iou_threshold`.
 
-        The masks are those that `forward` would give. A threshold of 0 or less keeps all, as in Meta's generator.
+        The masks are those that `forward` would give. A threshold of 0 or less keeps all, as in Meta's generator; then
+        nothing here waits for the device, and shapes follow from the prompts' number alone.
         """
         logits, scores, indices = [], [], []
         start = 0
@@ -146,13 +147,20 @@ class MaskDecoder(nn.Module):
             image_embeddings, image_positional_embeddings, sparse_prompt_embeddings, dense_prompt_embeddings, is_padding
         ):
             iou_scores = iou_scores[0, :, self._masks_slice(multimask_output)]  # (prompts, masks)
-            keep = iou_scores > iou_threshold if iou_threshold > 0 else torch.ones_like(iou_scores, dtype=torch.bool)
-            prompts = keep.any(dim=-1).nonzero().squeeze(-1)
-            masks = self._masks(tokens[:, prompts], image[:, prompts], grid_hw, multimask_output)
-            logits.append(masks[0][keep[prompts]])
-            scores.append(iou_scores[keep])
-            indices.append(start + keep.nonzero()[:, 0])
-            start += iou_scores.shape[0]
+            prompt_index = torch.arange(start, start + len(iou_scores), device=iou_scores.device)
+            prompt_index = prompt_index[:, None].expand_as(iou_scores)
+            if iou_threshold > 0:
+                keep = iou_scores > iou_threshold
+                prompts = keep.any(dim=-1).nonzero().squeeze(-1)
+                masks = self._masks(tokens[:, prompts], image[:, prompts], grid_hw, multimask_output)
+                logits.append(masks[0][keep[prompts]])
+                scores.append(iou_scores[keep])
+                indices.append(prompt_index[keep])
+            else:
+                logits.append(self._masks(tokens, image, grid_hw, multimask_output)[0].flatten(0, 1))
+                scores.append(iou_scores.flatten())
+                indices.append(prompt_index.flatten())
+            start += len(iou_scores)
         return CandidateMasks(torch.cat(logits), torch.cat(scores), torch.cat(indices))
 
     def _attend(

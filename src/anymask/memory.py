@@ -18,8 +18,20 @@ _MAX_SHARES = 8
 # copies.
 _ENCODER_VALUES_PER_CHANNEL = 32
 _MAX_ENCODER_BATCH = 16
+# The masks of a round take this part of an accelerator's free memory: they are copied once or twice, and filtered.
+_ROUND_SHARE = 1 / 8
+# Where free memory is not known.
+_FREE_BYTES_UNKNOWN = 2**32
 # What CPU allocators and MPS say, which have no error type of their own.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def is_accelerator(device: torch.device) -> bool:
+    """Whether a device works while the host goes on.
+
+    There starting a step costs more than the arithmetic of a small one, and asking for a result stops the host.
+    """
+    return device.type != "cpu"
 
 
 def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> int:
@@ -34,8 +46,8 @@ def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> in
     """
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return sys.maxsize
-    is_cpu = device.type == "cpu"
-    budget = cpu_bytes * min(torch.get_num_threads(), _MAX_SHARES) if is_cpu else _PARTS_BYTES_ACCELERATOR
+    shares = min(torch.get_num_threads(), _MAX_SHARES)
+    budget = _PARTS_BYTES_ACCELERATOR if is_accelerator(device) else cpu_bytes * shares
     return max(budget // max(bytes_each, 1), 1)
 
 
@@ -47,9 +59,25 @@ def slices(length: int, step: int) -> list[slice]:
 def masks_per_chunk(low_res_logits: torch.Tensor) -> int:
     """How many masks of the shape of these logits (..., h, w) to post-process at a time, at least 1."""
     height, width = low_res_logits.shape[-2:]
-    is_cpu = low_res_logits.device.type == "cpu"
-    budget = _MASK_CHUNK_BYTES_CPU if is_cpu else _MASK_CHUNK_BYTES_ACCELERATOR
+    budget = _MASK_CHUNK_BYTES_ACCELERATOR if is_accelerator(low_res_logits.device) else _MASK_CHUNK_BYTES_CPU
     return max(budget // (4 * height * width), 1)
+
+
+def points_per_round(points_per_batch: int, bytes_per_point: int, device: torch.device) -> int:
+    """How many points to decode before the host looks at any of their masks: whole batches.
+
+    One batch on a CPU. An accelerator is given as many as its free memory holds masks of: while the host looks at some,
+    it has nothing to do.
+
+    Args:
+        points_per_batch: points decoded at a time.
+        bytes_per_point: what the masks of a point take.
+        device: where.
+    """
+    if not is_accelerator(device):
+        return points_per_batch
+    points = int(_free_bytes(device) * _ROUND_SHARE) // bytes_per_point
+    return max(points // points_per_batch, 1) * points_per_batch
 
 
 def encoder_batch_size(model: Any, pixel_values_shape: Sequence[int]) -> int:
@@ -63,8 +91,15 @@ def encoder_batch_size(model: Any, pixel_values_shape: Sequence[int]) -> int:
     config = model.config.vision_config
     tokens = pixel_values_shape[-2] * pixel_values_shape[-1] // config.patch_size**2
     bytes_per_image = tokens * config.hidden_size * _ENCODER_VALUES_PER_CHANNEL * model.dtype.itemsize
-    free_bytes, _ = torch.cuda.mem_get_info(model.device)
-    return int(min(max(free_bytes // 2 // bytes_per_image, 1), _MAX_ENCODER_BATCH))
+    return int(min(max(_free_bytes(model.device) // 2 // bytes_per_image, 1), _MAX_ENCODER_BATCH))
+
+
+def _free_bytes(device: torch.device) -> int:
+    """What can be allocated on an accelerator: what nobody has, and what PyTorch holds and does not use."""
+    if device.type != "cuda":
+        return _FREE_BYTES_UNKNOWN
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return free_bytes + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -80,6 +80,19 @@ def test_runs_in_a_larger_image(case):
         assert runs_to_rle(*runs, (height + 8, width + 6)) == mask_to_rle(padded)
 
 
+@pytest.mark.parametrize("masks_at_a_time", [1, 4, 100])
+def test_runs_of_many_masks_are_those_of_each(case, masks_at_a_time, monkeypatch):
+    geometry, logits, cells, full = case
+    flags = len(cells.rows) * len(cells.columns) * cells.columns.max_size
+    monkeypatch.setattr(mask_cells, "_RUNS_BYTES", masks_at_a_time * flags)
+    height, width = geometry.original_size_hw
+    runs = cells.runs_of_each(logits, THRESHOLD, height + 8, origin_xy=(4, 3))
+    for (starts, ends), mask in zip(runs, full > THRESHOLD, strict=True):
+        padded = F.pad(mask, (4, 2, 3, 5))
+        assert runs_to_rle(starts, ends, (height + 8, width + 6)) == mask_to_rle(padded)
+    assert cells.runs_of_each(logits[:0], THRESHOLD, height) == []
+
+
 def test_a_box_of_logits_is_enough(case):
     geometry, logits, cells, _ = case
     height = geometry.original_size_hw[0]

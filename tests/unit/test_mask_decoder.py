@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.host_waits import HostWaits
 from tests.tiny_sam import BATCH, CHANNELS, GRID, PROMPTS, images, labels, points, tiny_model
 from torch import nn
 
@@ -111,6 +112,27 @@ def test_a_threshold_of_zero_keeps_all(threshold):
     assert (candidates.iou_scores < 0).any()
     assert candidates.low_res_logits.shape == (3 * N_PROMPTS, 4 * GRID, 4 * GRID)
     assert candidates.prompt_index.tolist() == [prompt for prompt in range(N_PROMPTS) for _ in range(3)]
+
+
+def test_host_waits_are_seen():
+    mask, values = torch.tensor([True, False]), torch.tensor([1.0, 2.0])
+    for wait in (
+        lambda: values[mask],
+        lambda: values.__setitem__(mask, 0.0),
+        lambda: mask.nonzero(),
+        lambda: bool(mask.all()),
+        lambda: values.tolist(),
+        lambda: values.cpu(),
+        lambda: values.repeat_interleave(torch.tensor([1, 2])),
+        lambda: torch.masked_select(values, mask),
+    ):
+        with HostWaits() as waits:
+            wait()
+        assert len(waits.names) == 1, waits.names
+    with HostWaits() as waits:
+        torch.where(mask, values, 0.0), values[torch.tensor([0])], values.masked_fill(mask, 0.0)
+        values.repeat_interleave(torch.tensor([1, 2]), output_size=3)
+    assert waits.names == []
 
 
 @pytest.mark.parametrize("n_prompts", [N_PROMPTS, 0])
