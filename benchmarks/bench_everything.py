@@ -13,12 +13,10 @@ takes minutes for the usual 32 x 32, which is `--full`.
 """
 
 from harness import SIZES, Benchmark, option_parser, parse_options
-from subjects import load_pair, our_generator, photo, same_masks
+from subjects import SAME_MASKS, load_pair, our_generator, photo
 from their_steps import TheirSteps
 
 POINTS_PER_SIDE = {"vit_b": 8, "vit_h": 8, "nano": 16}
-# In bfloat16 scores move across the thresholds, and duplicates win that lost before: many masks have no match then.
-AGREEMENT = {"float32": same_masks(0.999), "bfloat16": same_masks(0.9, max_unmatched=0.5)}
 
 
 def compare(benchmark: Benchmark, size: str, dtype: str) -> None:
@@ -37,7 +35,7 @@ def compare(benchmark: Benchmark, size: str, dtype: str) -> None:
     facts = dict(size=size, dtype=dtype, points_per_side=points_per_side, filters=filters)
     # `filters` has run anymask's model; Transformers' gets its warm-up here, since a whole run takes too long.
     theirs.everything(image, points_per_side=2)
-    benchmark.compare(what, columns, AGREEMENT[dtype], warm_ups=0, **facts)
+    benchmark.compare(what, columns, SAME_MASKS[dtype], warm_ups=0, **facts)
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ filter by predicted IoU and stability, boxes, duplicates, encoding. Two sources 
 blobs.py) on the 256 x 256 grid of ViT-B, and what the packaged model itself gives for the photo, 128 x 128.
 
 Transformers' pipeline does this 64 points at a time with its image processor's `post_process_masks` and `filter_masks`;
-see their_steps.py. By default 100 points, a tenth of what segment-everything has, because Transformers takes minutes for
-all; `--full` takes all 1024.
+see their_steps.py. By default 100 points, a tenth of what segment-everything has, because Transformers takes minutes
+for all; `--full` takes all 1024.
 
     python benchmarks/bench_post_processing.py --full --repeats 1
 """

@@ -3,8 +3,8 @@
 Each run is a process of its own, as on a command line: Python starts, imports, loads sam-vit-nano, reads the photo of
 examples/, segments, writes, and ends. anymask runs `anymask segment`. Transformers runs the shortest program that does
 the same work with its classes, and imports nothing of anymask: for one point its model and image processor; for
-everything what its "mask-generation" pipeline calls, see their_steps.py, with the thresholds that the checkpoint brings.
-Neither draws the overlay.
+everything what its "mask-generation" pipeline calls (see their_steps.py), with the thresholds that the checkpoint
+brings. Neither draws the overlay.
 
 The first of all runs reads the packages from disk and does not count.
 

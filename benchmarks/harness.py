@@ -108,7 +108,7 @@ class Benchmark:
         for number in range(warm_ups + self.options.repeats):
             expected = None
             for name, run in columns.items():
-                result, seconds, busy = _timed(run, self.options.device)
+                result, seconds, busy = timed(run, self.options.device)
                 if number >= warm_ups:
                     runs[name].append(seconds)
                     cpu_seconds[name].append(busy)
@@ -154,7 +154,7 @@ class Benchmark:
             self.options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _timed(run: Column, device: str) -> tuple[Any, float, float]:
+def timed(run: Column, device: str) -> tuple[Any, float, float]:
     """A column's result, its seconds, and the seconds that all processors together worked for it."""
     gc.collect()
     on_cuda = device.startswith("cuda")
@@ -187,7 +187,8 @@ def load_peers(names: Sequence[str]) -> dict[str, ModuleType]:
     for name in names:
         for path in own.values() if name == INSTALLED else [own.get(name, Path(name))]:
             if not path.is_file():
-                raise FileNotFoundError(f"--peer must be one of {', '.join(own)} or a Python file, got {name!r}.")
+                known = ", ".join([*own, INSTALLED])
+                raise FileNotFoundError(f"--peer must be one of {known}, or a Python file, got {name!r}.")
             spec = importlib.util.spec_from_file_location(path.stem, path)
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)

@@ -1,11 +1,11 @@
 """Runs all benchmarks, writes their results, and brings docs/performance.md up to date.
 
-    python benchmarks/run.py --threads 2                  # about twenty minutes on two cores
+    python benchmarks/run.py --threads 2                  # less than half an hour on two cores
     python benchmarks/run.py --threads 2 --only decoder   # some of them, by the names of their files of results
+    python benchmarks/run.py --device cuda                # on an accelerator, with ViT-H and bfloat16
+    python benchmarks/run.py --smoke                      # a minute: does it all run? Nothing is written
 
-The machine must have nothing else to do. On a CPU without bfloat16 instructions PyTorch emulates them, a hundred times
-slower than float32, so bfloat16 has small workloads here; on a CPU that has them, or an accelerator, run the scripts
-with `--dtype float32 bfloat16` instead.
+The machine must have nothing else to do. Peers (see README.md) get their columns where their packages are installed.
 """
 
 import argparse
@@ -13,15 +13,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from harness import INSTALLED
+from machine import emulates_bfloat16
 
-RUNS: dict[str, list[str]] = {
+HERE = Path(__file__).parent
+BOTH = ["--dtype", "float32", "bfloat16"]
+
+FLOAT32_RUNS: dict[str, list[str]] = {
     "encoder": ["bench_encoder.py", "--repeats", "2"],
-    "encoder_bfloat16": ["bench_encoder.py", "--size", "nano", "--dtype", "bfloat16", "--repeats", "1"],
     "decoder": ["bench_decoder.py"],
-    "decoder_bfloat16": (
-        ["bench_decoder.py", "--size", "vit_b", "--dtype", "bfloat16", "--prompts", "1", "8", "--repeats", "1"]
-    ),
     "click": ["bench_click.py"],
     "post_processing": ["bench_post_processing.py"],
     "post_processing_12_megapixels": (
@@ -31,27 +31,76 @@ RUNS: dict[str, list[str]] = {
     "everything_vit_b": ["bench_everything.py", "--size", "vit_b", "--full", "--repeats", "1"],
     "memory": ["bench_memory.py", "--size", "nano"],
     "memory_vit_b": ["bench_memory.py", "--size", "vit_b", "--megapixels", "0.5", "100"],
+    "scaling": ["bench_scaling.py", "--size", "nano"],
+    "scaling_vit_b": (
+        ["bench_scaling.py", "--size", "vit_b", "--megapixels", "0.5", "4"]
+        + ["--points-per-side", "4", "8", "--points-per-batch", "16", "4"]
+    ),
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],
 }
-"""The name of each file of results, and the command that makes it."""
+"""The name of each file of results, and the command that makes it: on a processor, in float32."""
+
+EMULATED_RUNS = {
+    "encoder_bfloat16": ["bench_encoder.py", "--size", "nano", "--dtype", "bfloat16", "--repeats", "1"],
+    "decoder_bfloat16": (
+        ["bench_decoder.py", "--size", "vit_b", "--dtype", "bfloat16", "--prompts", "1", "8", "--repeats", "1"]
+    ),
+}
+"""What bfloat16 costs without instructions for it, a hundred times more than float32, on little work."""
+
+BFLOAT16_RUNS = {
+    "encoder_bfloat16": ["bench_encoder.py", "--dtype", "bfloat16"],
+    "decoder_bfloat16": ["bench_decoder.py", "--dtype", "bfloat16"],
+    "click_bfloat16": ["bench_click.py", "--dtype", "bfloat16"],
+    "everything_bfloat16": ["bench_everything.py", "--dtype", "bfloat16"],
+}
+"""The same with these instructions."""
+
+ACCELERATOR_SIZES = ["--size", "vit_b", "vit_h", "nano"]
+ACCELERATOR_RUNS = {
+    "encoder": ["bench_encoder.py", *ACCELERATOR_SIZES, *BOTH, "--batch", "1", "8"],
+    "decoder": ["bench_decoder.py", *ACCELERATOR_SIZES, *BOTH, "--prompts", "1", "64", "256"],
+    "click": ["bench_click.py", *ACCELERATOR_SIZES, *BOTH],
+    "post_processing": ["bench_post_processing.py", "--full"],
+    "everything": ["bench_everything.py", *ACCELERATOR_SIZES, *BOTH, "--full"],
+    "memory": ["bench_memory.py", *ACCELERATOR_SIZES, *BOTH, "--megapixels", "0.5", "4", "12"],
+    "scaling": ["bench_scaling.py", "--points-per-side", "32", "16", "64", "--points-per-batch", "64", "256", "16"],
+}
+"""On a CUDA device; preprocessing and start-up are work of the processor."""
+
+
+def runs_on(device: str) -> dict[str, list[str]]:
+    """The name of each file of results, and the command that makes it on that device."""
+    if device != "cpu":
+        kind = device.split(":")[0]
+        return {f"{kind}_{name}": [*run, "--device", device] for name, run in ACCELERATOR_RUNS.items()}
+    return {**FLOAT32_RUNS, **(EMULATED_RUNS if emulates_bfloat16(device) else BFLOAT16_RUNS)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch; by default what torch chooses")
-    parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), metavar="NAME", help=", ".join(RUNS))
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="names of files of results, without .json")
+    parser.add_argument("--peer", nargs="+", default=[INSTALLED], metavar="NAME", help="more columns, see README.md")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON files")
+    parser.add_argument("--smoke", action="store_true", help="the smallest workloads; writes nothing")
     options = parser.parse_args()
-    threads = ["--threads", str(options.threads)] if options.threads else []
+    runs = runs_on(options.device)
+    unknown = set(options.only or ()) - set(runs)
+    if unknown:
+        parser.error(f"--only must name some of {', '.join(runs)}, got {', '.join(sorted(unknown))}")
+    shared = ["--peer", *options.peer, *(["--threads", str(options.threads)] if options.threads else [])]
     failed = []
-    for name in options.only:
-        script, *arguments = RUNS[name]
-        result = ["--json", str(options.results / f"{name}.json")]
+    for name in options.only or runs:
+        script, *arguments = runs[name]
+        written = ["--smoke"] if options.smoke else ["--json", str(options.results / f"{name}.json")]
         print(f"== {name}", flush=True)
-        if subprocess.run([sys.executable, str(HERE / script), *arguments, *threads, *result]).returncode != 0:
+        if subprocess.run([sys.executable, str(HERE / script), *arguments, *shared, *written]).returncode != 0:
             failed.append(name)
-    subprocess.run([sys.executable, str(HERE / "report.py"), "--results", str(options.results)], check=True)
+    if not options.smoke:
+        subprocess.run([sys.executable, str(HERE / "report.py"), "--results", str(options.results)], check=True)
     if failed:
         sys.exit(f"These did not run to their end, their results are as they were: {', '.join(failed)}.")
 

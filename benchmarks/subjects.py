@@ -187,3 +187,7 @@ def same_masks(min_mean_iou: float, max_unmatched: float = 0.02) -> Any:
 def _box_xyxy(record: dict[str, Any]) -> list[int]:
     x, y, width, height = record["bbox"]
     return [x, y, x + width, y + height]
+
+
+# In bfloat16 scores move across the thresholds, and duplicates win that lost before: many masks have no match then.
+SAME_MASKS = {"float32": same_masks(0.999), "bfloat16": same_masks(0.9, max_unmatched=0.5)}

@@ -12,7 +12,7 @@ import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("bench_*.py"))
-MODULES = ("harness", "machine", "subjects", "their_steps", "blobs", "chart", "report", "run")
+MODULES = ("harness", "machine", "subjects", "their_steps", "alone", "blobs", "chart", "report", "run")
 
 
 @pytest.fixture(autouse=True)
@@ -62,16 +62,19 @@ def test_smoke(script, monkeypatch, tmp_path, capsys):
     report_module = importlib.import_module("report")
     page = report_module.filled((BENCHMARKS.parent / "docs/performance.md").read_text(), [report])
     assert report["rows"][0]["what"] in page
-    # And a bar in its chart.
+    # And its rows have a bar, or points of lines, in a chart.
     chart = importlib.import_module("chart")
-    assert len(chart.ratios([report])) == len(report["rows"])
-    chart.draw([report], tmp_path / "chart.png")
+    if script == "bench_scaling":
+        chart.draw_scaling([report], tmp_path / "chart.png")
+    else:
+        assert len(chart.ratios([report])) == len(report["rows"])
+        chart.draw([report], tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_command_runs_every_script(monkeypatch, tmp_path):
     runs = importlib.import_module("run")
-    assert {command[0].removesuffix(".py") for command in runs.RUNS.values()} == set(SCRIPTS)
+    assert {command[0].removesuffix(".py") for command in runs.runs_on("cpu").values()} == set(SCRIPTS)
     commands = []
 
     def recorded(command, check=False):
@@ -85,7 +88,81 @@ def test_one_command_runs_every_script(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="did not run to their end, their results are as they were: click"):
         runs.main()
     assert [Path(command[1]).name for command in commands] == ["bench_decoder.py", "bench_click.py", "report.py"]
-    assert commands[0][2:] == ["--threads", "2", "--json", str(tmp_path / "decoder.json")]
+    assert commands[0][2:] == ["--peer", "installed", "--threads", "2", "--json", str(tmp_path / "decoder.json")]
+    # A trial run writes nothing.
+    commands.clear()
+    monkeypatch.setattr(sys, "argv", ["run.py", "--device", "cuda", "--only", "cuda_encoder", "--smoke"])
+    runs.main()
+    [command] = commands
+    assert command[command.index("--device") + 1] == "cuda"
+    assert "vit_h" in command
+    assert command[-1] == "--smoke"
+    assert "--json" not in command
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "cuda_encoder"])
+    with pytest.raises(SystemExit):
+        runs.main()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "emulated"),
+    [
+        ("model name\t: one\nflags\t\t: fpu avx2 avx512f\n", True),
+        ("model name\t: one\nflags\t\t: fpu avx2 avx512_bf16\n", False),
+        ("Features\t: fp asimd\n", True),
+        ("Features\t: fp asimd bf16\n", False),
+        ("", False),
+    ],
+)
+def test_emulated_bfloat16_says_so(cpuinfo, emulated, monkeypatch, tmp_path):
+    machine, harness, chart = (importlib.import_module(name) for name in ("machine", "harness", "chart"))
+    file = tmp_path / "cpuinfo"
+    file.write_text(cpuinfo)
+    monkeypatch.setattr(machine, "CPUINFO", file)
+    assert machine.emulates_bfloat16("cpu") is emulated
+    benchmark = harness.Benchmark("encoder", "?", _options())
+    for dtype in ("float32", "bfloat16"):
+        benchmark.add_row(f"ViT-B, {dtype}", "seconds", both(6.0, 2.0), dtype=dtype)
+    report = dict(benchmark="encoder", rows=benchmark.rows, environment=machine.environment_of(_options()))
+    assert [row["what"] for row in benchmark.rows] == [
+        "ViT-B, float32",
+        "ViT-B, bfloat16 (emulated)" if emulated else "ViT-B, bfloat16",
+    ]
+    # It has neither a bar nor an aim, and little work.
+    assert len(chart.ratios([report])) == 2 - emulated
+    assert len(importlib.import_module("report").aims([report]).splitlines()) == 2 + 2 - emulated
+    runs = importlib.import_module("run").runs_on("cpu")
+    assert ("vit_b" in runs["decoder_bfloat16"]) is emulated
+    assert ("click_bfloat16" in runs) is not emulated
+
+
+def test_one_thing_grows_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["bench_scaling.py"])
+    workloads = importlib.import_module("bench_scaling").workloads
+    assert workloads([1, 2, 3], [4, 5], [6, 7]) == [(1, 4, 6), (2, 4, 6), (3, 4, 6), (1, 5, 6), (1, 4, 7)]
+    names = ("megapixels", "points_per_side", "points_per_batch")
+    lists = ([2.0, 1.0], [4, 5], [6])
+    rows = [
+        dict(zip(names, workload, strict=True), size="nano", dtype="float32", unit="bytes")
+        | dict(results=both(sum(workload) * 2.0**31, 2.0**30))
+        for workload in workloads(*lists)
+    ]
+    rows[0]["results"]["transformers"] = {"not_run": "not run: 7 GiB of masks"}
+    report = dict(rows=rows, options=dict(zip(names, lists, strict=True), size=["nano"], dtype=["float32"]))
+    series = importlib.import_module("chart").series
+    assert series(report, "nano", "megapixels", "bytes", "anymask") == [(1.0, 1.0), (2.0, 1.0)]
+    assert series(report, "nano", "megapixels", "bytes", "transformers") == [(1.0, 22.0)]
+    assert series(report, "nano", "points_per_side", "bytes", "transformers") == [(5, 26.0)]
+    assert series(report, "nano", "megapixels", "seconds", "anymask") == []
+
+
+def test_the_page_is_whole_without_results():
+    report = importlib.import_module("report")
+    page = (BENCHMARKS.parent / "docs/performance.md").read_text()
+    empty = report.filled(page, [])
+    assert empty.count("Not measured yet.") == len(SCRIPTS)
+    assert "scaling.png" not in empty
+    committed = [json.loads(file.read_text()) for file in sorted((BENCHMARKS / "results").glob("*.json"))]
+    assert report.filled(empty, committed) == page
 
 
 def test_a_peer_gets_a_column(monkeypatch, tmp_path):
@@ -110,6 +187,19 @@ def test_a_wrong_answer_has_no_time(monkeypatch, tmp_path):
     with pytest.raises(harness.DisagreementError, match=r"relative error must be at most 0\.0001, got 0\.01"):
         run(monkeypatch, "bench_encoder", "--smoke", "--peer", peer, "--json", file)
     assert not file.exists()
+
+
+def test_peers_are_named_or_files(tmp_path):
+    load_peers = importlib.import_module("harness").load_peers
+    with pytest.raises(FileNotFoundError, match=r"--peer must be one of .*, or a Python file, got 'mine\.py'"):
+        load_peers(["mine.py"])
+    (tmp_path / "mine.py").write_text("PACKAGES = ('numpy', 'not-a-package')\n")
+    with pytest.raises(ModuleNotFoundError, match="needs the packages not-a-package;"):
+        load_peers([str(tmp_path / "mine.py")])
+
+
+def both(theirs, ours):
+    return {"transformers": result([theirs]), "anymask": result([ours])}
 
 
 def result(runs):
@@ -145,7 +235,7 @@ def test_report_replaces_what_stands_between_the_marks():
     report = importlib.import_module("report")
     page = "before\n<!-- table: one -->\nold\n<!-- end -->\nbetween\n<!-- table: two -->\n<!-- end -->\nafter\n"
     row = dict(what="row", unit="seconds", results={"transformers": result([1.0]), "anymask": result([0.5])})
-    environment = importlib.import_module("machine").environment_of(_options())
+    environment = _environment()
     once = report.filled(page, [dict(benchmark="two", rows=[row], environment=environment)])
     assert "old" not in once
     assert "Not measured yet." in once.split("between")[0]
@@ -165,10 +255,17 @@ def test_aims_are_held_against_results():
     ]
     alone = {"transformers": {"not_run": "not run"}, "anymask": result([10.0])}
     memory = [dict(what="ViT-B, float32, 100 megapixels", unit="bytes", results=alone)]
-    lines = report.aims([dict(benchmark="encoder", rows=rows), dict(benchmark="memory", rows=memory)]).splitlines()
-    assert lines[2:] == ["| encoder: ViT-B, float32, 1 x 1024 x 1024 | 30 s | 10 s | 3.0 | 2.5, reached |"]
-    both["anymask"] = result([13.0])
-    assert "2.3 | 2.5, missed" in report.aims([dict(benchmark="encoder", rows=rows)])
+    encoder = dict(benchmark="encoder", rows=rows, environment=_environment())
+    lines = report.aims([encoder, dict(benchmark="memory", rows=memory, environment=_environment())]).splitlines()
+    assert lines[2:] == [
+        "| encoder: ViT-B, float32, 1 x 1024 x 1024 | transformers 30 s | 10 s | 3.0 | 2.5, reached |",
+        "| encoder: ViT-B, bfloat16, 1 x 1024 x 1024 | transformers 30 s | 10 s | 3.0 | 3, reached |",
+    ]
+    both["anymask"], both["open_vino"] = result([13.0]), result([12.0])
+    missed = report.aims([encoder])
+    assert "2.3 | 2.5, missed" in missed
+    assert "| open_vino 12 s | 13 s | 0.9 | 1, missed |" in missed
+    assert report.aims([{**encoder, "environment": {"accelerator": "one"}}]).splitlines() == lines[:2]
 
 
 def test_blobs_have_natural_sizes():
@@ -185,4 +282,8 @@ def test_blobs_have_natural_sizes():
 def _options():
     import argparse
 
-    return argparse.Namespace(device="cpu")
+    return argparse.Namespace(device="cpu", threads=None, peer=[])
+
+
+def _environment():
+    return importlib.import_module("machine").environment_of(_options())
