@@ -40,6 +40,7 @@ __all__ = [
     "load_image",
     "model_info",
     "pipeline",
+    "quantize_image_encoder",
     "register_with_transformers",
     "sam_model_registry",
 ]
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from .overlay import draw_overlay
     from .pipelines import pipeline
     from .processing_sam import SamProcessor
+    from .quantization import quantize_image_encoder
     from .registration import register_with_transformers
     from .results import Results
     from .sam import SAM
@@ -99,6 +101,7 @@ _HOME_OF = {
     "load_image": "images",
     "model_info": "model_summary",
     "pipeline": "pipelines",
+    "quantize_image_encoder": "quantization",
     "register_with_transformers": "registration",
     "sam_model_registry": "meta_api",
 }

@@ -19,6 +19,7 @@ from .configuration_sam import SamConfig, SamVisionConfig
 from .image_encoder import VisionAttention, VisionEncoder
 from .pretrained import resolve_checkpoint
 from .prompt_encoder import PositionalEmbedding
+from .quantization import check_not_quantized
 
 POSITION_STD = 0.02
 """Standard deviation of fresh absolute positions, as is usual for vision transformers."""
@@ -107,6 +108,20 @@ class SamPreTrainedModel(PreTrainedModel):
             if isinstance(module, PositionalEmbedding):
                 module.requires_grad_(False)  # transformers makes every loaded parameter trainable
         return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Write weights and configuration into a folder.
+
+        Args:
+            save_directory: The folder, made if it is not there.
+            *args: As for every transformers model.
+            **kwargs: Likewise.
+
+        Raises:
+            ValueError: If the image encoder is quantised to 8 bits.
+        """
+        check_not_quantized(self)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
         """Change how attention is computed.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..atomic_files import write_whole
+from ..quantization import check_not_quantized
 from .architecture import read_architecture
 from .key_map import TIED_KEY, hub_to_meta
 from .reports import CheckpointError, group_keys
@@ -36,12 +37,13 @@ def save_meta_checkpoint(model: PreTrainedModel, path: str | os.PathLike[str]) -
 
     Raises:
         CheckpointError: If Meta's layout cannot say what the model is: reading it back would give another one.
-        ValueError: If the file's name ends otherwise.
+        ValueError: If the file's name ends otherwise, or the image encoder is quantised.
         OSError: If the file cannot be written.
     """
     path = Path(path)
     if path.suffix not in META_SUFFIXES:
         raise ValueError(f"The file's name must end in one of {', '.join(META_SUFFIXES)}, got {str(path)!r}.")
+    check_not_quantized(model)
     tensors = _meta_tensors(model)
 
     def write(file: BinaryIO) -> None:
