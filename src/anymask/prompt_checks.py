@@ -8,8 +8,27 @@ from torch import Tensor
 from .coordinates import LABELS
 
 
-def check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None) -> None:
-    """Refuse prompts whose shapes do not fit each other, and values that mean nothing."""
+def check_prompts(
+    points: Tensor | None,
+    labels: Tensor | None,
+    boxes: Tensor | None,
+    masks: Tensor | None,
+    look_at_values: bool = True,
+) -> None:
+    """Refuse prompts whose shapes do not fit each other, and values that mean nothing.
+
+    Args:
+        points: As in `SamModel.forward`, as the other prompts.
+        labels: Of the points.
+        boxes: Likewise.
+        masks: Likewise; only their number is checked here.
+        look_at_values: Whether to check values as well, for which the host waits on an accelerator. Never done in a
+            compiled graph.
+
+    Raises:
+        ValueError: If something does not fit.
+    """
+    look_at_values = look_at_values and not torch.compiler.is_compiling()
     if points is not None and (points.ndim != 4 or points.shape[-1] != 2):
         raise ValueError(f"input_points must have shape (batch, prompts, points, 2), got {tuple(points.shape)}.")
     if labels is not None:
@@ -19,7 +38,7 @@ def check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | 
             raise ValueError(
                 f"input_labels must have one label per point, {tuple(points.shape[:3])}, got {tuple(labels.shape)}."
             )
-        if not torch.compiler.is_compiling():
+        if look_at_values:
             check_labels(labels)
     if boxes is not None and (boxes.ndim != 3 or boxes.shape[-1] != 4):
         raise ValueError(f"input_boxes must have shape (batch, prompts, 4), got {tuple(boxes.shape)}.")
@@ -29,7 +48,7 @@ def check_prompts(points: Tensor | None, labels: Tensor | None, boxes: Tensor | 
             f"{tuple(boxes.shape[:2])}."
         )
     for name, prompt in (("input_points", points), ("input_boxes", boxes)):
-        if prompt is not None and not torch.compiler.is_compiling() and not prompt.isfinite().all():
+        if look_at_values and prompt is not None and not prompt.isfinite().all():
             raise ValueError(f"{name} must be finite, got NaN or infinity among {prompt.numel()} numbers.")
     prompts = points if points is not None else boxes
     if masks is not None and prompts is not None and masks.ndim == 4 and masks.shape[1] not in (1, prompts.shape[1]):

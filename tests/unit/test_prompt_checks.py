@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from tests.host_waits import HostWaits
 from tests.tiny_sam import BATCH, POINTS, PROMPTS, boxes, labels, mask_prompts, points
 
 from anymask.prompt_checks import check_labels, check_prompts
@@ -63,6 +64,14 @@ def test_prompts_that_fit(masks):
     check_prompts(points(), None, None, None)
     check_prompts(None, None, boxes(), None)
     check_prompts(None, None, None, mask_prompts(prompts=masks))
+
+
+def test_values_are_left_alone_where_that_is_asked_for():
+    with HostWaits() as waits:
+        check_prompts(points() * math.nan, labels(among=(1, 5)), None, None, look_at_values=False)
+    assert waits.names == []
+    with pytest.raises(ValueError, match="one label per point"):
+        check_prompts(points(), labels(count=3), None, None, look_at_values=False)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool, torch.int16, torch.float32])
