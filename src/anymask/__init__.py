@@ -1,7 +1,7 @@
 """anymask: Segment Anything (SAM) in Hugging Face Transformers form.
 
 This file is the public list and nothing else. A name is imported when it is first used, so `import anymask` is quick
-and a missing optional dependency shows only where it is needed. Start reading at `modeling_sam.py`.
+and a missing optional dependency shows only where it is needed. Start reading at `network.py`.
 """
 
 from importlib import import_module
@@ -59,8 +59,9 @@ if TYPE_CHECKING:
     from .mask_generation_pipeline import MaskGenerationPipeline
     from .meta_api import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
     from .model_summary import ModelInfo, model_info
-    from .modeling_base import SamImageSegmentationOutput, SamPreTrainedModel, SamVisionEncoderOutput
-    from .modeling_sam import SamModel, SamVisionModel
+    from .modeling_base import SamPreTrainedModel
+    from .modeling_sam import SamModel, SamVisionEncoderOutput, SamVisionModel
+    from .network import SamImageSegmentationOutput
     from .overlay import draw_overlay
     from .pipelines import pipeline
     from .processing_sam import SamProcessor
@@ -84,7 +85,7 @@ _HOME_OF = {
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",
-    "SamImageSegmentationOutput": "modeling_base",
+    "SamImageSegmentationOutput": "network",
     "SamMaskDecoderConfig": "configuration_sam",
     "SamMaskGenerator": "mask_generation",
     "SamModel": "modeling_sam",
@@ -94,7 +95,7 @@ _HOME_OF = {
     "SamPromptEncoderConfig": "configuration_sam",
     "SamSession": "sessions",
     "SamVisionConfig": "configuration_sam",
-    "SamVisionEncoderOutput": "modeling_base",
+    "SamVisionEncoderOutput": "modeling_sam",
     "SamVisionModel": "modeling_sam",
     "draw_overlay": "overlay",
     "embed_image": "image_embedding",

@@ -1,8 +1,9 @@
 """ImageEmbedding: what the image encoder makes of an image, with all that is needed to use it later and elsewhere.
 
 Encoding is nearly all of the work, and prompts come afterwards: a file of the embedding answers them without the image.
-`embed_image` is the one way in; the model, `SamMaskGenerator` and everything above them take the result in the place of
-an image. What was made by another model or preprocessing is refused, by the fingerprints of `fingerprints.py`.
+`embed_image` makes one; the model, `SamMaskGenerator` and everything above them take it in the place of an image. What
+was made by another model or preprocessing is refused, by the fingerprints of `fingerprints.py`. `encode_image` is for
+those who use what it returns at once, with the model that made it, and spares them the fingerprints.
 """
 
 from __future__ import annotations
@@ -39,22 +40,16 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ImageEmbedding:
-    """The image encoder's output for one image.
+class EncodedImage:
+    """The image encoder's output for one image, to be used at once.
 
     Attributes:
         tensor: (1, channels, height, width), height and width in patches of the model's input, on any device.
         geometry: how the image was brought to the model's input; all three sizes in pixels, height first.
-        model_fingerprint: which image encoder made it; see `anymask.fingerprints`.
-        preprocessing: how the image was prepared, as JSON; see there too.
-        name: of the image, for people; None where nobody gave one.
     """
 
     tensor: Tensor
     geometry: ResizeGeometry
-    model_fingerprint: str
-    preprocessing: str
-    name: str | None = None
 
     def __post_init__(self) -> None:
         if self.tensor.ndim != 4 or self.tensor.shape[0] != 1 or not self.tensor.is_floating_point():
@@ -67,6 +62,23 @@ class ImageEmbedding:
     def original_size_hw(self) -> tuple[int, int]:
         """Height and width of the image in pixels; what `SamProcessor` takes as `original_sizes`."""
         return self.geometry.original_size_hw
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding(EncodedImage):
+    """The image encoder's output for one image, which says what made it and can be kept.
+
+    Attributes:
+        tensor: see `EncodedImage`.
+        geometry: see there.
+        model_fingerprint: which image encoder made it; see `anymask.fingerprints`.
+        preprocessing: how the image was prepared, as JSON; see there too.
+        name: of the image, for people; None where nobody gave one.
+    """
+
+    model_fingerprint: str
+    preprocessing: str
+    name: str | None = None
 
     def check_model(self, model: Any) -> None:
         """Raises ValueError if the image encoder of another model made this embedding."""
@@ -173,12 +185,12 @@ def embed_image(
     """
     image_processor = getattr(processor, "image_processor", processor)
     if cache is None:
-        return _encode(model, image_processor, image, name)
+        return _embed(model, image_processor, image, name)
     image = load_image(image)
     key = embedding_key(model, image_processor, image)
     embedding = cache.get(key)
     if embedding is None:
-        embedding = _encode(model, image_processor, image, name)
+        embedding = _embed(model, image_processor, image, name)
         cache.put(key, embedding)
     return replace(embedding.to(model.device), name=name)
 
@@ -206,14 +218,21 @@ def encode_pixel_values(model: Any, pixel_values: Tensor) -> Tensor:
 
 
 @torch.no_grad()  # not inference_mode: the decoder may be trained on the result
-def _encode(model: Any, image_processor: Any, image: Any, name: str | None) -> ImageEmbedding:
+def encode_image(model: Any, image_processor: Any, image: Any) -> EncodedImage:
+    """Runs the image encoder on one image, for use at once; the arguments are those of `embed_image`."""
     inputs = image_processor(image, return_tensors="pt", device=model.device)
     original_sizes_hw = inputs["original_sizes"].tolist()
     if len(original_sizes_hw) != 1:
         raise ValueError(f"`image` must be one image, got {len(original_sizes_hw)}; call embed_image for each.")
+    tensor = encode_pixel_values(model, inputs["pixel_values"])
+    return EncodedImage(tensor, image_processor.geometry(original_sizes_hw[0]))
+
+
+def _embed(model: Any, image_processor: Any, image: Any, name: str | None) -> ImageEmbedding:
+    encoded = encode_image(model, image_processor, image)
     return ImageEmbedding(
-        tensor=encode_pixel_values(model, inputs["pixel_values"]),
-        geometry=image_processor.geometry(original_sizes_hw[0]),
+        tensor=encoded.tensor,
+        geometry=encoded.geometry,
         model_fingerprint=model_fingerprint(model),
         preprocessing=preprocessing_fingerprint(image_processor),
         name=name,

@@ -1,7 +1,7 @@
 """One door for every kind of image: paths, URLs, bytes, Pillow images of any mode, NumPy arrays and torch tensors.
 
 `load_image` checks an image and brings it to three channels without touching its values; `white_level` says what its
-brightest value means. Nothing is resized or normalised here: that is `image_processing_base.py`.
+brightest value means. Nothing is resized or normalised here: that is `image_preparation.py`.
 
 What values are taken to mean:
 

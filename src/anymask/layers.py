@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from .linear import linear
+
+# Those of SAM's checkpoints; a pruned or a new model may name others.
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -23,8 +25,17 @@ class Mlp(nn.Module):
         super().__init__()
         self.lin1 = nn.Linear(hidden_size, mlp_dim)
         self.lin2 = nn.Linear(mlp_dim, hidden_size)
-        self.act = ACT2FN[hidden_act]
+        self.act = activation(hidden_act)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(..., hidden_size) to the same shape."""
         return linear(self.lin2, self.act(linear(self.lin1, hidden_states)))
+
+
+def activation(name: str) -> nn.Module:
+    """The activation that a configuration names, under Transformers' names."""
+    if name in _ACTIVATIONS:
+        return _ACTIVATIONS[name]()
+    from transformers.activations import ACT2FN  # takes a second to import
+
+    return ACT2FN[name]

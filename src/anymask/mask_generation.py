@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from .crops import crop_boxes_xyxy
-from .image_embedding import ImageEmbedding, encode_pixel_values
+from .image_embedding import EncodedImage, ImageEmbedding, encode_pixel_values
 from .images import image_size_hw, load_image
 from .mask_candidates import Candidate, MaskRecord, filtered, to_records, without_duplicates
 from .mask_cells import MaskCells
@@ -156,7 +156,7 @@ class SamMaskGenerator:
 
     def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[_Crop]:
         for image in images:
-            if isinstance(image, ImageEmbedding):
+            if isinstance(image, EncodedImage):
                 yield self._embedded(image, options)
                 continue
             prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
@@ -169,15 +169,16 @@ class SamMaskGenerator:
                 )
                 yield _Crop(size_hw, box, layer, number == len(boxes) - 1, pixel_values)
 
-    def _embedded(self, embedding: ImageEmbedding, options: MaskGenerationOptions) -> _Crop:
+    def _embedded(self, embedding: EncodedImage, options: MaskGenerationOptions) -> _Crop:
         """An image that was encoded before, as the only crop of itself."""
         if options.crop_n_layers:
             raise ValueError(
                 f"`crop_n_layers` must be 0 for an ImageEmbedding, got {options.crop_n_layers}: crops of the image "
                 "have embeddings of their own. Pass the image."
             )
-        embedding.check_model(self.model)
-        embedding.check_preprocessing(self.image_processor)
+        if isinstance(embedding, ImageEmbedding):
+            embedding.check_model(self.model)
+            embedding.check_preprocessing(self.image_processor)
         height, width = embedding.original_size_hw
         tensor = embedding.tensor.to(self.model.device)
         return _Crop((height, width), [0, 0, width, height], 0, True, tensor, is_embedding=True)

@@ -1,16 +1,14 @@
-"""What both models are for Transformers: their outputs, loading, saving, first weights, choice of attention."""
+"""What both models are for Transformers: loading, saving, first weights, choice of attention."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
 from typing_extensions import Self
 
 from .attention import ATTENTION_FUNCTIONS, attention_function
@@ -23,45 +21,6 @@ from .quantization import check_not_quantized
 
 POSITION_STD = 0.02
 """Standard deviation of fresh absolute positions, as is usual for vision transformers."""
-
-
-@dataclass
-class SamVisionEncoderOutput(ModelOutput):
-    """What `SamVisionModel` returns.
-
-    Args:
-        image_embeds: The image embedding, (batch, output_channels, height, width) in patches.
-        last_hidden_state: The same tensor, under the name that transformers uses.
-        hidden_states: With `output_hidden_states=True`: activations before the first block and after each, (batch,
-            height, width, hidden_size).
-        attentions: With `output_attentions=True`: weights of each block, (batch * windows, heads, queries, keys).
-    """
-
-    image_embeds: Tensor | None = None
-    last_hidden_state: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class SamImageSegmentationOutput(ModelOutput):
-    """What `SamModel` returns.
-
-    Args:
-        iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
-        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
-            width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
-        vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
-        vision_attentions: See `SamVisionEncoderOutput.attentions`.
-        mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
-            attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
-    """
-
-    iou_scores: Tensor | None = None
-    pred_masks: Tensor | None = None
-    vision_hidden_states: tuple[Tensor, ...] | None = None
-    vision_attentions: tuple[Tensor, ...] | None = None
-    mask_decoder_attentions: tuple[Tensor, ...] | None = None
 
 
 class SamPreTrainedModel(PreTrainedModel):

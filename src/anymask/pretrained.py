@@ -19,6 +19,11 @@ HUB_IDS = {
 """Names that other packages give to Meta's checkpoints, and where the hub has the same weights."""
 
 
+def is_packaged(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether this names a checkpoint of this package, and no folder in the current directory."""
+    return name_or_path in PACKAGED_CHECKPOINTS and not os.path.isdir(name_or_path)
+
+
 def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     """The folder of a packaged checkpoint, or the hub id of Meta's, for its name; else what came, unchanged.
 
@@ -32,7 +37,7 @@ def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLik
     """
     if name_or_path in HUB_IDS and not os.path.lexists(name_or_path):
         return HUB_IDS[str(name_or_path)]
-    if name_or_path not in PACKAGED_CHECKPOINTS or os.path.isdir(name_or_path):
+    if not is_packaged(name_or_path):
         return name_or_path
     folder = WEIGHTS_FOLDER / name_or_path
     if not folder.is_dir():

@@ -15,7 +15,7 @@ from transformers.processing_utils import ProcessorMixin
 
 from .coordinates import LABEL_PADDING
 from .image_options import OPTION_NAMES
-from .image_processing_base import SamInputs, batch_geometries, check_tensor_type, to_inputs
+from .image_preparation import SamInputs, batch_geometries, check_tensor_type, to_inputs
 from .image_processing_sam import SamImageProcessor
 from .image_processing_sam_fast import SamImageProcessorFast
 from .mask_prompts import prepare_mask_prompts

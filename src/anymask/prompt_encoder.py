@@ -12,7 +12,6 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from .configuration_sam import SamPromptEncoderConfig
 from .coordinates import (
@@ -23,7 +22,7 @@ from .coordinates import (
     LABEL_NOT_A_POINT,
     LABEL_PADDING,
 )
-from .layers import LayerNorm2d
+from .layers import LayerNorm2d, activation
 from .memo import Memo
 
 POINT_EMBEDDING_LABELS = (LABEL_BACKGROUND, LABEL_FOREGROUND, LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT)
@@ -87,7 +86,7 @@ class MaskEmbedding(nn.Module):
         self.conv2 = nn.Conv2d(channels // 4, channels, kernel_size=2, stride=2)
         self.layer_norm2 = LayerNorm2d(channels, eps=config.layer_norm_eps)
         self.conv3 = nn.Conv2d(channels, config.hidden_size, kernel_size=1)
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = activation(config.hidden_act)
 
     def forward(self, masks: Tensor) -> Tensor:
         """(masks, 1, 4 * height, 4 * width) to (masks, hidden_size, height, width)."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from .coordinates import ResizeGeometry
-from .image_embedding import ImageEmbedding
+from .image_embedding import EncodedImage
 from .mask_cells import MaskCells
 from .mask_choice import choose_masks, masks_wanted
 from .mask_prompts import prepare_mask_prompts
@@ -128,7 +128,7 @@ def _inputs(prompts: Sequence[Prompt], geometry: ResizeGeometry, image_processor
 @torch.no_grad()  # not inference_mode: logits may be prompts of a model that is trained
 def decode_prompts(
     model: Any,
-    embedding: ImageEmbedding,
+    embedding: EncodedImage,
     prompts: Sequence[Prompt],
     batches: Sequence[PromptBatch],
     times: StageTimes,

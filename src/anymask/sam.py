@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
-from .image_embedding import ImageEmbedding, embed_image
+from .image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
+from .image_preparation_pillow import PillowPreparation
 from .images import image_size_hw
 from .mask_choice import check_choice
 from .mask_generation import SamMaskGenerator
 from .mask_generation_options import ALIASES, OPTION_NAMES
-from .modeling_sam import SamModel
+from .network import SamNetwork
 from .options import check_known_options
-from .processing_sam import SamProcessor
+from .packaged import load_network, load_preparation
+from .pretrained import is_packaged
 from .prompt_forms import Prompt, drawn_prompts, read_prompts
 from .prompted_masks import StageTimes, decode_prompts, prepare_batches
 from .results import Results
@@ -30,6 +32,8 @@ from .sources import SourceImage, is_live, open_source
 
 if TYPE_CHECKING:
     from .model_summary import ModelInfo
+    from .modeling_sam import SamModel
+    from .processing_sam import SamProcessor
 
 _PREDICT_NAMES = (
     *("points", "labels", "boxes", "bboxes", "masks"),
@@ -39,10 +43,6 @@ _PREDICT_NAMES = (
 
 class SAM:
     """Segment Anything in one line.
-
-    Attributes:
-        model: the `SamModel`.
-        processor: its `SamProcessor`.
 
     Example:
         >>> sam = SAM("sam-vit-nano")
@@ -79,19 +79,40 @@ class SAM:
                     "A model that is loaded is used where and as it is; got a device or a dtype too. Call "
                     "model.to(device, dtype) before."
                 )
-            self.model = model
+            network: SamNetwork = model
         else:
             if not isinstance(model, str | os.PathLike):
                 raise TypeError(f"`model` must be a name, a path or a SamModel, got {type(model).__name__}.")
             target = _usable_device(device)
-            self.model = SamModel.from_pretrained(model, **({} if dtype is None else {"dtype": dtype})).to(target)
-        self.processor = SamProcessor.from_pretrained(model) if processor is None else processor
-        self._generator = SamMaskGenerator(self.model, self.processor, output_mode="uncompressed_rle")
+            network = _load_model(model, dtype).to(target)
+        self._processor = _load_processor(model) if processor is None else processor
+        self._generator = SamMaskGenerator(network, self._processor, output_mode="uncompressed_rle")
+
+    @property
+    def model(self) -> SamModel:
+        """The model; a packaged one goes under `PreTrainedModel` when it is first asked for, see `packaged.py`."""
+        from .modeling_sam import SamModel
+
+        if not isinstance(self._generator.model, SamModel):
+            self._generator.model = SamModel.from_network(self._generator.model)
+        return self._generator.model
+
+    @property
+    def processor(self) -> SamProcessor:
+        """The model's processor; likewise."""
+        if isinstance(self._processor, PillowPreparation):
+            from .image_processing_sam import SamImageProcessor
+            from .processing_sam import SamProcessor
+
+            image_processor = SamImageProcessor.from_dict(self._processor.to_dict())
+            self._processor = SamProcessor(image_processor)
+            self._generator.image_processor = image_processor
+        return self._processor
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self.model.device
+        return self._generator.model.device
 
     @overload
     def predict(self, source: Any, *, stream: Literal[False] = False, **kwargs: Any) -> list[Results]: ...
@@ -206,9 +227,13 @@ class SAM:
         check_choice(choice)
         source = _only_image(image, "A session")
         loaded = source.load()
-        embedding = self._embedding(loaded, source.name)
         return SamSession(
-            self.model, self.processor, embedding, image=_to_draw_on(source, loaded), name=source.name, choice=choice
+            self._generator.model,
+            self._generator.image_processor,
+            self._embedding(loaded, source.name),
+            image=_to_draw_on(source, loaded),
+            name=source.name,
+            choice=choice,
         )
 
     def info(self, verbose: bool = True) -> ModelInfo:
@@ -226,11 +251,20 @@ class SAM:
 
     def _embedding(self, image: Any, name: str | None) -> ImageEmbedding:
         """The embedding of an image that is loaded; one that is an embedding already is checked."""
-        if not isinstance(image, ImageEmbedding):
-            return embed_image(self.model, self.processor, image, name=name)
-        image.check_model(self.model)
-        image.check_preprocessing(self.processor)
-        return image
+        if isinstance(image, ImageEmbedding):
+            return self._checked(image)
+        return embed_image(self._generator.model, self._generator.image_processor, image, name=name)
+
+    def _encoded(self, image: Any) -> EncodedImage:
+        """The same for use at once."""
+        if isinstance(image, ImageEmbedding):
+            return self._checked(image)
+        return encode_image(self._generator.model, self._generator.image_processor, image)
+
+    def _checked(self, embedding: ImageEmbedding) -> ImageEmbedding:
+        embedding.check_model(self._generator.model)
+        embedding.check_preprocessing(self._generator.image_processor)
+        return embedding
 
     def _answer_prompts(
         self, source: SourceImage, prompts: list[Prompt], multimask_output: bool, choice: str, keep_logits: bool
@@ -238,17 +272,18 @@ class SAM:
         times = StageTimes(self.device)
         with times.stage("read"):
             image = source.load()
-        image_processor = self.processor.image_processor
+        image_processor = self._generator.image_processor
         geometry = (
             image.geometry if isinstance(image, ImageEmbedding) else image_processor.geometry(image_size_hw(image))
         )
         batches = prepare_batches(prompts, geometry, image_processor)
         with times.stage("encode"):
-            embedding = self._embedding(image, source.name)
-        found = decode_prompts(self.model, embedding, prompts, batches, times, multimask_output, choice, keep_logits)
+            encoded = self._encoded(image)
+        model = self._generator.model
+        found = decode_prompts(model, encoded, prompts, batches, times, multimask_output, choice, keep_logits)
         return Results(
             found.records,
-            embedding.original_size_hw,
+            encoded.original_size_hw,
             image=_to_draw_on(source, image),
             name=source.name,
             prompts=drawn_prompts(prompts),
@@ -261,13 +296,29 @@ class SAM:
         with times.stage("read"):
             image = source.load()
         size_hw = image.original_size_hw if isinstance(image, ImageEmbedding) else image_size_hw(image)
-        encoded = image
+        encoded: Any = image
         if self._generator.options.updated(**options).crop_n_layers == 0:  # the generator encodes crops itself
             with times.stage("encode"):
-                encoded = self._embedding(image, source.name)
+                encoded = self._encoded(image)
         with times.stage("masks"):
             records = self._generator.generate(encoded, **options)
         return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
+
+
+def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -> SamNetwork:
+    if is_packaged(name):
+        return load_network(name, dtype)
+    from .modeling_sam import SamModel
+
+    return SamModel.from_pretrained(name, **({} if dtype is None else {"dtype": dtype}))
+
+
+def _load_processor(name: str | os.PathLike[str]) -> SamProcessor | PillowPreparation:
+    if is_packaged(name):
+        return load_preparation(name)
+    from .processing_sam import SamProcessor
+
+    return SamProcessor.from_pretrained(name)
 
 
 def _usable_device(device: str | torch.device | None) -> torch.device:

@@ -87,7 +87,7 @@ class SamSession:
 
         Args:
             model: the `SamModel` that made the embedding.
-            processor: its `SamProcessor`.
+            processor: its `SamProcessor`, or that one's image processor.
             embedding: of the image.
             image: the image or its path, for results to be drawn on.
             name: of the image, for its results.
@@ -97,7 +97,7 @@ class SamSession:
         embedding.check_model(model)
         embedding.check_preprocessing(processor)
         self.embedding = embedding
-        self._model, self._image_processor = model, processor.image_processor
+        self._model, self._image_processor = model, getattr(processor, "image_processor", processor)
         self._image, self._name, self._choice = image, name, choice
         self._now = _Step({}, None, 1)
         self._past: list[_Step] = []

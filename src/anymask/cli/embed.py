@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ def embed_photos(
 
 
 def _embed(sam: Any, photo: Photo, outputs: Outputs, half: bool) -> dict[str, Any]:
-    from ..image_embedding import embed_image
+    from ..images import load_image
 
-    embedding = embed_image(sam.model, sam.processor, photo.source, name=Path(photo.source).name)
+    embedding = replace(sam.embed(load_image(photo.source)), name=Path(photo.source).name)
     embedding.save(outputs["embedding"], dtype="float16" if half else None)
     return {"shape": list(embedding.tensor.shape[1:])}
