@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
@@ -23,6 +24,7 @@ from .reports import CheckpointError
 WEIGHT_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth", ".safetensors"})
 
 _HEAD_BYTES = 512
+_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which torch.save began before 1.6
 _AGAIN = "download it again, and compare its size with the source's"
 # Beginnings of files that people take for checkpoints: what each is, and what to do.
 _NO_CHECKPOINTS: list[tuple[bytes, str, str]] = [
@@ -53,8 +55,10 @@ def read_tensors(path: str) -> Any:
         return _read_safetensors(path)
     if head.startswith(b"PK\x03\x04"):
         return _read_zip(path)
-    if head.startswith(b"\x80"):
+    if head.startswith(b"\x80") and _TORCH_MAGIC in head[:24]:
         return _read_pickle(path, mmap=False)
+    if head.startswith(b"\x80"):
+        raise _plain_pickle(path)
     for beginning, what, remedy in _NO_CHECKPOINTS:
         if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(beginning):
             raise CheckpointError(f"{path} must be a file of weights, but it is {what}; {remedy}.")
@@ -117,7 +121,10 @@ def _read_zip(path: str) -> Any:
         )
     if not any(name.endswith("data.pkl") for name in members):
         raise CheckpointError(f"{path} must be a file of weights, but it is a zip archive of {members[:3]}; unpack it.")
-    unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)  # lists, without running anything
+    try:
+        unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)  # lists, without running anything
+    except pickle.UnpicklingError as error:
+        raise _damaged(path, str(error)) from error
     if unsafe:
         raise _refused(path, unsafe)
     return _read_pickle(path, mmap=True)
@@ -133,10 +140,11 @@ def _read_pickle(path: str, mmap: bool) -> Any:
         named = re.findall(r"(?:GLOBAL|global:?|function|class) ([\w.]+\.\w+)", str(error))
         if named:
             raise _refused(path, sorted(set(named))) from error
-        raise _damaged(path, error) from error
+        # What stands before is torch's advice to read the file all the same.
+        raise _damaged(path, str(error).rpartition("WeightsUnpickler error:")[2]) from error
     except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
         # Whatever a damaged pickle leads torch's reader to.
-        raise _damaged(path, error) from error
+        raise _damaged(path, str(error) or type(error).__name__) from error
 
 
 def _refused(path: str, names: Sequence[str]) -> CheckpointError:
@@ -149,8 +157,24 @@ def _refused(path: str, names: Sequence[str]) -> CheckpointError:
     )
 
 
-def _damaged(path: str, error: Exception) -> CheckpointError:
-    first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _plain_pickle(path: str) -> CheckpointError:
+    """The error about a pickle that torch did not write; looked at, never run."""
+    try:
+        with open(path, "rb") as file:
+            for _ in pickletools.genops(file):
+                pass
+    except (ValueError, EOFError, UnicodeDecodeError) as error:
+        return _damaged(path, str(error))
+    return CheckpointError(
+        f"{path} must be a file that torch.save or safetensors wrote, but it is a plain pickle, a program that can do "
+        f"anything when it is read. Ask for a file of tensors. Or, if you trust its author, write one where nothing "
+        f"can be harmed, in a container say: read it there with Python's pickle, and write the dictionary of its "
+        f"tensors with torch.save(tensors, 'tensors.pth')."
+    )
+
+
+def _damaged(path: str, problem: str) -> CheckpointError:
+    first_line = problem.strip().partition("\n")[0][:200]
     return CheckpointError(
         f"{path} must be a whole file of torch.save, but it is cut short, damaged, or written otherwise "
         f"({first_line}); {_AGAIN}."

@@ -69,12 +69,24 @@ def test_code_in_pickles_does_not_run(tmp_path, zipped, nested):
     assert not trace.exists()
 
 
-def test_plain_pickles_are_refused(tmp_path):
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_plain_pickles_are_refused(tmp_path, protocol):
     path, trace = tmp_path / "weights.pth", tmp_path / "it-ran"
-    path.write_bytes(pickle.dumps(Harmful(trace)))
-    with pytest.raises(CheckpointError, match=r"must (hold tensors alone|be a whole file of torch\.save)"):
-        read_tensors(str(path))
+    for content in (Harmful(trace), TENSORS, {"a": 1}):
+        path.write_bytes(pickle.dumps(content, protocol))
+        with pytest.raises(CheckpointError, match=r"but it is a plain pickle.* Ask for a file of tensors") as raised:
+            read_tensors(str(path))
+        assert "weights_only" not in str(raised.value)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_s_advice_is_not_repeated(tmp_path, zipped):
+    path = str(tmp_path / "weights.pth")
+    torch.save(TENSORS, path, _use_new_zipfile_serialization=zipped, pickle_protocol=4)  # which torch cannot read back
+    with pytest.raises(CheckpointError, match=r"written otherwise \(Unsupported operand 149\)") as raised:
+        read_tensors(path)
+    assert "weights_only" not in str(raised.value)
 
 
 def test_harmless_objects_are_refused_too_and_named(tmp_path):
