@@ -35,9 +35,11 @@ _known: WeakKeyDictionary[nn.Module, tuple[Any, str]] = WeakKeyDictionary()
 def model_fingerprint(model: Any) -> str:
     """What identifies a model's image encoder: a hash of its configuration and of its weights rounded to bfloat16.
 
-    So one checkpoint has one fingerprint, loaded in float32 or in bfloat16, from the hub's layout or Meta's. Float16
-    rounds twice and has another. Prompt encoder and mask decoder do not count: fine-tuning them leaves embeddings
-    valid, and fine-tuning the image encoder does not.
+    So one checkpoint has one fingerprint, loaded in float32 or in bfloat16, from the hub's layout or Meta's. In float16
+    it has another, as no rounding can give all three the same: values on both sides of the middle between two of
+    bfloat16 are the same in float16, so both neighbours would have to count as one, and so on through all values. The
+    image encoder in 8 bits has another too. Prompt encoder and mask decoder do not count: fine-tuning them leaves
+    embeddings valid, and fine-tuning the image encoder does not.
 
     The hash takes about a second per gigabyte and is kept until a weight changes. A change that goes around autograd
     (`weight.data.add_(...)`) cannot be seen; write `with torch.no_grad(): weight.add_(...)`.

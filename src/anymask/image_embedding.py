@@ -84,9 +84,12 @@ class ImageEmbedding(EncodedImage):
         """Raises ValueError if the image encoder of another model made this embedding."""
         fingerprint = model_fingerprint(model)
         if fingerprint != self.model_fingerprint:
+            is_half = torch.float16 in (model.dtype, self.tensor.dtype)
+            other_type = " In float16 a checkpoint has another hash than in float32 or bfloat16." if is_half else ""
             raise ValueError(
                 f"{self._called} must come from this model's image encoder, {fingerprint[:12]}, but "
                 f"{self.model_fingerprint[:12]} made it (hashes of the weights); {_AGAIN}, or load that model."
+                f"{other_type}"
             )
 
     def check_preprocessing(self, processor: Any) -> None:
@@ -145,7 +148,7 @@ class ImageEmbedding(EncodedImage):
 
         Raises:
             OSError: there is no readable file.
-            ValueError: it is cut short, damaged, or not of an image embedding.
+            ValueError: it is cut short, damaged, not of an image embedding, or taken away while it is read.
         """
         if not os.path.isfile(path):
             raise FileNotFoundError(f"{path} must be a file that ImageEmbedding.save wrote, but there is no such file.")
@@ -159,7 +162,8 @@ class ImageEmbedding(EncodedImage):
             embedding = cls(
                 tensor, geometry, metadata["model_fingerprint"], metadata["preprocessing"], metadata.get("name")
             )
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            # RuntimeError: safe_open has torch open the file again, which another process may have taken away.
             raise ValueError(
                 f"{path} must be a whole file that ImageEmbedding.save wrote, but it is cut short, damaged or of "
                 f"another kind ({error.args[0] if error.args else error!r}); {_AGAIN}."

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from anymask import EmbeddingCache, ImageEmbedding
+from anymask import EmbeddingCache, ImageEmbedding, image_embedding
 from anymask.coordinates import ResizeGeometry
 
 N_BYTES = 4 * 8 * 6 * 5
@@ -74,6 +74,27 @@ def test_an_entry_may_be_evicted_while_it_is_used(tmp_path):
     used = cache.get("k1")
     cache.clear()
     assert torch.equal(used.tensor, embedding(7).tensor)
+
+
+@pytest.mark.parametrize("moment", ["before it is opened", "before torch opens it"])
+def test_an_entry_may_be_evicted_while_it_is_opened(tmp_path, monkeypatch, moment):
+    cache = EmbeddingCache(tmp_path)
+    cache.put("k1", embedding(7))
+    opens, maps = image_embedding.safe_open, torch.UntypedStorage.from_file
+
+    def evicting(open_it):
+        def evict_first(*args, **kwargs):
+            cache.clear()
+            return open_it(*args, **kwargs)
+
+        return evict_first
+
+    if moment == "before it is opened":
+        monkeypatch.setattr(image_embedding, "safe_open", evicting(opens))
+    else:
+        monkeypatch.setattr(torch.UntypedStorage, "from_file", evicting(maps))
+    assert cache.get("k1") is None
+    assert keys(cache) == []
 
 
 def test_what_a_killed_process_left_is_swept_up_later(tmp_path):

@@ -165,6 +165,8 @@ def test_another_model_is_refused(model, embedding):
     embedding.check_model(tiny_model().bfloat16())
     with pytest.raises(ValueError, match=r"of 'pebbles' must come from this model's image encoder, .* make it again"):
         embedding.check_model(tiny_model(seed=5))
+    with pytest.raises(ValueError, match=r"In float16 a checkpoint has another hash than in float32 or bfloat16\.$"):
+        embedding.check_model(tiny_model().half())
 
 
 def test_another_preprocessing_is_refused(embedding):
