@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from anymask import CandidateMasks
 from anymask.image_processing_sam import SamImageProcessor
 
 IMAGE_SIZE = 64
@@ -19,7 +20,9 @@ class ColourModel:
     def __init__(self, most_prompts: int | None = None, most_images: int | None = None) -> None:
         """Runs out of memory with more prompts or images at a time than these."""
         vision = SimpleNamespace(image_size=IMAGE_SIZE, patch_size=8, hidden_size=4)
-        self.config = SimpleNamespace(vision_config=vision)
+        self.config = SimpleNamespace(
+            vision_config=vision, mask_decoder_config=SimpleNamespace(num_multimask_outputs=1)
+        )
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         self.most_prompts, self.most_images = most_prompts, most_images
@@ -47,7 +50,7 @@ class ColourModel:
         ious = colours[:, 1]
         kept = ious > iou_threshold if iou_threshold > 0 else torch.ones_like(ious, dtype=torch.bool)
         index = kept.nonzero()[:, 0]
-        return SimpleNamespace(low_res_logits=logits[index], iou_scores=ious[index], prompt_index=index)
+        return CandidateMasks(logits[index], ious[index], index)
 
 
 def colour_processor() -> SamImageProcessor:

@@ -5,17 +5,21 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
-# Shapes that follow from values, and values that go to the host.
+# Shapes that follow from values, and values that go to the host. In inference mode some operations show whole, of which
+# only parts show otherwise.
 WAITING = {
     aten.nonzero.default,
     aten.masked_select.default,
     aten.repeat_interleave.Tensor,
+    aten.repeat_interleave.self_Tensor,
     aten._unique2.default,
     aten._local_scalar_dense.default,
+    aten.item.default,
+    aten.is_nonzero.default,
     aten.equal.default,
 }
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
-TO_HOST = {torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.__array__}
+TO_HOST = {torch.Tensor.cpu, torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__array__}
 
 
 class HostWaits:

@@ -1,12 +1,17 @@
 """From the decoder's masks to records: filters, duplicates, clean-up, output.
 
 The second half of `mask_generation.py`, which says what happens when. Nothing here knows a model.
+
+On a CPU each mask is worked on by itself, in its own box. On an accelerator, where starting a step costs more than a
+small step, masks stay whole and go together: what comes to the host is a table of all masks of a crop, from which
+duplicates are told, and the edges of all runs of those that are left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,7 +21,7 @@ from .crops import boxes_near_crop_edge
 from .mask_cells import MaskCells
 from .mask_generation_options import MaskGenerationOptions
 from .masks import nms
-from .memory import masks_per_chunk
+from .memory import is_accelerator, masks_per_chunk
 from .rle import (
     Rle,
     remove_small_regions_rle,
@@ -32,10 +37,10 @@ MaskRecord = dict[str, Any]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One mask that passed the filters of its crop, as the part of its low-resolution logits that can be foreground."""
+    """One mask that passed the filters of its crop."""
 
-    low_res_logits: torch.Tensor
-    cells: MaskCells
+    low_res_logits: torch.Tensor  # on a CPU the part that can be foreground; on an accelerator all
+    cells: MaskCells  # of these logits; candidates of a crop share them where they have all
     crop_box_xyxy: list[int]
     box_xyxy: list[int]  # in pixels of the image
     predicted_iou: float
@@ -54,7 +59,7 @@ def filtered(
     """Candidates among the masks that the decoder gave for some points of a crop.
 
     Args:
-        masks: a `CandidateMasks`, filtered by predicted IoU already.
+        masks: a `CandidateMasks`; those with a low predicted IoU may be left out already.
         cells: of the crop.
         points_xy: (P, 2), in pixels of the crop.
         crop_box_xyxy: where the crop lies in the image.
@@ -62,6 +67,10 @@ def filtered(
         options: thresholds.
     """
     left, top = crop_box_xyxy[:2]
+    if options.pred_iou_thresh > 0:
+        good = (masks.iou_scores > options.pred_iou_thresh).nonzero()[:, 0]
+        if len(good) < len(masks.iou_scores):
+            masks = masks._make(tensor[good] for tensor in masks)
     chunk = masks_per_chunk(masks.low_res_logits)
     for first in range(0, len(masks.iou_scores), chunk):
         part = slice(first, first + chunk)
@@ -79,10 +88,12 @@ def filtered(
             if not keep:
                 continue
             x0, y0, x1, y1 = (int(edge) for edge in box)
-            mask_cells, mask_logits = cells.crop(logits[index], (x0, y0, x1, y1))
+            mask_cells, mask_logits = cells, logits[index]
+            if not is_accelerator(logits.device):
+                mask_cells, mask_logits = cells.crop(mask_logits, (x0, y0, x1, y1))
             x, y = points_xy[int(prompt)].tolist()
             yield Candidate(
-                low_res_logits=mask_logits.clone(),
+                low_res_logits=mask_logits.clone(),  # without those of the masks that go
                 cells=mask_cells,
                 crop_box_xyxy=crop_box_xyxy,
                 box_xyxy=[x0 + left, y0 + top, x1 + left, y1 + top],
@@ -106,18 +117,22 @@ def to_records(
     if options.crop_n_layers > 0:
         scores = [1 / _box_area(candidate.crop_box_xyxy) for candidate in candidates]
         candidates = without_duplicates(candidates, scores, options.crop_nms_thresh)
-    rles = [_to_rle(candidate, size_hw, options.mask_threshold) for candidate in candidates]
+    rles = _to_rles(candidates, size_hw, options.mask_threshold)
     if options.min_hole_area > 0 or options.min_island_area > 0:
         candidates, rles = _cleaned_up(candidates, rles, options)
     return [_record(candidate, rle, options) for candidate, rle in zip(candidates, rles, strict=True)]
 
 
 @torch.inference_mode()
-def _to_rle(candidate: Candidate, size_hw: tuple[int, int], mask_threshold: float) -> Rle:
-    starts, ends = candidate.cells.runs(
-        candidate.low_res_logits, mask_threshold, size_hw[0], candidate.crop_box_xyxy[:2]
-    )
-    return runs_to_rle(starts, ends, size_hw)
+def _to_rles(candidates: Sequence[Candidate], size_hw: tuple[int, int], mask_threshold: float) -> list[Rle]:
+    """RLEs of the whole image; neighbours that share their cells, which come from one crop, are found together."""
+    rles = []
+    for _, neighbours in groupby(candidates, key=lambda candidate: id(candidate.cells)):
+        group = list(neighbours)
+        logits = torch.stack([candidate.low_res_logits for candidate in group])
+        runs = group[0].cells.runs_of_each(logits, mask_threshold, size_hw[0], group[0].crop_box_xyxy[:2])
+        rles += [runs_to_rle(starts, ends, size_hw) for starts, ends in runs]
+    return rles
 
 
 def _cleaned_up(

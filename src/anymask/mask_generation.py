@@ -9,15 +9,19 @@ Each step sees only what the one before it left, and nothing is upsampled that a
 drops masks by their predicted IoU before it makes them, `mask_cells.py` tells stability, boxes and runs of the rest
 from their low-resolution logits. What happens to the masks is in `mask_candidates.py`, options are in
 `mask_generation_options.py`.
+
+An accelerator works while the host goes on, until the host asks for a result. So there all points of a crop, or as many
+as memory holds masks of, are decoded before the host looks at any mask, at the price of making those that fail; and
+before it looks, it reads the next image and has it encoded. On a CPU nothing would be gained by either.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -28,8 +32,9 @@ from .image_embedding import EncodedImage, ImageEmbedding, encode_pixel_values
 from .images import image_size_hw, load_image
 from .mask_candidates import Candidate, MaskRecord, filtered, to_records, without_duplicates
 from .mask_cells import MaskCells
+from .mask_decoder import CandidateMasks
 from .mask_generation_options import MaskGenerationOptions
-from .memory import encoder_batch_size, is_out_of_memory
+from .memory import encoder_batch_size, is_accelerator, is_out_of_memory, points_per_round, slices
 
 __all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
 
@@ -57,6 +62,32 @@ class _Crop:
     is_last: bool
     model_input: torch.Tensor
     is_embedding: bool = False
+
+
+Item = TypeVar("Item")
+
+
+class _Prefetched(Iterator[Item], Generic[Item]):
+    """The same items, of which the next can be made before it is asked for. An error waits until it is."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self._made: list[Item] = []
+        self._error: Exception | None = None
+
+    def prefetch(self) -> None:
+        """Makes the next item, unless it is there."""
+        if not self._made and self._error is None:
+            try:
+                self._made.append(next(self._items))
+            except Exception as error:  # the end is one too
+                self._error = error
+
+    def __next__(self) -> Item:
+        self.prefetch()
+        if self._error is not None:
+            raise self._error
+        return self._made.pop()
 
 
 class SamMaskGenerator:
@@ -121,7 +152,8 @@ class SamMaskGenerator:
     def generate_many(self, images: Iterable[Any], **overrides: Any) -> Iterator[list[MaskRecord]]:
         """The records of each of many images, one image after another, read as they are needed.
 
-        The encoder takes crops of several images at a time where the device's memory makes that worth while.
+        The encoder takes crops of several images at a time where the device's memory makes that worth while, and on an
+        accelerator the next ones are read and encoded while the masks of an image are made.
 
         Args:
             images: as in `generate`, or what `prepare` returned.
@@ -143,10 +175,14 @@ class SamMaskGenerator:
         grids = options.grids()
         candidates: list[Candidate] = []
         progress = None
-        for crop, embedding in self._embeddings(self._crops(images, options)):
+        embeddings = _Prefetched(self._embeddings(self._crops(images, options)))
+        meanwhile = embeddings.prefetch if is_accelerator(self.model.device) else None
+        for crop, embedding in embeddings:
             if progress is None:
                 progress = _progress_bar(options, crop, grids)
-            candidates.extend(self._candidates_of_crop(crop, embedding, grids[crop.layer], options, progress))
+            candidates.extend(
+                self._candidates_of_crop(crop, embedding, grids[crop.layer], options, progress, meanwhile)
+            )
             if crop.is_last:
                 progress.close()
                 yield to_records(candidates, crop.size_hw, options)
@@ -205,7 +241,7 @@ class SamMaskGenerator:
         limit = 1
         for crop in crops:
             is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
-            if crop.is_embedding or is_odd or len(waiting) >= limit:
+            if crop.is_embedding or is_odd:
                 yield from self._encode(waiting)
                 waiting = []
             if crop.is_embedding:
@@ -214,6 +250,9 @@ class SamMaskGenerator:
             if not waiting:
                 limit = encoder_batch_size(self.model, crop.model_input.shape)
             waiting.append(crop)
+            if len(waiting) >= limit:
+                yield from self._encode(waiting)
+                waiting = []
         yield from self._encode(waiting)
 
     def _encode(self, crops: Sequence[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
@@ -234,13 +273,22 @@ class SamMaskGenerator:
 
     @torch.inference_mode()
     def _run_encoder(self, crops: Sequence[_Crop]) -> torch.Tensor:
-        return encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
+        embeddings = encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
+        # A copy: the encoder may be compiled, and its next output lie in the same memory (CUDA graphs).
+        return embeddings.clone()
 
     # Masks of one crop
 
     def _candidates_of_crop(
-        self, crop: _Crop, embedding: torch.Tensor, grid: np.ndarray, options: MaskGenerationOptions, progress: tqdm
+        self,
+        crop: _Crop,
+        embedding: torch.Tensor,
+        grid: np.ndarray,
+        options: MaskGenerationOptions,
+        progress: tqdm,
+        meanwhile: Callable[[], None] | None,
     ) -> list[Candidate]:
+        """Candidates of a crop without duplicates; `meanwhile` is called where the host would wait for the device."""
         left, top, right, bottom = crop.box_xyxy
         geometry = self.image_processor.geometry((bottom - top, right - left))
         points_xy = grid * np.array([right - left, bottom - top])
@@ -248,28 +296,49 @@ class SamMaskGenerator:
 
         found: list[Candidate] = []
         cells: MaskCells | None = None
-        batch = options.points_per_batch or len(grid)
+        batch = min(options.points_per_batch or len(grid), len(grid))
+        at_a_time = points_per_round(batch, self._mask_bytes_per_point(embedding), embedding.device)
         first = 0
         while first < len(grid):
-            last = min(first + batch, len(grid))
+            last = min(first + at_a_time, len(grid))
             try:
+                masks = self._decode(embedding, points_model[first:last], batch, options)
+                if meanwhile is not None:
+                    meanwhile()
                 with torch.inference_mode():
-                    masks = self.model.decode_candidates(
-                        embedding, points_model[None, first:last, None], iou_threshold=options.pred_iou_thresh
-                    )
                     if cells is None:
                         cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
                     passed = list(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
             except RuntimeError as error:
                 if not is_out_of_memory(error) or last - first == 1:
                     raise
-                batch = (last - first) // 2
-                self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
+                at_a_time = (last - first) // 2
+                batch = min(batch, at_a_time)
+                self._warn_of_memory(f"going on with {at_a_time} points at a time; pass a lower points_per_batch")
                 continue
             found.extend(passed)
             progress.update(last - first)
             first = last
         return without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
+
+    @torch.inference_mode()
+    def _decode(
+        self, embedding: torch.Tensor, points: torch.Tensor, batch: int, options: MaskGenerationOptions
+    ) -> CandidateMasks:
+        """Masks of points (N, 2) in pixels of the model's input, batch by batch; on a CPU the good ones only."""
+        if not is_accelerator(embedding.device):  # a batch is a round there, and what fails is not even made
+            return self.model.decode_candidates(embedding, points[None, :, None], iou_threshold=options.pred_iou_thresh)
+        batches = []
+        for part in slices(len(points), batch):
+            masks = self.model.decode_candidates(embedding, points[None, part, None], iou_threshold=0.0)
+            # Copies: the decoder may be compiled, and its next output lie in the same memory (CUDA graphs).
+            logits, scores = masks.low_res_logits.clone(), masks.iou_scores.clone()
+            batches.append(CandidateMasks(logits, scores, masks.prompt_index + part.start))
+        return CandidateMasks(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
+
+    def _mask_bytes_per_point(self, embedding: torch.Tensor) -> int:
+        masks_per_point = self.model.config.mask_decoder_config.num_multimask_outputs
+        return masks_per_point * 16 * embedding[0, 0].numel() * embedding.element_size()  # 4 x 4 pixels for a patch
 
     def _warn_of_memory(self, what_now: str) -> None:
         if torch.cuda.is_available():

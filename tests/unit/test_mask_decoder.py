@@ -5,7 +5,7 @@ from tests.host_waits import HostWaits
 from tests.tiny_sam import BATCH, CHANNELS, GRID, PROMPTS, images, labels, points, tiny_model
 from torch import nn
 
-from anymask import mask_decoder
+from anymask import mask_decoder, network
 from anymask.mask_decoder import FeedForward, _upscale
 
 N_PROMPTS = 11
@@ -114,22 +114,34 @@ def test_a_threshold_of_zero_keeps_all(threshold):
     assert candidates.prompt_index.tolist() == [prompt for prompt in range(N_PROMPTS) for _ in range(3)]
 
 
-def test_host_waits_are_seen():
+@torch.inference_mode()
+def test_only_a_threshold_makes_the_host_wait(model, monkeypatch):
+    monkeypatch.setattr(network, "is_accelerator", lambda device: True)
+    embeddings, input_points = encoded(model), points(1, N_PROMPTS)
+    for threshold, waits_wanted in ((0.0, False), (0.5, True)):
+        with HostWaits() as waits:
+            model.decode_candidates(embeddings, input_points, iou_threshold=threshold)
+        assert bool(waits.names) == waits_wanted, waits.names
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_host_waits_are_seen(mode):
     mask, values = torch.tensor([True, False]), torch.tensor([1.0, 2.0])
     for wait in (
         lambda: values[mask],
         lambda: values.__setitem__(mask, 0.0),
         lambda: mask.nonzero(),
         lambda: bool(mask.all()),
+        lambda: float(values[0]),
         lambda: values.tolist(),
         lambda: values.cpu(),
         lambda: values.repeat_interleave(torch.tensor([1, 2])),
         lambda: torch.masked_select(values, mask),
     ):
-        with HostWaits() as waits:
+        with mode(), HostWaits() as waits:
             wait()
-        assert len(waits.names) == 1, waits.names
-    with HostWaits() as waits:
+        assert waits.names
+    with mode(), HostWaits() as waits:
         torch.where(mask, values, 0.0), values[torch.tensor([0])], values.masked_fill(mask, 0.0)
         values.repeat_interleave(torch.tensor([1, 2]), output_size=3)
     assert waits.names == []

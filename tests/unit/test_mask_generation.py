@@ -8,8 +8,18 @@ import pytest
 import torch
 from PIL import Image
 from tests.colour_model import ColourModel, colour_processor, draw
+from tests.host_waits import HostWaits
 
-from anymask import SamModel, SamProcessor, embed_image, mask_generation, memory
+from anymask import (
+    CandidateMasks,
+    SamModel,
+    SamProcessor,
+    embed_image,
+    mask_candidates,
+    mask_generation,
+    memory,
+    network,
+)
 from anymask.mask_generation import SamMaskGenerator
 from anymask.rle import mask_to_rle, rle_to_coco, rle_to_mask
 
@@ -266,8 +276,9 @@ def test_images_are_read_one_after_another():
             yield PICTURE
 
     results = generator().generate_many(pictures())
-    next(results)
-    assert len(read) <= 2
+    for number in range(3):
+        next(results)
+        assert len(read) == number + 1
 
 
 def test_every_kind_of_image(tmp_path):
@@ -399,3 +410,171 @@ def test_an_embedding_of_another_model_or_preprocessing_or_with_crops_is_refused
     fast = SamMaskGenerator(generator.model, SamProcessor.from_pretrained("sam-vit-nano", use_fast=True))
     with pytest.raises(ValueError, match="image_processor_type was SamImageProcessor and is SamImageProcessorFast"):
         fast.generate(embedding)
+
+
+# As on an accelerator
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """Everything goes as on an accelerator, but its memory, of which there is enough for 2^32 bytes."""
+    for module in (memory, mask_generation, mask_candidates, network):
+        monkeypatch.setattr(module, "is_accelerator", lambda device: True)
+
+
+MANY_OPTIONS = {
+    "plain": {},
+    "ragged batches": dict(points_per_batch=7),
+    "all at once": dict(points_per_batch=None),
+    "crops": dict(crop_n_layers=1, points_per_batch=20),
+    "everything kept": dict(pred_iou_thresh=0, stability_score_thresh=0),
+    "cleaned up": dict(min_mask_region_area=5),
+}
+
+
+@pytest.mark.parametrize("options", MANY_OPTIONS.values(), ids=MANY_OPTIONS)
+def test_records_are_those_of_the_cpu(nano, options, request):
+    generator, pixels = nano
+    options = dict(points_per_side=6, pred_iou_thresh=0.6, stability_score_thresh=0.6) | options
+    expected = [generator.generate(image, **options) for image in (pixels, pixels[::-1].copy())]
+    assert all(expected)
+    request.getfixturevalue("accelerator")
+    assert list(generator.generate_many([pixels, pixels[::-1].copy()], **options)) == expected
+
+
+def test_the_host_looks_at_no_mask_before_all_are_on_their_way(nano, accelerator, monkeypatch):
+    generator, pixels = nano
+    decode, decoded = generator.model.decode_candidates, []
+    monkeypatch.setattr(
+        generator.model, "decode_candidates", lambda *args, **kwargs: decoded.append(args) or decode(*args, **kwargs)
+    )
+    decode_all, rounds = SamMaskGenerator._decode, []
+
+    def watched(*args):
+        with HostWaits() as waits:
+            masks = decode_all(*args)
+        rounds.append((len(decoded), waits.names))
+        return masks
+
+    monkeypatch.setattr(SamMaskGenerator, "_decode", watched)
+    generator.generate(pixels, points_per_side=6, points_per_batch=10)
+    assert rounds == [(4, [])]
+
+
+def test_rounds_are_of_what_memory_holds(accelerator, monkeypatch):
+    expected = generator(output_mode="coco_rle").generate(PICTURE)
+    bytes_per_point = 16 * 32 * 32 * 4  # the stand-in's embedding has as many pixels as its masks
+    monkeypatch.setattr(memory, "_FREE_BYTES_UNKNOWN", 8 * 25 * bytes_per_point)
+    looks, look = [], mask_generation.filtered
+    monkeypatch.setattr(
+        mask_generation, "filtered", lambda masks, *args: looks.append(len(masks.iou_scores)) or look(masks, *args)
+    )
+    model = ColourModel()
+    assert generator(model, output_mode="coco_rle", points_per_batch=10).generate(PICTURE) == expected
+    assert model.decoded == [10] * 6 + [4]
+    assert looks == [20, 20, 20, 4]
+
+
+def test_out_of_memory_halves_the_round(accelerator):
+    expected = generator(output_mode="coco_rle").generate(PICTURE)
+    model = ColourModel(most_prompts=5)
+    with pytest.warns(UserWarning, match="going on with 32 points at a time") as caught:
+        assert generator(model, output_mode="coco_rle", points_per_batch=16).generate(PICTURE) == expected
+    assert len(caught) == 1
+    assert set(model.decoded) == {4}
+
+
+def test_a_compiled_model_may_use_its_memory_again(accelerator, monkeypatch):
+    """As CUDA graphs do: what one call returns is gone with the next."""
+    monkeypatch.setattr(mask_generation, "encoder_batch_size", lambda model, shape: 2)
+    pictures = [PICTURE, PICTURE[:, ::-1].copy(), PICTURE[::-1].copy()]
+    expected = [generator(output_mode="coco_rle").generate(picture) for picture in pictures]
+
+    class Graphed(ColourModel):
+        given: list[torch.Tensor] = []
+
+        def lent(self, *tensors):
+            for tensor in self.given:
+                tensor.fill_(7)
+            self.given = list(tensors)
+
+        def get_image_embeddings(self, *args, **kwargs):
+            embeddings = super().get_image_embeddings(*args, **kwargs).clone()
+            self.lent(embeddings)
+            return embeddings
+
+        def decode_candidates(self, *args, **kwargs):
+            masks = super().decode_candidates(*args, **kwargs)
+            masks = CandidateMasks(*(tensor.clone() for tensor in masks))
+            self.lent(*masks)
+            return masks
+
+    graphed = generator(Graphed(), output_mode="coco_rle", points_per_batch=20)
+    assert list(graphed.generate_many(pictures)) == expected
+
+
+class Watched(ColourModel):
+    """Writes down what happens when."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.events = []
+        look = mask_generation.filtered
+        monkeypatch.setattr(
+            mask_generation, "filtered", lambda *args: self.events.append("look at masks") or look(*args)
+        )
+
+    def read(self, pictures):
+        for picture in pictures:
+            self.events.append("read")
+            yield picture
+
+    def get_image_embeddings(self, *args, **kwargs):
+        self.events.append("encode")
+        return super().get_image_embeddings(*args, **kwargs)
+
+    def decode_candidates(self, *args, **kwargs):
+        self.events.append("decode")
+        return super().decode_candidates(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("cpu", ["read", "encode", "decode", "look at masks"] * 3),
+        (
+            "accelerator",
+            ["read", "encode", *["decode", "read", "encode", "look at masks"] * 2, "decode", "look at masks"],
+        ),
+    ],
+)
+def test_an_accelerator_gets_the_next_image_before_the_host_looks(device, expected, monkeypatch, request):
+    if device == "accelerator":
+        request.getfixturevalue("accelerator")
+    model = Watched(monkeypatch)
+    results = generator(model).generate_many(model.read([PICTURE] * 3))
+    assert len(next(results)) == 2
+    assert model.events.count("read") == (1 if device == "cpu" else 2)
+    assert [len(records) for records in results] == [2, 2]
+    assert model.events == expected
+
+
+@pytest.mark.parametrize("device", ["cpu", "accelerator"])
+def test_an_image_that_cannot_be_read_comes_after_the_results_of_the_one_before(device, tmp_path, request):
+    if device == "accelerator":
+        request.getfixturevalue("accelerator")
+    results = generator(crop_n_layers=1).generate_many([PICTURE, tmp_path / "missing.png", PICTURE])
+    assert next(results)
+    with pytest.raises(FileNotFoundError):
+        next(results)
+    assert list(results) == []
+
+
+def test_embeddings_and_images_mixed_keep_their_order(nano, accelerator):
+    generator, pixels = nano
+    embedding = embed_image(generator.model, generator.image_processor, pixels)
+    options = dict(pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    expected, mirrored = (generator.generate(image, **options) for image in (pixels, pixels[:, ::-1].copy()))
+    assert expected != mirrored
+    mixed = generator.generate_many([pixels, embedding, pixels[:, ::-1].copy(), embedding], **options)
+    assert list(mixed) == [expected, expected, mirrored, expected]
