@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
+from .image_tokens import ImageTokens
 from .layers import LayerNorm2d
+from .memo import Memo
 from .memory import parts_at_a_time, slices
 from .two_way_transformer import TwoWayTransformer
 
@@ -73,6 +75,7 @@ class MaskDecoder(nn.Module):
         self.upscale_conv1 = nn.ConvTranspose2d(size, size // 4, kernel_size=2, stride=2)
         self.upscale_layer_norm = LayerNorm2d(size // 4, eps=1e-6)
         self.upscale_conv2 = nn.ConvTranspose2d(size // 4, size // 8, kernel_size=2, stride=2)
+        self._matrices: Memo[list[Tensor]] = Memo()
         self.output_hypernetworks_mlps = nn.ModuleList(
             FeedForward(size, size, size // 8, 3) for _ in range(self.num_mask_tokens)
         )
@@ -152,7 +155,7 @@ class MaskDecoder(nn.Module):
             if iou_threshold > 0:
                 keep = iou_scores > iou_threshold
                 prompts = keep.any(dim=-1).nonzero().squeeze(-1)
-                masks = self._masks(tokens[:, prompts], image[:, prompts], grid_hw, multimask_output)
+                masks = self._masks(tokens[:, prompts], image.of_prompts(prompts), grid_hw, multimask_output)
                 logits.append(masks[0][keep[prompts]])
                 scores.append(iou_scores[keep])
                 indices.append(prompt_index[keep])
@@ -173,60 +176,45 @@ class MaskDecoder(nn.Module):
         similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
         output_attentions: bool = False,
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]]:
+    ) -> Iterator[tuple[Tensor, ImageTokens, Tensor, tuple[Tensor, ...]]]:
         """Run the transformer over chunks of prompts.
 
         Yields:
-            Mask tokens (batch, prompts, masks + 1, channels), image tokens (batch, prompts, pixels, channels) that last
-            until the next chunk, predicted IoUs (batch, prompts, masks + 1) in float32, and attention weights or
-            nothing.
+            Mask tokens (batch, prompts, masks + 1, channels), image tokens, predicted IoUs (batch, prompts, masks + 1)
+            in float32, and attention weights or nothing.
         """
-        image = image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
-        # (batch, 1 or prompts, pixels, channels); left strided, every chunk would copy it anew.
-        image = image.flatten(3).transpose(2, 3).contiguous()
-        position = image_positional_embeddings.to(image.dtype).flatten(2).transpose(1, 2)[:, None]
-        tokens, is_padding = self._join_tokens(sparse, is_padding, image)
-        shared = self.transformer.share(image, position, prompts=tokens.shape[1])
-
-        chunks = self._chunks(tokens, image)
-        written = None
-        if len(chunks) > 1:  # every chunk has its image tokens in the same memory, fresh memory takes time
-            written = image.new_empty(image.shape[0], chunks[0].stop, *image.shape[2:])
-        for part in chunks:
+        position = image_positional_embeddings.to(image_embeddings.dtype).flatten(2).transpose(1, 2)[:, None]
+        tokens, is_padding = self._join_tokens(sparse, is_padding, image_embeddings, dense)
+        image = self.transformer.image_tokens(
+            image_embeddings, dense, position, tokens, last_weight=self._upscaling_matrices()[0]
+        )
+        prompts_at_a_time = parts_at_a_time(_bytes_per_prompt(image_embeddings), tokens.device, CHUNK_BYTES)
+        for part in slices(tokens.shape[1], prompts_at_a_time):
             chunk_tokens, chunk_image, weights = self.transformer(
                 tokens[:, part],
-                image[:, part] if image.shape[1] > 1 else image,
-                position,
-                shared,
+                image.of_prompts(part),
                 _prompts(is_padding, part),
                 _prompts(similarity, part),
                 _prompts(target_embedding, part),
-                None if written is None else written[:, : part.stop - part.start],
             )
             # The scores decide which masks are kept, so they are computed in float32.
-            with torch.autocast(image.device.type, enabled=False):
+            with torch.autocast(tokens.device.type, enabled=False):
                 iou_scores = self.iou_prediction_head(chunk_tokens[:, :, 0].float())
             mask_tokens = chunk_tokens[:, :, 1 : 1 + self.num_mask_tokens]
             yield mask_tokens, chunk_image, iou_scores, weights if output_attentions else ()
 
     def _join_tokens(
-        self, sparse: Tensor | None, is_padding: Tensor | None, image: Tensor
+        self, sparse: Tensor | None, is_padding: Tensor | None, image_embeddings: Tensor, dense: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """IoU token, mask tokens and prompt tokens of each prompt."""
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         if sparse is None:
-            return output_tokens.expand(image.shape[0], image.shape[1], -1, -1), None
-        batch, prompts = sparse.shape[:2]
-        tokens = torch.cat([output_tokens.expand(batch, prompts, -1, -1), sparse.to(image.dtype)], dim=2)
+            prompts = dense.shape[1] if dense.ndim == 5 else 1
+            return output_tokens.expand(image_embeddings.shape[0], prompts, -1, -1), None
+        tokens = torch.cat([output_tokens.expand(*sparse.shape[:2], -1, -1), sparse.to(image_embeddings.dtype)], dim=2)
         if is_padding is not None:
             is_padding = F.pad(is_padding, (len(output_tokens), 0), value=False)
         return tokens, is_padding
-
-    def _chunks(self, tokens: Tensor, image: Tensor) -> list[slice]:
-        """The prompts that go through at a time."""
-        batch, prompts = tokens.shape[:2]
-        bytes_per_prompt = batch * image.shape[2] * image.shape[3] * image.element_size()
-        return slices(prompts, parts_at_a_time(bytes_per_prompt, image.device, CHUNK_BYTES))
 
     def _masks_slice(self, multimask_output: bool | None) -> slice:
         """Mask 0 answers clear prompts, the others are the alternatives for ambiguous ones; None takes all."""
@@ -234,7 +222,9 @@ class MaskDecoder(nn.Module):
             return slice(None)
         return slice(1, None) if multimask_output else slice(0, 1)
 
-    def _masks(self, tokens: Tensor, image: Tensor, grid_hw: tuple[int, int], multimask_output: bool | None) -> Tensor:
+    def _masks(
+        self, tokens: Tensor, image: ImageTokens, grid_hw: tuple[int, int], multimask_output: bool | None
+    ) -> Tensor:
         """Masks from mask tokens (batch, prompts, masks + 1, channels) and image tokens, for the masks asked for.
 
         Returns:
@@ -242,51 +232,53 @@ class MaskDecoder(nn.Module):
         """
         wanted = range(self.num_mask_tokens)[self._masks_slice(multimask_output)]
         hyper = torch.stack([self.output_hypernetworks_mlps[i](tokens[:, :, i]) for i in wanted], dim=2)
-        batch, prompts = image.shape[:2]
+        upscaled = image.projection(self._upscaling_matrices()[0], cast(Tensor, self.upscale_conv1.bias).repeat(4))
+        batch, prompts = tokens.shape[:2]
         height, width = grid_hw
-        bytes_per_row = batch * width * 16 * self.upscale_conv2.out_channels * image.element_size()
-        rows_at_a_time = parts_at_a_time(bytes_per_row, image.device, UPSCALING_BYTES)
+        bytes_per_row = batch * width * 16 * self.upscale_conv2.out_channels * tokens.element_size()
+        rows_at_a_time = parts_at_a_time(bytes_per_row, tokens.device, UPSCALING_BYTES)
         masks = []
         for some in slices(prompts, max(rows_at_a_time // height, 1)):
             strips = [
-                self._masks_of_strip(hyper[:, some], image[:, some, rows.start * width : rows.stop * width], width)
+                self._masks_of_strip(
+                    hyper[:, some], upscaled(some, slice(rows.start * width, rows.stop * width)), width
+                )
                 for rows in slices(height, rows_at_a_time)
             ]
             masks.append(torch.cat(strips, dim=3))
         return _joined(masks).reshape(batch, prompts, len(wanted), 4 * height, 4 * width)
 
-    def _masks_of_strip(self, hyper: Tensor, image: Tensor, width: int) -> Tensor:
+    def _upscaling_matrices(self) -> list[Tensor]:
+        """The two transposed convolutions, with kernel 2 and stride 2, as matrices (4 * output, input channels).
+
+        They take channels-last features to four times as many, which are the new pixels, row by row.
+        """
+        weights = [self.upscale_conv1.weight, self.upscale_conv2.weight]  # (input, output channels, 2, 2)
+        return self._matrices.get(lambda: [weight.permute(2, 3, 1, 0).flatten(0, 2) for weight in weights], weights)
+
+    def _masks_of_strip(self, hyper: Tensor, features: Tensor, width: int) -> Tensor:
         """Masks of some rows of image tokens; every image token becomes 4 x 4 pixels by itself.
 
         Args:
             hyper: (batch, prompts, masks, channels // 8), from the hypernetworks.
-            image: (batch, prompts, rows * width, channels).
+            features: (batch, prompts, rows * width, channels), from the first transposed convolution.
             width: Of the image embedding.
 
         Returns:
             Logits, (batch, prompts, masks, rows, outer y, inner y, width, outer x, inner x), the middle four 2 each.
         """
         norm = self.upscale_layer_norm
-        features = _upscale(self.upscale_conv1, image)  # (batch, prompts, pixels, 4, channels // 4)
+        features = features.unflatten(-1, (4, -1))  # (batch, prompts, pixels, 4, channels // 4)
         features = F.gelu(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
-        features = F.gelu(_upscale(self.upscale_conv2, features))  # (batch, prompts, pixels, 4, 4, channels // 8)
+        bias = cast(Tensor, self.upscale_conv2.bias).repeat(4)
+        features = F.gelu(F.linear(features, self._upscaling_matrices()[1], bias))
+        features = features.unflatten(-1, (4, -1))  # (batch, prompts, pixels, 4, 4, channels // 8)
         masks = hyper @ features.flatten(2, 4).transpose(-2, -1)  # (batch, prompts, masks, pixels * 16)
         return masks.unflatten(3, (-1, width, 2, 2, 2, 2)).permute(0, 1, 2, 3, 5, 7, 4, 6, 8)
 
 
-def _upscale(convolution: nn.ConvTranspose2d, features: Tensor) -> Tensor:
-    """A transposed convolution with kernel 2 and stride 2 on channels-last features, as a matrix product.
-
-    Args:
-        convolution: Its weight is (input channels, output channels, 2, 2).
-        features: (..., input channels).
-
-    Returns:
-        (..., 4, output channels); the 4 are the new pixels, row by row.
-    """
-    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 * output channels, input channels)
-    bias = cast(Tensor, convolution.bias).repeat(4)
-    return F.linear(features, weight, bias).unflatten(-1, (4, -1))
+def _bytes_per_prompt(image_embeddings: Tensor) -> int:
+    return image_embeddings.nelement() * image_embeddings.element_size()
 
 
 def _linear(layer: nn.Linear, features: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 Source: Segment Anything, appendix A, "Lightweight mask decoder".
 
-How the attentions between tokens and image do less work than their formula is in `decoder_attention.py`.
+How reading and writing the image takes less work than its formula is in `image_tokens.py` and
+`shared_image_tokens.py`.
 
-Shapes: `tokens` (batch, prompts, tokens, channels); `image` (batch, 1 or prompts, pixels, channels), where 1 means that
-the prompts still share it; `weights` (batch, prompts, heads, tokens, pixels).
+Shapes: `tokens` (batch, prompts, tokens, channels); `weights` (batch, prompts, heads, tokens, pixels).
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from .configuration_sam import SamMaskDecoderConfig
-from .decoder_attention import DecoderAttention, SharedProjections
+from .decoder_attention import DecoderAttention
+from .image_tokens import ImageTokens, OwnImageTokens, PlainImageTokens, Positions, Reader, Writer, own_positions
 from .layers import Mlp
-from .memo import Memo
+from .memo import Memo, SameNumbers
+from .shared_image_tokens import SharedImage, SharedImageTokens, shared_image, shared_positions
+
+MOST_TOKENS = 16
+"""Tokens of a prompt up to which less work is less: that grows with their number, the plain formula hardly does."""
 
 
 class TwoWayAttentionBlock(nn.Module):
@@ -45,14 +50,11 @@ class TwoWayAttentionBlock(nn.Module):
     def forward(
         self,
         tokens: Tensor,
-        image: Tensor,
+        image: ImageTokens,
         token_position: Tensor,
-        image_position: Tensor,
-        shared: tuple[SharedProjections, SharedProjections] | None,
         padding_bias: Tensor | None,
         similarity: Tensor | None,
-        written: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ImageTokens, Tensor]:
         """One block; returns tokens, image, and the weights with which tokens attended to the image."""
         if self.skip_first_layer_pe:
             tokens, _ = self.self_attn(tokens, tokens, tokens, padding_bias)
@@ -61,23 +63,12 @@ class TwoWayAttentionBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens, padding_bias)[0]
         tokens = self.layer_norm1(tokens)
 
-        attended, weights = _read_image(
-            self.cross_attn_token_to_image,
-            tokens + token_position,
-            image,
-            image_position,
-            shared and shared[0],
-            similarity,
-        )
+        attended, weights = image.read(self.cross_attn_token_to_image, tokens + token_position, similarity)
         tokens = self.layer_norm2(tokens + attended)
         tokens = self.layer_norm3(tokens + self.mlp(tokens))
 
-        attention, placed = self.cross_attn_image_to_token, tokens + token_position
-        if shared is None:
-            image = self.layer_norm4(image + attention(image + image_position, placed, tokens, padding_bias)[0])
-        else:
-            bias = None if padding_bias is None else padding_bias.transpose(-2, -1)
-            image = attention.image_reads_tokens(image, placed, tokens, shared[1], bias, self.layer_norm4, written)
+        placed = tokens + token_position
+        image = image.write(self.cross_attn_image_to_token, placed, tokens, padding_bias, self.layer_norm4)
         return tokens, image, weights
 
 
@@ -92,74 +83,75 @@ class TwoWayTransformer(nn.Module):
         )
         self.final_attn_token_to_image = DecoderAttention(config, config.attention_downsample_rate)
         self.layer_norm_final_attn = nn.LayerNorm(config.hidden_size)
-        self._positions: Memo[list[Tensor]] = Memo()
+        self._own_positions: Memo[Positions] = Memo()
+        self._shared_positions: Memo[Positions] = Memo()
+        self._shared_image: Memo[SharedImage] = Memo()
+        self._images = SameNumbers()
 
-    def share(self, image: Tensor, image_position: Tensor, prompts: int) -> list[SharedProjections] | None:
-        """Everything that does not depend on the prompts' tokens, to be made once per image.
+    def image_tokens(
+        self, embeddings: Tensor, dense: Tensor, position: Tensor, tokens: Tensor, last_weight: Tensor
+    ) -> ImageTokens:
+        """The image as it is before any prompt, with all that can be made once for all of them.
 
         Args:
-            image: (batch, 1 or prompts, pixels, channels), image embedding plus dense prompt.
-            image_position: (1, 1, pixels, channels).
-            prompts: How many are to be decoded.
-
-        Returns:
-            For `forward`: the cross attentions' shared projections, two of each block and the last attention's; None
-            under "eager", where nothing is shared.
+            embeddings: (batch, channels, height, width).
+            dense: Dense prompt, (1 or batch, channels, height, width), or with prompts as the second dimension.
+            position: (1, 1, height * width, channels).
+            tokens: (batch, prompts, tokens, channels), of all prompts.
+            last_weight: (output channels, channels), of what will read the image at the end.
         """
-        if self.config._attn_implementation == "eager":
-            return None
-        projections = self._projections_of_image()
-        # Before the first block writes to it, the image is the same for all prompts; a single one has it for its own.
-        first, rest = projections[:2], projections[2:]
-        if image.shape[1] > 1 or prompts == 1:
-            first, rest = [], projections
-        shared = []
-        for attention, linear, reads_values in first:
-            values = attention.split_heads(attention.v_proj(image)) if reads_values else None
-            shared.append(SharedProjections(attention.split_heads(linear(image + image_position)), values, own=False))
-        positions = self._positions.get(
-            lambda: [attention.split_heads(linear(image_position)) for attention, linear, _ in rest],
-            [image_position, *(tensor for _, linear, _ in rest for tensor in (linear.weight, linear.bias))],
-        )
-        return shared + [SharedProjections(position, None, own=True) for position in positions]
+        if self.config._attn_implementation == "eager" or tokens.shape[2] > MOST_TOKENS:
+            return PlainImageTokens(_flat(embeddings, dense), position)
+        readers, writers, heads = self._readers(), self._writers(), self.config.num_attention_heads
+        parameters = [position, *self.parameters()]
+        number = self._images.recognise(embeddings, dense) if dense.ndim == 4 else None
+        # To prepare an image takes as long as two or three prompts: for one, only where it is kept for the next.
+        if dense.ndim == 5 or (tokens.shape[1] == 1 and number is None):
+            positions = self._own_positions.get(lambda: own_positions(position, readers, heads), parameters)
+            return OwnImageTokens(_flat(embeddings, dense), positions)
 
-    def _projections_of_image(self) -> list[tuple[DecoderAttention, nn.Linear, bool]]:
-        """Each cross attention, its projection of image and position, and whether it reads values of the image."""
-        projections = []
-        for layer in cast(list[TwoWayAttentionBlock], self.layers):
-            read, write = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-            projections += [(read, read.k_proj, True), (write, write.q_proj, False)]
+        def share() -> SharedImage:
+            return shared_image(_flat(embeddings, dense), position, readers, writers, last_weight, heads)
+
+        shared = share() if number is None else self._shared_image.get(share, [last_weight, *parameters], number)
+        positions = self._shared_positions.get(lambda: shared_positions(position, readers, writers, heads), parameters)
+        return SharedImageTokens(shared, positions)
+
+    def _readers(self) -> list[Reader]:
+        """What reads the image, in order."""
+        readers = []
+        for block in cast(list[TwoWayAttentionBlock], self.layers):
+            read, write = block.cross_attn_token_to_image, block.cross_attn_image_to_token
+            readers.append(Reader((read.k_proj, write.q_proj), read.v_proj))
         last = self.final_attn_token_to_image
-        return [*projections, (last, last.k_proj, True)]
+        return [*readers, Reader((last.k_proj,), last.v_proj)]
+
+    def _writers(self) -> list[Writer]:
+        """What writes to the image, in order."""
+        blocks = cast(list[TwoWayAttentionBlock], self.layers)
+        return [Writer(block.cross_attn_image_to_token.out_proj, block.layer_norm4) for block in blocks]
 
     def forward(
         self,
         tokens: Tensor,
-        image: Tensor,
-        image_position: Tensor,
-        shared: list[SharedProjections] | None,
+        image: ImageTokens,
         is_padding: Tensor | None = None,
         similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
-        written: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    ) -> tuple[Tensor, ImageTokens, tuple[Tensor, ...]]:
         """Let tokens and image attend to each other.
 
         Args:
             tokens: (batch, prompts, tokens, channels).
-            image: (batch, 1 or prompts, pixels, channels).
-            image_position: (1, 1, pixels, channels).
-            shared: What `share` returned for this image.
+            image: What `image_tokens` returned.
             is_padding: (batch, prompts, tokens) bool; such tokens are not attended to.
             similarity: Added to the scores of tokens and image in the blocks (PerSAM, https://arxiv.org/abs/2305.03048);
                 broadcasts to (batch, prompts, heads, tokens, pixels).
             target_embedding: Added to the tokens before each block (PerSAM); broadcasts to `tokens`.
-            written: (batch, prompts, pixels, channels), where image tokens may be written, to save memory; not where
-                gradients are kept.
 
         Returns:
-            Tokens, image tokens (batch, prompts, pixels, channels), and the weights with which tokens attended to the
-            image, for each block and the last attention: (batch, prompts, heads, tokens, pixels).
+            Tokens, the image of each prompt, and the weights with which tokens attended to the image, for each block
+            and the last attention: (batch, prompts, heads, tokens, pixels).
         """
         padding_bias = None
         if is_padding is not None:
@@ -168,33 +160,16 @@ class TwoWayTransformer(nn.Module):
         # As in the reference, the first block's target also enters what serves as the tokens' position from then on.
         token_position = tokens if target_embedding is None else tokens + target_embedding
         all_weights = []
-        for index, layer in enumerate(self.layers):
+        for layer in self.layers:
             if target_embedding is not None:
                 tokens = tokens + target_embedding
-            layer_shared = None if shared is None else (shared[2 * index], shared[2 * index + 1])
-            tokens, image, weights = layer(
-                tokens, image, token_position, image_position, layer_shared, padding_bias, similarity, written
-            )
+            tokens, image, weights = layer(tokens, image, token_position, padding_bias, similarity)
             all_weights.append(weights)
-        attended, weights = _read_image(
-            self.final_attn_token_to_image,
-            tokens + token_position,
-            image,
-            image_position,
-            None if shared is None else shared[-1],
-            None,
-        )
+        attended, weights = image.read(self.final_attn_token_to_image, tokens + token_position, None)
         return self.layer_norm_final_attn(tokens + attended), image, (*all_weights, weights)
 
 
-def _read_image(
-    attention: DecoderAttention,
-    tokens: Tensor,
-    image: Tensor,
-    image_position: Tensor,
-    shared: SharedProjections | None,
-    similarity: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    if shared is None:
-        return attention(tokens, image + image_position, image, similarity)
-    return attention.tokens_read_image(tokens, image, shared, similarity)
+def _flat(embeddings: Tensor, dense: Tensor) -> Tensor:
+    """The image as tokens, (batch, 1 or prompts, height * width, channels)."""
+    image = embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
+    return image.flatten(3).transpose(2, 3).contiguous()

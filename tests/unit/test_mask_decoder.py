@@ -3,10 +3,10 @@ import torch
 import torch.nn.functional as F
 from tests.host_waits import HostWaits
 from tests.tiny_sam import BATCH, CHANNELS, GRID, PROMPTS, images, labels, points, tiny_model
-from torch import nn
 
 from anymask import mask_decoder, network
-from anymask.mask_decoder import FeedForward, _upscale
+from anymask.image_tokens import PlainImageTokens
+from anymask.mask_decoder import FeedForward
 
 N_PROMPTS = 11
 
@@ -24,17 +24,6 @@ def image_bytes(batch=1):
     return batch * GRID * GRID * CHANNELS * 4
 
 
-def test_upscaling_is_a_transposed_convolution():
-    convolution = nn.ConvTranspose2d(6, 5, kernel_size=2, stride=2).requires_grad_(False)
-    features = torch.randn(2, 6, 3, 4)
-    expected = convolution(features)
-    channels_last = features.permute(0, 2, 3, 1).flatten(1, 2)  # (batch, pixels, channels)
-    actual = _upscale(convolution, channels_last)
-    assert actual.shape == (2, 12, 4, 5)
-    actual = actual.unflatten(2, (2, 2)).unflatten(1, (3, 4)).permute(0, 5, 1, 3, 2, 4).reshape(expected.shape)
-    torch.testing.assert_close(actual, expected)
-
-
 @pytest.mark.parametrize("rows_at_a_time", [1, 2, 3, 7, 100])
 @torch.no_grad()
 def test_masks_by_plain_convolutions(model, monkeypatch, rows_at_a_time):
@@ -42,17 +31,18 @@ def test_masks_by_plain_convolutions(model, monkeypatch, rows_at_a_time):
     monkeypatch.setattr(mask_decoder, "UPSCALING_BYTES", rows_at_a_time * bytes_per_row)
     decoder, grid_hw = model.mask_decoder, (3, 5)
     tokens, image = torch.randn(BATCH, PROMPTS, 4, CHANNELS), torch.randn(BATCH, PROMPTS, 15, CHANNELS)
+    written = PlainImageTokens(image, position=torch.zeros(1, 1, 15, CHANNELS))
     planes = image.flatten(0, 1).transpose(1, 2).unflatten(2, grid_hw)
     features = F.gelu(decoder.upscale_layer_norm(decoder.upscale_conv1(planes)))
     features = F.gelu(decoder.upscale_conv2(features)).unflatten(0, (BATCH, PROMPTS))
     hyper = torch.stack([mlp(tokens[:, :, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=2)
     expected = torch.einsum("bpmc,bpchw->bpmhw", hyper, features)
-    actual = decoder._masks(tokens, image, grid_hw, multimask_output=True)
+    actual = decoder._masks(tokens, written, grid_hw, multimask_output=True)
     assert actual.shape == (BATCH, PROMPTS, 3, 12, 20)
     torch.testing.assert_close(actual, expected[:, :, 1:], rtol=1e-4, atol=1e-5)
-    single = decoder._masks(tokens, image, grid_hw, multimask_output=False)
+    single = decoder._masks(tokens, written, grid_hw, multimask_output=False)
     torch.testing.assert_close(single, expected[:, :, :1], rtol=1e-4, atol=1e-5)
-    every = decoder._masks(tokens, image, grid_hw, multimask_output=None)
+    every = decoder._masks(tokens, written, grid_hw, multimask_output=None)
     torch.testing.assert_close(every, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -6,7 +6,7 @@ import torch
 from tests.tiny_sam import points, tiny_model
 from torch import nn
 
-from anymask.memo import Memo
+from anymask.memo import Memo, SameNumbers
 
 
 class Doubled:
@@ -121,3 +121,46 @@ def test_a_model_that_changes_between_clicks():
     model.load_state_dict(tiny_model().state_dict())
     assert torch.equal(masks(model), before)
     assert masks(model.bfloat16()).dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_numbers_are_recognised():
+    seen, numbers = SameNumbers(), torch.randn(2, 3)
+    first = seen.recognise(numbers)
+    assert first is not None
+    assert seen.recognise(numbers.clone()) == first
+    with torch.inference_mode():
+        unnoticed = numbers.clone()
+        assert seen.recognise(unnoticed) == first
+        unnoticed[1, 2] += 1
+        second = seen.recognise(unnoticed)
+    given = [
+        first,
+        second,
+        seen.recognise(unnoticed.double()),
+        seen.recognise(torch.zeros(3, 2)),
+        seen.recognise(numbers),
+    ]
+    assert len(set(given)) == 5
+
+
+@torch.no_grad()
+def test_several_tensors_are_recognised_together():
+    seen, image, shared = SameNumbers(), torch.randn(2, 3), torch.randn(1, 3)
+    first = seen.recognise(image, shared.expand(2, 3))
+    assert seen.recognise(image.clone(), shared.clone().expand(2, 3)) == first
+    assert seen.recognise(image, (shared + 1).expand(2, 3)) != first
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda seen: pickle.loads(pickle.dumps(seen))])
+def test_copies_have_seen_nothing(copied):
+    seen = SameNumbers()
+    seen.recognise(torch.ones(3))
+    assert copied(seen)._last[1] == ()
+
+
+def test_nothing_is_recognised_where_gradients_are_asked_for():
+    seen, numbers = SameNumbers(), torch.randn(2, 3)
+    assert seen.recognise(numbers) is None
+    assert seen.recognise(numbers) is None
