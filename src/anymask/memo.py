@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from .memory import is_accelerator
+
 Value = TypeVar("Value")
 
 
@@ -68,8 +70,9 @@ class SameNumbers:
         None on an accelerator, which a comparison would wait for, under `torch.compile` and where gradients are asked
         for.
         """
-        is_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_cpu:
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None
+        if any(is_accelerator(tensor.device) for tensor in tensors):
             return None
         tensors = tuple(_without_repetition(tensor) for tensor in tensors)
         number, last = self._last

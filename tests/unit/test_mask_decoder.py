@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from tests.host_waits import HostWaits
 from tests.tiny_sam import BATCH, CHANNELS, GRID, PROMPTS, images, labels, points, tiny_model
 
-from anymask import mask_decoder, network
+from anymask import mask_decoder, memo, network
 from anymask.image_tokens import PlainImageTokens
 from anymask.mask_decoder import FeedForward
 
@@ -106,7 +106,8 @@ def test_a_threshold_of_zero_keeps_all(threshold):
 
 @torch.inference_mode()
 def test_only_a_threshold_makes_the_host_wait(model, monkeypatch):
-    monkeypatch.setattr(network, "is_accelerator", lambda device: True)
+    for module in (network, memo):
+        monkeypatch.setattr(module, "is_accelerator", lambda device: True)
     embeddings, input_points = encoded(model), points(1, N_PROMPTS)
     for threshold, waits_wanted in ((0.0, False), (0.5, True)):
         with HostWaits() as waits:

@@ -418,7 +418,7 @@ def test_an_embedding_of_another_model_or_preprocessing_or_with_crops_is_refused
 @pytest.fixture
 def accelerator(monkeypatch):
     """Everything goes as on an accelerator, but its memory, of which there is enough for 2^32 bytes."""
-    for module in (memory, mask_generation, mask_candidates, network):
+    for module in (memory, memo, mask_generation, mask_candidates, network):
         monkeypatch.setattr(module, "is_accelerator", lambda device: True)
 
 
