@@ -17,6 +17,7 @@ from anymask import (
     embed_image,
     mask_candidates,
     mask_generation,
+    memo,
     memory,
     network,
 )
