@@ -43,7 +43,11 @@ def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, multimask_o
         output = pair.ours(image_embeddings=embedding, input_points=point, multimask_output=multimask_output)
         return pair.our_processor.post_process_masks(output.pred_masks, *sizes)[0]
 
-    columns = {"transformers": theirs, "anymask": ours, **benchmark.peers("click", pair, embedding, point, *sizes)}
+    columns = {
+        "transformers": theirs,
+        "anymask": ours,
+        **benchmark.peers("click", pair, embedding, point, *sizes, multimask_output),
+    }
     what = f"{SIZES[size]}, {dtype}, {3 if multimask_output else 1} x {height} x {width}"
     benchmark.compare(what, columns, same_pixels(MAX_DIFFERING[dtype]), warm_ups=3, size=size, dtype=dtype)
 

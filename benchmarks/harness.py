@@ -25,7 +25,8 @@ from machine import describe, emulates_bfloat16, environment_of, version_of
 
 SIZES = {"vit_b": "ViT-B", "vit_h": "ViT-H", "nano": "sam-vit-nano"}
 USUAL_SIZES = ["vit_b", "nano"]  # ViT-H takes minutes where there is no accelerator
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.float32}
+FLOATS = ["float32", "bfloat16"]  # int8 is anymask's image encoder alone, beside Transformers' in float32
 REFERENCE = "transformers"
 PEERS = Path(__file__).parent / "peers"
 INSTALLED = "installed"
@@ -37,11 +38,11 @@ class DisagreementError(Exception):
     """Two columns that are meant to do the same work gave different results."""
 
 
-def option_parser(description: str | None, repeats: int = 3) -> argparse.ArgumentParser:
+def option_parser(description: str | None, repeats: int = 3, dtypes: Sequence[str] = FLOATS) -> argparse.ArgumentParser:
     """The options that every benchmark has; `description` is the docstring of the script."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", nargs="+", choices=SIZES, default=USUAL_SIZES, help="models, one after another")
-    parser.add_argument("--dtype", nargs="+", choices=DTYPES, default=["float32"], help="types of weights and images")
+    parser.add_argument("--dtype", nargs="+", choices=dtypes, default=["float32"], help="types of weights and images")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--threads", type=int, help="of torch; by default what torch chooses")
     parser.add_argument("--repeats", type=int, default=repeats, help="timed runs of each column, after the warm-up")

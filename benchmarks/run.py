@@ -19,7 +19,7 @@ from machine import emulates_bfloat16
 HERE = Path(__file__).parent
 BOTH = ["--dtype", "float32", "bfloat16"]
 
-FLOAT32_RUNS: dict[str, list[str]] = {
+PROCESSOR_RUNS: dict[str, list[str]] = {
     "encoder": ["bench_encoder.py", "--repeats", "2"],
     "decoder": ["bench_decoder.py"],
     "click": ["bench_click.py"],
@@ -36,10 +36,12 @@ FLOAT32_RUNS: dict[str, list[str]] = {
         ["bench_scaling.py", "--size", "vit_b", "--megapixels", "0.5", "4"]
         + ["--points-per-side", "4", "8", "--points-per-batch", "16", "4"]
     ),
+    "encoder_int8": ["bench_encoder.py", "--dtype", "int8", "--repeats", "2"],
+    "everything_int8": ["bench_everything.py", "--size", "nano", "--dtype", "int8"],
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],
 }
-"""The name of each file of results, and the command that makes it: on a processor, in float32."""
+"""The name of each file of results, and the command that makes it: on any processor."""
 
 EMULATED_RUNS = {
     "encoder_bfloat16": ["bench_encoder.py", "--size", "nano", "--dtype", "bfloat16", "--repeats", "1"],
@@ -75,7 +77,7 @@ def runs_on(device: str) -> dict[str, list[str]]:
     if device != "cpu":
         kind = device.split(":")[0]
         return {f"{kind}_{name}": [*run, "--device", device] for name, run in ACCELERATOR_RUNS.items()}
-    return {**FLOAT32_RUNS, **(EMULATED_RUNS if emulates_bfloat16(device) else BFLOAT16_RUNS)}
+    return {**PROCESSOR_RUNS, **(EMULATED_RUNS if emulates_bfloat16(device) else BFLOAT16_RUNS)}
 
 
 def main() -> None:

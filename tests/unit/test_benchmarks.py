@@ -12,7 +12,7 @@ import torch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(path.stem for path in BENCHMARKS.glob("bench_*.py"))
-MODULES = ("harness", "machine", "subjects", "their_steps", "alone", "blobs", "chart", "report", "run")
+MODULES = ("harness", "machine", "subjects", "their_steps", "alone", "exports", "blobs", "chart", "report", "run")
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +196,48 @@ def test_peers_are_named_or_files(tmp_path):
     (tmp_path / "mine.py").write_text("PACKAGES = ('numpy', 'not-a-package')\n")
     with pytest.raises(ModuleNotFoundError, match="needs the packages not-a-package;"):
         load_peers([str(tmp_path / "mine.py")])
+
+
+def test_peers_of_this_folder(monkeypatch):
+    harness = importlib.import_module("harness")
+    monkeypatch.setattr(harness, "version_of", lambda package: None if package == "openvino" else "1")
+    with pytest.raises(ModuleNotFoundError, match="--peer open_vino needs the packages openvino; install them"):
+        harness.load_peers(["open_vino"])
+    peers = harness.load_peers(["installed"])
+    assert list(peers) == ["meta", "onnx_runtime"]
+    for peer in peers.values():
+        assert peer.column("preprocessing", None, 256) is None
+        assert peer.column("decoder", SimpleNamespace(device=torch.device("cpu"), dtype=torch.bfloat16)) is None
+
+
+@pytest.mark.parametrize("script", ["bench_encoder", "bench_click"])
+def test_an_exported_network_computes_the_same(script, monkeypatch, tmp_path):
+    peer, file = tmp_path / "engine.py", tmp_path / "result.json"
+    peer.write_text(
+        "import torch\n"
+        "from exports import exported_column\n"
+        "PACKAGES = ['pytest']\n"
+        "def compiled(network, example):\n"
+        "    assert all(tensor.is_contiguous() and tensor.dtype == torch.float32 for tensor in example)\n"
+        "    return network\n"
+        "def column(stage, *inputs):\n"
+        "    return exported_column(stage, compiled, *inputs)\n"
+    )
+    run(monkeypatch, script, "--smoke", "--dtype", "bfloat16", "--peer", peer, "--json", file)
+    report = json.loads(file.read_text())
+    for row in report["rows"]:
+        assert list(row["results"]) == ["transformers", "anymask", "engine"]
+    assert "pytest" in report["environment"]["versions"]
+
+
+def test_int8_is_of_the_encoder(monkeypatch, tmp_path):
+    file = tmp_path / "result.json"
+    run(monkeypatch, "bench_encoder", "--smoke", "--dtype", "int8", "--json", file)
+    [row] = json.loads(file.read_text())["rows"]
+    # Not exact, and near enough.
+    assert 1e-4 < row["results"]["anymask"]["agreement"]["relative error"] < 5e-2
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "bench_decoder", "--smoke", "--dtype", "int8")
 
 
 def both(theirs, ours):
