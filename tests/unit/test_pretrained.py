@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anymask import SamModel, pretrained
+from anymask import SAM, SamConfig, SamImageProcessor, SamModel, SamProcessor, SamVisionModel, pretrained
 from anymask.pretrained import resolve_checkpoint
 
 
@@ -40,10 +40,42 @@ def test_broken_link_of_such_a_name_is_not_passed_over(weights_folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["facebook/sam-vit-base", "sam-vit-base", "runs/last", Path("sam-vit-nano"), Path("a/b")]
+    "name", ["facebook/sam-vit-base", "runs/last", "sam.pth", Path("sam-vit-nano"), Path("a/b"), None]
 )
 def test_everything_else_is_left_alone(weights_folder, name):
     assert resolve_checkpoint(name) is name
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("sam-vit-base", "did you mean 'facebook/sam-vit-base'?"),
+        ("sam_vit_h", "did you mean 'facebook/sam-vit-huge'?"),
+        ("sam-nano", "did you mean 'sam-vit-nano'?"),
+        ("sam_b", "did you mean 'sam_b.pt'?"),
+        ("nope", "'sam-vit-nano' is in this package."),
+    ],
+)
+def test_a_name_that_can_be_no_checkpoint_is_refused_without_asking_the_hub(weights_folder, monkeypatch, name, hint):
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    with pytest.raises(FileNotFoundError, match=rf"'{name}' must be a folder or file, .* owner/name.*") as raised:
+        resolve_checkpoint(name)
+    assert str(raised.value).endswith(hint)
+    Path(name).mkdir()
+    assert resolve_checkpoint(name) is name
+
+
+def test_a_mirror_may_have_names_of_its_own(weights_folder, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    assert resolve_checkpoint("nope") == "nope"
+
+
+@pytest.mark.parametrize("loader", [SAM, SamConfig, SamModel, SamProcessor, SamImageProcessor, SamVisionModel])
+def test_every_door_refuses_it(weights_folder, monkeypatch, loader):
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(FileNotFoundError, match=r"'sam-vit-bse' must be.*did you mean 'facebook/sam-vit-base'"):
+        loader("sam-vit-bse") if loader is SAM else loader.from_pretrained("sam-vit-bse")
 
 
 def test_missing_weights_say_what_to_do(weights_folder):
