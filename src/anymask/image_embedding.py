@@ -189,12 +189,12 @@ def embed_image(
     """
     image_processor = getattr(processor, "image_processor", processor)
     if cache is None:
-        return _embed(model, image_processor, image, name)
+        return with_fingerprints(encode_image(model, image_processor, image), model, image_processor, name)
     image = load_image(image)
     key = embedding_key(model, image_processor, image)
     embedding = cache.get(key)
     if embedding is None:
-        embedding = _embed(model, image_processor, image, name)
+        embedding = with_fingerprints(encode_image(model, image_processor, image), model, image_processor, name)
         cache.put(key, embedding)
     return replace(embedding.to(model.device), name=name)
 
@@ -232,8 +232,8 @@ def encode_image(model: Any, image_processor: Any, image: Any) -> EncodedImage:
     return EncodedImage(tensor, image_processor.geometry(original_sizes_hw[0]))
 
 
-def _embed(model: Any, image_processor: Any, image: Any, name: str | None) -> ImageEmbedding:
-    encoded = encode_image(model, image_processor, image)
+def with_fingerprints(encoded: EncodedImage, model: Any, image_processor: Any, name: str | None) -> ImageEmbedding:
+    """What was encoded, with all that is needed to keep it; model and image processor are those that made it."""
     return ImageEmbedding(
         tensor=encoded.tensor,
         geometry=encoded.geometry,

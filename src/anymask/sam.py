@@ -215,7 +215,9 @@ class SAM:
         """
         source = _only_image(image, "An embedding")
         loaded = source.load()
-        return self._embedding(loaded, source.name)
+        if isinstance(loaded, ImageEmbedding):
+            return self._checked(loaded)
+        return embed_image(self._generator.model, self._generator.image_processor, loaded, name=source.name)
 
     def session(self, image: Any, choice: str = "best") -> SamSession:
         """An interactive session: prompts added and taken back one by one, on an image that is encoded once.
@@ -230,7 +232,7 @@ class SAM:
         return SamSession(
             self._generator.model,
             self._generator.image_processor,
-            self._embedding(loaded, source.name),
+            self._encoded(loaded),
             image=_to_draw_on(source, loaded),
             name=source.name,
             choice=choice,
@@ -249,14 +251,8 @@ class SAM:
             print(info)
         return info
 
-    def _embedding(self, image: Any, name: str | None) -> ImageEmbedding:
-        """The embedding of an image that is loaded; one that is an embedding already is checked."""
-        if isinstance(image, ImageEmbedding):
-            return self._checked(image)
-        return embed_image(self._generator.model, self._generator.image_processor, image, name=name)
-
     def _encoded(self, image: Any) -> EncodedImage:
-        """The same for use at once."""
+        """An image that is loaded, for use at once; one that is an embedding already is checked."""
         if isinstance(image, ImageEmbedding):
             return self._checked(image)
         return encode_image(self._generator.model, self._generator.image_processor, image)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from .coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
-from .image_embedding import ImageEmbedding
+from .image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
 from .mask_choice import check_choice
 from .prompt_forms import Prompt, check_inside, drawn_prompts
 from .prompted_masks import StageTimes, decode_prompts, mask_to_logits, prepare_batches
@@ -63,9 +63,6 @@ class SamSession:
     makes the first object. Coordinates are pixels of the original image, x to the right and y down. What cannot be, as
     a point outside the image or an unknown object, raises ValueError and changes nothing.
 
-    Attributes:
-        embedding: of the image.
-
     Example:
         >>> session = SAM("sam-vit-nano").session("photo.jpg")  # doctest: +SKIP
         >>> session.add_point(450, 600)  # doctest: +SKIP
@@ -77,7 +74,7 @@ class SamSession:
         self,
         model: Any,
         processor: Any,
-        embedding: ImageEmbedding,
+        embedding: EncodedImage,
         *,
         image: Any = None,
         name: str | None = None,
@@ -88,20 +85,28 @@ class SamSession:
         Args:
             model: the `SamModel` that made the embedding.
             processor: its `SamProcessor`, or that one's image processor.
-            embedding: of the image.
+            embedding: of the image; one that says which model made it is checked.
             image: the image or its path, for results to be drawn on.
             name: of the image, for its results.
             choice: which mask answers a prompt, "best" or "stable"; see `mask_choice.py`.
         """
         check_choice(choice)
-        embedding.check_model(model)
-        embedding.check_preprocessing(processor)
-        self.embedding = embedding
+        if isinstance(embedding, ImageEmbedding):
+            embedding.check_model(model)
+            embedding.check_preprocessing(processor)
+        self._encoded = embedding
         self._model, self._image_processor = model, getattr(processor, "image_processor", processor)
         self._image, self._name, self._choice = image, name, choice
         self._now = _Step({}, None, 1)
         self._past: list[_Step] = []
         self._future: list[_Step] = []
+
+    @property
+    def embedding(self) -> ImageEmbedding:
+        """Of the image, to be kept. Hashes the model's weights when it is first asked for; change none before."""
+        if not isinstance(self._encoded, ImageEmbedding):
+            self._encoded = with_fingerprints(self._encoded, self._model, self._image_processor, self._name)
+        return self._encoded
 
     # Objects
 
@@ -186,7 +191,7 @@ class SamSession:
             object_id: the selected object by default.
         """
         number, target = self._target(object_id)
-        logits = mask_to_logits(mask, self.embedding.geometry, self._image_processor)
+        logits = mask_to_logits(mask, self._encoded.geometry, self._image_processor)
         self._change(number, replace(target.prompt, mask=logits))
 
     def clear_mask(self, object_id: int | None = None) -> None:
@@ -240,7 +245,7 @@ class SamSession:
         times = self._predict(objects)
         return Results(
             [{**found.record, "object_id": number} for number, found in objects.items() if found.record],
-            self.embedding.original_size_hw,
+            self._encoded.original_size_hw,
             image=self._image,
             name=self._name,
             prompts=drawn_prompts([found.prompt for found in objects.values()]),
@@ -262,8 +267,8 @@ class SamSession:
                 raise ValueError(f"Object {number} must have a prompt before it has a mask; add a point or a box.")
         waiting = [found for found in objects.values() if found.record is None]
         prompts = [found.prompt_for_model for found in waiting]
-        batches = prepare_batches(prompts, self.embedding.geometry, self._image_processor)
-        answers = decode_prompts(self._model, self.embedding, prompts, batches, times, choice=self._choice)
+        batches = prepare_batches(prompts, self._encoded.geometry, self._image_processor)
+        answers = decode_prompts(self._model, self._encoded, prompts, batches, times, choice=self._choice)
         for found, record, logits in zip(waiting, answers.records, answers.low_res_logits, strict=True):
             found.record, found.low_res_logits = record, logits
         return times
@@ -288,7 +293,7 @@ class SamSession:
 
     def _change(self, number: int, prompt: Prompt, fed_back: torch.Tensor | None = None) -> None:
         """Takes the step after which an object has this prompt."""
-        check_inside(prompt, self.embedding.original_size_hw)
+        check_inside(prompt, self._encoded.original_size_hw)
         changed = _Object(prompt, fed_back)
         selected = number if self._now.selected is None else self._now.selected
         self._go_to({**self._now.objects, number: changed}, selected, max(self._now.next_id, number + 1))

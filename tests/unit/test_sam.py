@@ -8,6 +8,7 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 from tests.unit.test_sources import write_video
 
 import anymask
+from anymask import image_embedding
 from anymask.image_embedding import ImageEmbedding
 from anymask.mask_generation import SamMaskGenerator
 from anymask.modeling_sam import SamModel
@@ -275,6 +276,23 @@ def test_an_embedding_of_another_model_is_refused(sam):
     for call in (lambda: sam.predict(other, boxes=BOXES), lambda: sam.predict(other), lambda: sam.session(other)):
         with pytest.raises(ValueError, match="must come from this model's image encoder"):
             call()
+
+
+def test_weights_are_hashed_only_for_who_keeps_an_embedding(sam, monkeypatch):
+    expected = sam.embed(IMAGE)
+    with monkeypatch.context() as patched:
+        patched.setattr(image_embedding, "model_fingerprint", None)
+        sam.predict(IMAGE, boxes=BOXES)
+        sam.predict(IMAGE, **EVERYTHING)
+        session = sam.session(IMAGE)
+        session.add_point(10, 20)
+        assert len(session.result()) == 1
+        with pytest.raises(TypeError, match="not callable"):
+            sam.embed(IMAGE)
+    kept = session.embedding
+    assert (kept.model_fingerprint, kept.preprocessing) == (expected.model_fingerprint, expected.preprocessing)
+    assert torch.equal(kept.tensor, expected.tensor)
+    assert session.embedding is kept
 
 
 def test_info(sam, capsys):
