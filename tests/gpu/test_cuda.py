@@ -1,10 +1,19 @@
-"""On a CUDA device: the same numbers as on the CPU, in every type. `make test-gpu` runs this where there is one."""
+"""On a CUDA device: the same numbers as on the CPU, in every type, by the kernels and without the waits that are meant.
+
+`make test-gpu` runs this where there is one.
+"""
+
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anymask import SamImageProcessorFast, SamMaskGenerator, SamModel, SamProcessor, load_image
+from anymask.attention import RelativePositionBias, eager_attention, sdpa_attention
+from anymask.coordinates import ResizeGeometry
+from anymask.mask_cells import MaskCells
 
 pytestmark = pytest.mark.gpu
 
@@ -26,13 +35,76 @@ def test_masks_are_those_of_the_cpu(dtype, same):
     assert ((on_cpu.pred_masks > 0) == (on_cuda.pred_masks > 0).cpu()).float().mean() >= same
 
 
-def test_segment_everything_finds_the_same():
-    processor = SamProcessor.from_pretrained("sam-vit-nano")
-    records = []
-    for device in ("cpu", "cuda"):
-        model = SamModel.from_pretrained("sam-vit-nano", dtype=torch.float32).to(device)
-        records.append(SamMaskGenerator(model, processor).generate(PHOTO))
-    on_cpu, on_cuda = records
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("channels", "side"), [(64, 14), (64, 64), (80, 14), (80, 64)])  # ViT-B and L, ViT-H
+def test_flash_attention_takes_relative_positions(dtype, channels, side):
+    query, key, value = torch.randn(3, 1, 2, side**2, channels)
+    bias = RelativePositionBias(*torch.randn(2, 1, 2, side**2, side))
+    expected, _ = eager_attention(query, key, value, scale=channels**-0.5, relative_position=bias)
+    query, key, value = (tensor.to("cuda", dtype) for tensor in (query, key, value))
+    bias = RelativePositionBias(*(part.to("cuda", dtype) for part in bias))
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # an error where that cannot be
+        attended, _ = sdpa_attention(query, key, value, scale=channels**-0.5, relative_position=bias)
+    torch.testing.assert_close(attended.cpu().float(), expected, rtol=6e-2, atol=2e-2)
+
+
+def generator_on(device: str, **options) -> SamMaskGenerator:
+    model = SamModel.from_pretrained("sam-vit-nano", dtype=torch.float32).to(device)
+    return SamMaskGenerator(model, SamProcessor.from_pretrained("sam-vit-nano"), **options)
+
+
+@contextmanager
+def no_waiting():
+    """PyTorch raises where the host would wait for the device."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_host_looks_at_no_mask_before_all_are_on_their_way(monkeypatch):
+    generator = generator_on("cuda")
+    expected = generator.generate(PHOTO)  # the first call makes what is made once
+    decode, rounds = generator._decode, []
+
+    def watched(*args):
+        rounds.append(args)
+        with no_waiting():
+            return decode(*args)
+
+    monkeypatch.setattr(generator, "_decode", watched)
+    records = generator.generate(PHOTO)
+    assert len(rounds) == 1
+    assert [record["bbox"] for record in records] == [record["bbox"] for record in expected]
+
+
+def test_runs_of_many_masks():
+    cells, on_cuda = (
+        MaskCells.from_geometry(ResizeGeometry((300, 200), (48, 32), (48, 32)), (12, 8), device)
+        for device in ("cpu", "cuda")
+    )
+    logits = torch.randn(5, 12, 8)
+    expected = cells.runs_of_each(logits, 0.25, 310, (4, 3))
+    for mine, their in zip(on_cuda.runs_of_each(logits.cuda(), 0.25, 310, (4, 3)), expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(mine), np.concatenate(their))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler, about what is not used here
+def test_cuda_graphs_change_no_mask():
+    generator = generator_on("cuda")
+    pictures = [load_image(PHOTO), load_image(PHOTO).transpose(0)]  # mirrored
+    expected = list(generator.generate_many(pictures))
+    for name in ("get_image_embeddings", "decode_candidates"):
+        setattr(generator.model, name, torch.compile(getattr(generator.model, name), mode="reduce-overhead"))
+    for _ in range(3):  # graphs are recorded in the second
+        for records, plain in zip(generator.generate_many(pictures), expected, strict=True):
+            assert abs(len(records) - len(plain)) <= 0.05 * len(plain)
+
+
+@pytest.mark.parametrize("options", [{}, {"crop_n_layers": 1}, {"points_per_batch": 50}])
+def test_segment_everything_finds_the_same(options):
+    on_cpu, on_cuda = (generator_on(device, **options).generate(PHOTO) for device in ("cpu", "cuda"))
     assert len(on_cpu) > 0
     assert abs(len(on_cpu) - len(on_cuda)) <= 0.05 * len(on_cpu)  # ties at a threshold
     ious = [
