@@ -76,6 +76,7 @@ class MaskDecoder(nn.Module):
         self.upscale_layer_norm = LayerNorm2d(size // 4, eps=1e-6)
         self.upscale_conv2 = nn.ConvTranspose2d(size // 4, size // 8, kernel_size=2, stride=2)
         self._matrices: Memo[list[Tensor]] = Memo()
+        self._row_by_row: Memo[Tensor] = Memo()
         self.output_hypernetworks_mlps = nn.ModuleList(
             FeedForward(size, size, size // 8, 3) for _ in range(self.num_mask_tokens)
         )
@@ -240,13 +241,13 @@ class MaskDecoder(nn.Module):
         masks = []
         for some in slices(prompts, max(rows_at_a_time // height, 1)):
             strips = [
-                self._masks_of_strip(
-                    hyper[:, some], upscaled(some, slice(rows.start * width, rows.stop * width)), width
-                )
+                self._masks_of_strip(hyper[:, some], upscaled(some, slice(rows.start * width, rows.stop * width)))
                 for rows in slices(height, rows_at_a_time)
             ]
-            masks.append(torch.cat(strips, dim=3))
-        return _joined(masks).reshape(batch, prompts, len(wanted), 4 * height, 4 * width)
+            masks.append(strips[0] if len(strips) == 1 else torch.cat(strips, dim=3))
+        order = self._row_by_row.get(lambda: _row_by_row(height, width, tokens.device), [], grid_hw, tokens.device)
+        logits = _joined(masks)
+        return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
 
     def _upscaling_matrices(self) -> list[Tensor]:
         """The two transposed convolutions, with kernel 2 and stride 2, as matrices (4 * output, input channels).
@@ -256,25 +257,30 @@ class MaskDecoder(nn.Module):
         weights = [self.upscale_conv1.weight, self.upscale_conv2.weight]  # (input, output channels, 2, 2)
         return self._matrices.get(lambda: [weight.permute(2, 3, 1, 0).flatten(0, 2) for weight in weights], weights)
 
-    def _masks_of_strip(self, hyper: Tensor, features: Tensor, width: int) -> Tensor:
-        """Masks of some rows of image tokens; every image token becomes 4 x 4 pixels by itself.
+    def _masks_of_strip(self, hyper: Tensor, features: Tensor) -> Tensor:
+        """Masks of some image tokens; every image token becomes 4 x 4 pixels by itself.
 
         Args:
             hyper: (batch, prompts, masks, channels // 8), from the hypernetworks.
-            features: (batch, prompts, rows * width, channels), from the first transposed convolution.
-            width: Of the image embedding.
+            features: (batch, prompts, tokens, channels), from the first transposed convolution.
 
         Returns:
-            Logits, (batch, prompts, masks, rows, outer y, inner y, width, outer x, inner x), the middle four 2 each.
+            Logits, (batch, prompts, masks, 16 * tokens), in the order in which upscaling makes them: each token's 2 x 2
+            pixels, each of these pixels' 2 x 2.
         """
         norm = self.upscale_layer_norm
-        features = features.unflatten(-1, (4, -1))  # (batch, prompts, pixels, 4, channels // 4)
+        features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, channels // 4)
         features = F.gelu(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
         bias = cast(Tensor, self.upscale_conv2.bias).repeat(4)
         features = F.gelu(F.linear(features, self._upscaling_matrices()[1], bias))
-        features = features.unflatten(-1, (4, -1))  # (batch, prompts, pixels, 4, 4, channels // 8)
-        masks = hyper @ features.flatten(2, 4).transpose(-2, -1)  # (batch, prompts, masks, pixels * 16)
-        return masks.unflatten(3, (-1, width, 2, 2, 2, 2)).permute(0, 1, 2, 3, 5, 7, 4, 6, 8)
+        features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, 4, channels // 8)
+        return hyper @ features.flatten(2, 4).transpose(-2, -1)
+
+
+def _row_by_row(height: int, width: int, device: torch.device) -> Tensor:
+    """Where each pixel of 4 * height rows of 4 * width lies in what `_masks_of_strip` makes, (16 * height * width,)."""
+    made = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
+    return made.permute(0, 2, 4, 1, 3, 5).flatten()
 
 
 def _bytes_per_prompt(image_embeddings: Tensor) -> int:
