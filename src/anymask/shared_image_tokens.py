@@ -62,7 +62,9 @@ class SharedImage(NamedTuple):
     # For each reader base @ W.T, (batch, 1, heads, pixels, head channels), by what projects; at first with all else.
     products: Sequence[Mapping[nn.Linear, Tensor]]
     overlaps: Sequence[Sequence[Overlap]]  # for each writer, those of it and of all writers before
-    squares: Sequence[Tensor]  # for each writer, of the centred base, summed over channels, (batch, 1, pixels), float32
+    squares: Sequence[
+        Tensor
+    ]  # for each writer, of the centred base, summed over channels, (batch, 1, pixels), float32 at least
     last: Tensor  # base @ last_weight.T at the end, (batch, 1, pixels, output channels)
 
 
@@ -102,7 +104,7 @@ def shared_image(
         base = _centred(base)
         parts = [(matrix - matrix.mean(dim=0), constant - constant.mean()) for matrix, constant in parts]
         overlaps.append([Overlap(by_head(base @ matrix), (base @ row)[:, :, None]) for matrix, row in parts])
-        squares.append(base.float().square().sum(dim=-1))
+        squares.append(_precise(base).square().sum(dim=-1))
         base, shift = base * norm.weight, norm.bias
         parts = [(matrix * norm.weight[:, None], constant * norm.weight) for matrix, constant in parts]
         products.append({linear: by_head(F.linear(base, linear.weight)) for linear in (*reader.placed, reader.values)})
@@ -187,11 +189,11 @@ class SharedImageTokens(QuickImageTokens):
         """The squares of `scale * centred base + sum(weights.T @ rows)`, summed over channels, without making it.
 
         Returns:
-            (batch, prompts, pixels), float32.
+            (batch, prompts, pixels), float32 at least.
         """
         squares = self.shared.squares[len(self.written)]
         if isinstance(self.scale, Tensor):
-            squares = squares * self.scale.float().square()
+            squares = squares * _precise(self.scale).square()
         for number, (block, overlap) in enumerate(zip(written, self.shared.overlaps[len(self.written)], strict=True)):
             product = matmul_shared(block.values, overlap.products.transpose(-2, -1)).flatten(2, 3)
             # With the base and with later rows a row has two products, which are the same, with its own block's one.
@@ -199,12 +201,17 @@ class SharedImageTokens(QuickImageTokens):
             for later in written[number:]:
                 gram = block.rows @ later.rows.transpose(-2, -1)
                 _add_product_(product, gram if later is block else 2 * gram, later.weights)
-            squares = squares + product.mul_(block.weights).sum(dim=2, dtype=torch.float32)
+            squares = squares + product.mul_(block.weights).sum(dim=2, dtype=squares.dtype)
         return squares
 
 
 def _centred(features: Tensor) -> Tensor:
     return features - features.mean(dim=-1, keepdim=True)
+
+
+def _precise(features: Tensor) -> Tensor:
+    """In float32 at least, for squares and their sums."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def _times(weights: Tensor, factor: Tensor) -> Tensor:
