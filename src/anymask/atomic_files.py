@@ -17,6 +17,11 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
     `write` fills a temporary file in the same folder, which then takes the place of `path` in one step, so that a
     reader, a full disk or a killed run never meets half a file.
 
+    What is killed without notice (`kill -9`, a power cut) leaves the temporary one, hidden and named `.NAME.*.part`. No
+    later write looks for it: each would have to list the folder, which costs a run of a hundred thousand results more
+    than their writing, and whether its writer is dead cannot be known where machines share a folder. `EmbeddingCache`,
+    which lists its folder anyway, removes those that are older than any write takes.
+
     Raises:
         OSError: it cannot be written there; the message names the path that was asked for, not the temporary one.
     """

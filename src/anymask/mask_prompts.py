@@ -30,14 +30,15 @@ def prepare_mask_prompts(
 
     Args:
         input_masks: one mask per image, or one per object of each image: an array or tensor (H, W), (objects, H, W) for
-            one image, (images, H, W) for several, (images, objects, H, W); or a list of such arrays, one per image.
-            Each is either a binary mask as large as its image (bool, 0 and 1, or 0 and 255), or logits of the size of
-            the model's low-resolution masks.
+            one image, (images, H, W) for several, (images, objects, H, W); or a list of such arrays, one per image, or
+            of lists of masks. Each is either a binary mask as large as its image (bool, 0 and 1, or 0 and 255), or
+            logits of the size of the model's low-resolution masks. In lists, None stands for an object or an image
+            without a mask.
         mask_geometries: the way from each image to its low-resolution frame.
         n_objects: how many objects the other prompts of each image have; 0 if there are no other prompts.
 
     Returns:
-        (B, 1, h, w) if each image has one mask, else (B, objects, h, w); float32 logits.
+        (B, 1, h, w) if each image has one mask, else (B, objects, h, w); float32 logits, NaN throughout for None.
 
     Raises:
         ValueError: the masks do not match the images or objects, or are neither binary nor logits.
@@ -46,6 +47,8 @@ def prepare_mask_prompts(
         torch.stack([_as_logits(mask, geometry) for mask in masks])
         for masks, geometry in zip(_per_image(input_masks, len(mask_geometries)), mask_geometries, strict=True)
     ]
+    if all(masks.isnan().all() for masks in images):
+        raise ValueError("`input_masks` must have at least one mask, got None alone; leave it out.")
     counts = [len(masks) for masks in images]
     for index, (count, wanted) in enumerate(zip(counts, n_objects, strict=True)):
         if count not in (1, wanted or count):
@@ -63,32 +66,38 @@ def prepare_mask_prompts(
     return padded
 
 
-def _per_image(input_masks: Any, n_images: int) -> list[torch.Tensor]:
-    """For each image its masks (n, H, W)."""
-    if isinstance(input_masks, list | tuple) and input_masks and any(mask is None for mask in input_masks):
-        raise ValueError("`input_masks` must have a mask for every image, got None. Process images without one apart.")
+def _per_image(input_masks: Any, n_images: int) -> list[Sequence[torch.Tensor | None]]:
+    """For each image its masks (H, W), None for what is without one."""
     if isinstance(input_masks, list | tuple) and len(input_masks) == n_images > 0:
-        images = [_as_tensor(masks) for masks in input_masks]
-    else:
-        masks = _as_tensor(input_masks)
-        if n_images == 1 and masks.ndim in (2, 3):
-            images = [masks]
-        elif masks.ndim in (3, 4, 5) and len(masks) == n_images:
-            images = list(masks)
-        else:
-            raise ValueError(
-                f"`input_masks` must have shape (height, width), (objects, height, width) for one image or "
-                f"(images, objects, height, width), got {tuple(masks.shape)} for {n_images} image(s)."
-            )
-    images = [masks[None] if masks.ndim == 2 else masks for masks in images]
-    images = [masks[:, 0] if masks.ndim == 4 and masks.shape[1] == 1 else masks for masks in images]
-    for masks in images:
-        if masks.ndim != 3 or masks.numel() == 0:
-            raise ValueError(
-                "`input_masks` of an image must have shape (height, width) or (objects, height, width), "
-                f"got {tuple(masks.shape)}."
-            )
-    return images
+        return [_of_one_image(masks) for masks in input_masks]
+    if n_images == 1 and isinstance(input_masks, list | tuple):
+        return [_of_one_image(input_masks)]
+    masks = _as_tensor(input_masks)
+    if n_images == 1 and masks.ndim in (2, 3):
+        return [_of_one_image(masks)]
+    if masks.ndim in (3, 4, 5) and len(masks) == n_images:
+        return [_of_one_image(image) for image in masks]
+    raise ValueError(
+        f"`input_masks` must have shape (height, width), (objects, height, width) for one image or "
+        f"(images, objects, height, width), got {tuple(masks.shape)} for {n_images} image(s)."
+    )
+
+
+def _of_one_image(masks: Any) -> Sequence[torch.Tensor | None]:
+    """The masks (H, W) of one image."""
+    if masks is None:
+        return [None]
+    if isinstance(masks, list | tuple) and any(mask is None for mask in masks):
+        return [None if mask is None else _as_tensor(mask) for mask in masks]
+    tensor = _as_tensor(masks)
+    several = tensor[None] if tensor.ndim == 2 else tensor
+    several = several[:, 0] if several.ndim == 4 and several.shape[1] == 1 else several
+    if several.ndim != 3 or several.numel() == 0:
+        raise ValueError(
+            "`input_masks` of an image must have shape (height, width) or (objects, height, width), "
+            f"got {tuple(several.shape)}."
+        )
+    return list(several)
 
 
 def _as_tensor(masks: Any) -> torch.Tensor:
@@ -102,8 +111,10 @@ def _as_tensor(masks: Any) -> torch.Tensor:
     return torch.from_numpy(np.array(masks))
 
 
-def _as_logits(mask: torch.Tensor, geometry: ResizeGeometry) -> torch.Tensor:
-    """One mask prompt (h, w) of float32 logits in the low-resolution frame."""
+def _as_logits(mask: torch.Tensor | None, geometry: ResizeGeometry) -> torch.Tensor:
+    """One mask prompt (h, w) of float32 logits in the low-resolution frame; NaN for None."""
+    if mask is None:
+        return torch.full(geometry.padded_size_hw, torch.nan)
     size_hw = tuple(mask.shape)
     is_float = mask.is_floating_point()
     if size_hw == geometry.original_size_hw and (

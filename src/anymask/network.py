@@ -150,7 +150,8 @@ class SamNetwork(nn.Module):
                 of a box, -1 not a point, -10 padding, which changes nothing. None means all foreground.
             input_boxes: (batch, prompts, 4), left, top, right, bottom in pixels of the model's input.
             input_masks: Logits, (batch, 1, 4 * height, 4 * width), one mask for all prompts of an image, or (batch,
-                prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's.
+                prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's. A mask of NaN
+                throughout stands for none.
             image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`; or one
                 `ImageEmbedding`, or a list of them, which must be this model's.
             multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one,

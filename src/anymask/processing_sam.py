@@ -52,7 +52,7 @@ class SamProcessor(ProcessorMixin):
 
     Numbers of objects, points and boxes may differ between images and objects; None stands for what an object or an
     image does not have: `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is an object
-    with a point and one with a box.
+    with a point and one with a box. `input_masks=[[None, mask]]` gives the second of them a mask too.
     """
 
     point_pad_value = LABEL_PADDING

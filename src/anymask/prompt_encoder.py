@@ -127,7 +127,7 @@ class PromptEncoder(nn.Module):
             input_labels: (batch, prompts, points), codes of `coordinates.LABELS`. None means all foreground.
             input_boxes: (batch, prompts, 4), left, top, right, bottom in pixels of the model's input.
             input_masks: (batch, 1, 4 * height, 4 * width), one for the prompts of an image, or
-                (batch, prompts, 4 * height, 4 * width), one each; logits.
+                (batch, prompts, 4 * height, 4 * width), one each; logits. NaN throughout stands for no mask.
             grid_hw: Height and width of the image embedding.
 
         Raises:
@@ -175,7 +175,14 @@ class PromptEncoder(nn.Module):
                 f"got {tuple(masks.shape)}; SamProcessor brings any mask to this shape."
             )
         batch, count = masks.shape[:2]
-        dense = self.mask_embed(masks.flatten(0, 1)[:, None].to(self.no_mask_embed.weight.dtype))
+        no_mask = self.no_mask_embed.weight[..., None, None]
+        is_absent = masks.flatten(0, 1).isnan().all(dim=(-2, -1))[:, None, None, None]
+        # Filled, for NaN would be in the gradients of what it passes through.
+        filled = masks.flatten(0, 1)[:, None].masked_fill(is_absent, 0)
+        dense = self.mask_embed(filled.to(no_mask.dtype))
+        # A copy is made where there may be something to replace; an accelerator is not asked, which would wait for it.
+        if dense.device.type != "cpu" or torch.compiler.is_compiling() or is_absent.any():
+            dense = torch.where(is_absent, no_mask, dense)
         return dense if count == 1 else dense.unflatten(0, (batch, count))
 
 

@@ -84,7 +84,7 @@ def prepare_batches(prompts: Sequence[Prompt], geometry: ResizeGeometry, image_p
     Raises:
         ValueError: a point or a box lies outside the image, or a mask has another size.
     """
-    # Prompts with and without a mask cannot be decoded together, nor can those with nothing but a mask.
+    # Prompts with masks of their own share less of the decoder's work, those with nothing but a mask have no tokens.
     kinds: dict[tuple[bool, bool], list[int]] = {}
     for index, prompt in enumerate(prompts):
         check_inside(prompt, geometry.original_size_hw, f" of object {index}")

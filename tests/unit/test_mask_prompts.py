@@ -90,6 +90,18 @@ def test_different_numbers_of_objects_are_padded_and_one_mask_is_for_all():
     assert result[:, :, 0, 0].tolist() == [[1, 1, 1], [2, 2, 0]]
 
 
+def test_none_is_no_mask():
+    nan = pytest.approx(float("nan"), nan_ok=True)
+    for masks in ([None, MASK, logits(3.0)], [[None, MASK, logits(3.0)]]):  # of two kinds, as nothing is stacked before
+        result = prepare_mask_prompts(masks, [FRAME], [3])
+        assert result[0, :, 0, 0].tolist() == [nan, pytest.approx(-MASK_PROMPT_LOGIT), 3]
+        assert result[0, 0].isnan().all() and result[0, 1:].isfinite().all()
+    two = [FRAME, FRAME]
+    assert prepare_mask_prompts([None, logits(3.0)], two, [1, 1])[:, 0, 0, 0].tolist() == [nan, 3]
+    ragged = prepare_mask_prompts([None, [logits(3.0), None]], two, [3, 2])
+    assert ragged[:, :, 0, 0].tolist() == [[nan] * 3, [3, nan, 0]]  # the last is padding, not an object
+
+
 @pytest.mark.parametrize(
     ("masks", "n_objects", "message"),
     [
@@ -108,7 +120,10 @@ def test_different_numbers_of_objects_are_padded_and_one_mask_is_for_all():
         (logits(float("nan")), [1], "given as logits must be finite"),
         (logits(2.5, 1, 1, 1, 1), [1], r"must have shape \(height, width\), .* got \(1, 1, 1, 1, 16, 16\) for 1 image"),
         (logits(2.5, 1, 1, 3), [1], r"or \(objects, height, width\), got \(1, 3, 16, 16\)"),
-        ([None], [1], "a mask for every image, got None"),
+        ([None], [1], "must have at least one mask, got None alone"),
+        ([[None, None]], [2], "must have at least one mask, got None alone"),
+        ([[None, torch.zeros(4, 4)]], [2], "got torch.float32 of size"),
+        ([[None, logits()]], [3], "image 0 has 2 masks for 3 objects"),
         ([[logits(), torch.zeros(4, 4)]], [1], "must all have one size"),
         ([np.zeros((2, 0, 80))], [1], "`input_masks` of an image must have shape"),
     ],

@@ -127,6 +127,29 @@ def test_a_mask_for_each_prompt_and_a_mask_for_each_image(model):
     assert masks_alone.pred_masks.shape == output.pred_masks.shape
 
 
+def test_a_mask_for_some_prompts(model):
+    """In one call, objects with and without a mask are what they are alone; on gradients nothing of NaN is left."""
+    embeddings, input_points = model.get_image_embeddings(images()), points()
+    input_masks = mask_prompts(prompts=PROMPTS)
+    input_masks[0, 1], input_masks[1, 0], input_masks[1, 2] = torch.nan, torch.nan, torch.nan
+    output = model(image_embeddings=embeddings, input_points=input_points, input_masks=input_masks)
+    assert output.pred_masks.isfinite().all()
+    for image in range(BATCH):
+        for prompt in range(PROMPTS):
+            here = slice(image, image + 1), slice(prompt, prompt + 1)
+            mask = None if input_masks[image, prompt].isnan().all() else input_masks[here]
+            alone = model(image_embeddings=embeddings[here[0]], input_points=input_points[here], input_masks=mask)
+            assert relative_difference(alone.pred_masks[0, 0], output.pred_masks[image, prompt]) < 1e-4
+    by_image = model(image_embeddings=embeddings, input_points=input_points, input_masks=input_masks[:, :1])
+    alone = model(image_embeddings=embeddings[1:], input_points=input_points[1:])
+    assert relative_difference(alone.pred_masks[0], by_image.pred_masks[1]) < 1e-4
+    learning = tiny_model().train()
+    output = learning(image_embeddings=embeddings, input_points=input_points, input_masks=input_masks)
+    output.pred_masks.sum().backward()
+    for part in (learning.prompt_encoder.mask_embed.conv1, learning.prompt_encoder.no_mask_embed):
+        assert part.weight.grad.isfinite().all() and part.weight.grad.abs().max() > 0
+
+
 def test_shapes_without_prompts(model):
     output = model(images())
     assert output.pred_masks.shape == (BATCH, 1, 3, 4 * GRID, 4 * GRID)

@@ -62,6 +62,9 @@ def test_mask_prompts(processor):
     assert inputs["input_masks"].shape == (1, 1, 16, 16)
     assert (inputs["input_masks"][0, 0, :8, 9:] > 6).all()
     assert (inputs["input_masks"][0, 0, 8:] < -6).all()
+    for_one = processor(IMAGE, input_points=[[[[60, 20]], [[9, 7]]]], input_masks=[[None, mask]], return_tensors="pt")
+    assert for_one["input_masks"][0, 0].isnan().all()
+    assert torch.equal(for_one["input_masks"][:, 1:], inputs["input_masks"])
     ragged = processor(
         [IMAGE, TALL],
         input_boxes=[[[1, 2, 3, 4], [5, 6, 7, 8]], [[1, 2, 3, 4]]],
