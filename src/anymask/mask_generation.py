@@ -330,7 +330,7 @@ class SamMaskGenerator:
             return self.model.decode_candidates(embedding, points[None, :, None], iou_threshold=options.pred_iou_thresh)
         batches = []
         for part in slices(len(points), batch):
-            masks = self.model.decode_candidates(embedding, points[None, part, None], iou_threshold=0.0)
+            masks = self.model.decode_candidates(embedding, points[part][None, :, None], iou_threshold=0.0)
             # Copies: the decoder may be compiled, and its next output lie in the same memory (CUDA graphs).
             logits, scores = masks.low_res_logits.clone(), masks.iou_scores.clone()
             batches.append(CandidateMasks(logits, scores, masks.prompt_index + part.start))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from tests.colour_model import ColourModel, colour_processor, draw
 from tests.host_waits import HostWaits
+from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask import (
     CandidateMasks,
@@ -512,6 +513,33 @@ def test_a_compiled_model_may_use_its_memory_again(accelerator, monkeypatch):
 
     graphed = generator(Graphed(), output_mode="coco_rle", points_per_batch=20)
     assert list(graphed.generate_many(pictures)) == expected
+
+
+def test_a_compiled_model_is_compiled_once(accelerator, monkeypatch):
+    """No graph breaks (fullgraph), and no second compilation for other images and other numbers of batches."""
+    generator = SamMaskGenerator(tiny_model(vision=dict(num_hidden_layers=2)), tiny_image_processor())
+    images = [PICTURE, PICTURE[::-1].copy()]
+    options = dict(points_per_batch=4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    expected = [
+        list(generator.generate_many(images, points_per_side=points_per_side, **options)) for points_per_side in (4, 6)
+    ]
+    compilations = []
+
+    def backend(graph, example_inputs):
+        compilations.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    for name in ("get_image_embeddings", "decode_candidates"):
+        compiled = torch.compile(getattr(generator.model, name), fullgraph=True, backend=backend)
+        monkeypatch.setattr(generator.model, name, compiled)
+    for points_per_side, records in zip((4, 6), expected, strict=True):
+        mine = list(generator.generate_many(images, points_per_side=points_per_side, **options))
+        assert [[record["bbox"] for record in image] for image in mine] == [
+            [record["bbox"] for record in image] for image in records
+        ]
+    assert len(compilations) == 2
+    torch._dynamo.reset()
 
 
 class Watched(ColourModel):
