@@ -12,6 +12,7 @@ TITLES = {
     "click": "A click",
     "post_processing": "Post-processing",
     "everything": "Segment everything",
+    "precision": "Photo to masks of clicks",
     "memory": "Memory",
     "preprocessing": "Preprocessing",
     "start": "A whole command",

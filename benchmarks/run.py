@@ -37,6 +37,7 @@ PROCESSOR_RUNS: dict[str, list[str]] = {
         + ["--points-per-side", "4", "8", "--points-per-batch", "16", "4"]
     ),
     "encoder_int8": ["bench_encoder.py", "--dtype", "int8", "--repeats", "2"],
+    "precision": ["bench_precision.py", "--repeats", "1"],
     "everything_int8": ["bench_everything.py", "--size", "nano", "--dtype", "int8"],
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],

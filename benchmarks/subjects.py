@@ -21,7 +21,8 @@ from anymask.crops import build_point_grid
 from anymask.masks import stability_scores
 from anymask.rle import rle_to_mask
 
-PHOTO = Path(__file__).parents[1] / "examples" / "coffee.jpg"
+PHOTOS = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
+PHOTO = next(path for path in PHOTOS if path.stem == "coffee")
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,16 @@ class Pair:
         return noise.to(self.device, self.dtype, memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def decoded(self, image: Image.Image, points_per_side: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """anymask's logits (P, 3, h, w) and scores (P, 3) for a grid of points on an image."""
+    def decoded(
+        self, image: Image.Image, points_per_side: int, theirs: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (P, 3, h, w) and scores (P, 3) for a grid of points on an image, of anymask or of Transformers."""
+        model = self.theirs if theirs else self.ours
         pixel_values = self.our_processor(image, return_tensors="pt")["pixel_values"].to(self.device, self.dtype)
         geometry = self.our_processor.geometry((image.height, image.width))
         points_xy = build_point_grid(points_per_side) * [image.width, image.height]
-        output = self.ours(
-            image_embeddings=self.ours.get_image_embeddings(pixel_values),
+        output = model(
+            image_embeddings=model.get_image_embeddings(pixel_values),
             input_points=torch.from_numpy(geometry.points_to_model(points_xy))[None, :, None].to(self.device),
         )
         return output.pred_masks[0], output.iou_scores[0]

@@ -230,6 +230,18 @@ def test_an_exported_network_computes_the_same(script, monkeypatch, tmp_path):
     assert "pytest" in report["environment"]["versions"]
 
 
+def test_nearness_of_masks(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench_precision.py"])
+    near_masks = importlib.import_module("bench_precision").near_masks
+    expected = torch.zeros(2, 3, 4, 5, dtype=torch.bool)
+    result = expected.clone()
+    expected[1, 2, :2], result[1, 2, :3] = True, True  # 10 of 15; all others are empty
+    agreed = near_masks(0.9)(expected, result)
+    assert agreed == pytest.approx({"mean IoU": (5 + 2 / 3) / 6, "lowest": 2 / 3})
+    with pytest.raises(importlib.import_module("harness").DisagreementError, match=r"at least 0\.95, got 0\.9444"):
+        near_masks(0.95)(expected, result)
+
+
 def test_int8_is_of_the_encoder(monkeypatch, tmp_path):
     file = tmp_path / "result.json"
     run(monkeypatch, "bench_encoder", "--smoke", "--dtype", "int8", "--json", file)
