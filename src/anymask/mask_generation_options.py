@@ -64,8 +64,9 @@ class MaskGenerationOptions:
 
     Attributes:
         points_per_side: the grid has this many points along each side of a crop (`points_per_crop` in Transformers).
-        points_per_batch: how many points are decoded before their masks are filtered; None takes all at once. It bounds
-            memory and changes no mask. Out of memory halves it.
+        points_per_batch: how many points are decoded at a time; None takes all at once. It bounds memory and changes no
+            mask. Out of memory halves it. On an accelerator masks are filtered when all batches, or as many as its free
+            memory has room for, are decoded.
         pred_iou_thresh: a mask's predicted IoU must be above this; 0 keeps all.
         stability_score_thresh: a mask's stability score must reach this; 0 keeps all.
         stability_score_offset: by how much the threshold moves each way to measure stability.
