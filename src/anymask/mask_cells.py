@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from .axis_cells import AxisCells
 from .coordinates import ResizeGeometry
 from .masks import axis_taps
 
@@ -27,72 +28,6 @@ _CHUNK_BYTES = {"cpu": 2**21}
 _CHUNK_BYTES_ACCELERATOR = 2**26
 # Bytes of flags, one per column of pixels and row of cells, of the masks that are turned into runs together.
 _RUNS_BYTES = 2**28
-# What a cell costs by itself, along one axis, in pixels.
-_PIXELS_PER_CELL = 3
-
-
-@dataclass(frozen=True)
-class AxisCells:
-    """The cells along one axis. C cells, at most S pixels each, K low-resolution inputs each.
-
-    A cell of unusual size is cut in several, which have the same inputs.
-
-    Attributes:
-        starts: (C,) first low-resolution input of each cell.
-        offsets: (C + 1,) first pixel of each cell, and the position past the last pixel.
-        weights: (C, K, S) float32 on the device; NaN for pixels that a cell does not have, so that no comparison with a
-            threshold counts them.
-    """
-
-    starts: np.ndarray
-    offsets: np.ndarray
-    weights: torch.Tensor
-
-    @classmethod
-    def from_taps(cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device) -> AxisCells:
-        """Groups the pixels of an axis, given as `masks.axis_taps` gives them, by their inputs."""
-        starts, weights = taps
-        firsts = np.flatnonzero(np.diff(starts, prepend=-1))
-        step = np.arange(len(starts)) - np.repeat(firsts, np.diff(firsts, append=len(starts)))
-        firsts = np.flatnonzero(step % _best_size(np.diff(firsts, append=len(starts))) == 0)
-        offsets = np.append(firsts, len(starts))
-        sizes = np.diff(offsets)
-        cell = np.repeat(np.arange(len(firsts)), sizes)
-        padded = np.full((len(firsts), weights.shape[1], int(sizes.max())), np.nan, dtype=np.float32)
-        padded[cell, :, np.arange(len(starts)) - firsts[cell]] = weights
-        return cls(starts[firsts], offsets, torch.from_numpy(padded).to(device))
-
-    @property
-    def n_taps(self) -> int:
-        """K, low-resolution inputs of a cell."""
-        return self.weights.shape[1]
-
-    @property
-    def max_size(self) -> int:
-        """S, pixels of the largest cell."""
-        return self.weights.shape[2]
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """`starts`, `offsets` or `sizes` as an int64 tensor on the device."""
-        values = np.diff(self.offsets) if name == "sizes" else getattr(self, name)
-        return torch.from_numpy(values).to(self.weights.device)
-
-    def weights_of(self, cells: torch.Tensor) -> torch.Tensor:
-        """Weights (K, S, M) of some cells (M,)."""
-        # Copying whole cells and transposing the copy takes half the time of collecting single numbers.
-        chosen = self.weights.index_select(0, cells).view(len(cells), self.n_taps * self.max_size)
-        return chosen.T.contiguous().view(self.n_taps, self.max_size, len(cells))
-
-    def between(self, first_pixel: int, last_pixel: int) -> tuple[AxisCells, slice]:
-        """The cells that hold these pixels, their inputs counted from the first; and these inputs, as a slice."""
-        begin = int(np.searchsorted(self.offsets, first_pixel, side="right")) - 1
-        end = int(np.searchsorted(self.offsets, last_pixel, side="right"))
-        inputs = slice(int(self.starts[begin]), int(self.starts[end - 1]) + self.n_taps)
-        cells = AxisCells(self.starts[begin:end] - inputs.start, self.offsets[begin : end + 1], self.weights[begin:end])
-        return cells, inputs
 
 
 @dataclass(frozen=True)
@@ -316,16 +251,6 @@ class MaskCells:
             for weight_y, line in zip(weights_y[1:], lines[1:], strict=True):
                 values.addcmul_(weight_y[:, None], line)
             yield mask, row, column, values
-
-
-def _best_size(sizes: np.ndarray) -> int:
-    """At how many pixels to cut cells of these sizes (C,).
-
-    Those at the ends are two or three times the size of the others, and would make every cell's arrays as large.
-    """
-    candidates = np.arange(1, sizes.max() + 1)
-    pieces = -(-sizes[:, None] // candidates)
-    return int(candidates[np.argmin(pieces.sum(axis=0) * (candidates + _PIXELS_PER_CELL))])
 
 
 def _sorted_on_host(positions: torch.Tensor) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from anymask import mask_cells
+from anymask import axis_cells, mask_cells
 from anymask.coordinates import ResizeGeometry
 from anymask.mask_cells import MaskCells
 from anymask.masks import mask_to_rle, masks_to_boxes_xyxy, stability_scores
@@ -124,7 +124,7 @@ def test_where_cells_are_cut_changes_nothing(pair, size, monkeypatch):
     geometry, low_res = pair
     logits = masks_of_all_kinds(low_res)
     full = full_size(logits, geometry)
-    monkeypatch.setattr(mask_cells, "_best_size", lambda sizes: size)
+    monkeypatch.setattr(axis_cells, "_best_size", lambda sizes: size)
     cells = MaskCells.from_geometry(geometry, low_res)
     assert max(cells.rows.max_size, cells.columns.max_size) <= size
     expected = stability_scores(full, THRESHOLD)
@@ -134,13 +134,6 @@ def test_where_cells_are_cut_changes_nothing(pair, size, monkeypatch):
     for low, high in zip(logits, full, strict=True):
         rle = runs_to_rle(*cells.runs(low, THRESHOLD, height), geometry.original_size_hw)
         assert rle == mask_to_rle(high > THRESHOLD)
-
-
-def test_cells_at_the_ends_are_cut():
-    """Of 600 pixels over 128 inputs most cells have 4 or 5, the first and the last 8 and 11."""
-    cells = MaskCells.from_geometry(ResizeGeometry((400, 600), (341, 512), (512, 512)), (128, 128))
-    assert cells.columns.max_size == 5
-    assert len(cells.columns) == 126 + 1 + 2
 
 
 def test_chunks_change_nothing(case, monkeypatch):
