@@ -91,8 +91,8 @@ def quantize_image_encoder(model: Model) -> Model:
         RuntimeError: If this PyTorch comes without oneDNN, whose products these are.
 
     Example:
-        >>> model = quantize_image_encoder(SamModel.from_pretrained("sam-vit-nano"))  # doctest: +SKIP
-        >>> sam = SAM(model, processor=SamProcessor.from_pretrained("sam-vit-nano"))  # doctest: +SKIP
+        >>> sam = SAM("sam-vit-nano")  # doctest: +SKIP
+        >>> quantize_image_encoder(sam.model)  # doctest: +SKIP
     """
     encoder: Any = model.vision_encoder
     devices = {parameter.device.type for parameter in encoder.parameters()}
