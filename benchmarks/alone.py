@@ -19,6 +19,7 @@ from their_steps import TheirSteps
 
 COLUMNS = ("transformers", "anymask")
 HEIGHT_TO_WIDTH = 2 / 3
+FILTERS_SIZE_HW = (400, 600)  # of the photo on which thresholds are chosen, for all sizes the same
 SECONDS_BETWEEN_LOOKS = 0.002
 MASKS_PER_POINT = 3
 

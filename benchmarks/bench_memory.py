@@ -12,12 +12,10 @@ Where the floats alone, once, would take more than a third of the memory there i
     python benchmarks/bench_memory.py --size nano --megapixels 0.5 12 100
 """
 
-from alone import COLUMNS, segment_alone, why_not
+from alone import COLUMNS, FILTERS_SIZE_HW, segment_alone, why_not
 from harness import SIZES, Benchmark, option_parser, parse_options, spread
 from subjects import SAME_MASKS, load_pair, photo
 from their_steps import BATCH
-
-FILTERS_SIZE_HW = (400, 600)
 
 
 def compare(benchmark: Benchmark, size: str, dtype: str, megapixels: float, filters: dict) -> None:

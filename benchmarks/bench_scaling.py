@@ -13,11 +13,10 @@ computed at a time; anymask chooses that by itself.
 
 from collections.abc import Sequence
 
-from alone import COLUMNS, segment_alone, why_not
+from alone import COLUMNS, FILTERS_SIZE_HW, segment_alone, why_not
 from harness import SIZES, Benchmark, option_parser, parse_options, spread
 from subjects import SAME_MASKS, load_pair, photo
 
-FILTERS_SIZE_HW = (400, 600)
 GROWING = ("megapixels", "points_per_side", "points_per_batch")
 
 

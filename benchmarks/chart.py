@@ -99,7 +99,11 @@ def draw_scaling(reports: Sequence[dict], file: Path) -> None:
                     style = dict(color=colour, linestyle=DASHES[size], marker="o", markersize=3)
                     axes.plot(*zip(*points, strict=True), label=f"{name}, {SIZES[size]}", **style)
             axes.set(xscale="log", yscale="log", xlabel=label)
-    grid[0, 0].legend(fontsize=7, frameon=False)
+            steps = sorted({step for report in reports for step in report["options"][growing]})
+            axes.set_xticks(steps, [f"{step:g}" for step in steps])
+            axes.minorticks_off()
+            axes.yaxis.set_major_formatter("{x:g}")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     _save(figure, file)
 
 
