@@ -7,8 +7,8 @@ duplicates in the crop; then drop duplicates between crops, the smaller crop win
 
 Each step sees only what the one before it left, and nothing is upsampled that a cheaper test can decide: the model
 drops masks by their predicted IoU before it makes them, `mask_cells.py` tells stability, boxes and runs of the rest
-from their low-resolution logits. What happens to the masks is in `mask_candidates.py`, options are in
-`mask_generation_options.py`.
+from their low-resolution logits. How images become embeddings is in `crop_embeddings.py`, what happens to the masks in
+`mask_candidates.py`, options are in `mask_generation_options.py`.
 
 An accelerator works while the host goes on, until the host asks for a result. So there all points of a crop, or as many
 as memory holds masks of, are decoded before the host looks at any mask, at the price of making those that fail; and
@@ -20,74 +20,21 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from .crop_embeddings import Crop, CropEncoder, PreparedImage
 from .crops import crop_boxes_xyxy
-from .image_embedding import EncodedImage, ImageEmbedding, encode_pixel_values
-from .images import image_size_hw, load_image
 from .mask_candidates import Candidate, MaskRecord, filtered, to_records, without_duplicates
 from .mask_cells import MaskCells
 from .mask_decoder import CandidateMasks
 from .mask_generation_options import MaskGenerationOptions
-from .memory import encoder_batch_size, is_accelerator, is_out_of_memory, points_per_round, slices
+from .memory import is_accelerator, is_out_of_memory, points_per_round, slices
 
 __all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """An image that is read and made ready for the encoder; `SamMaskGenerator.prepare` makes it.
-
-    Attributes:
-        image: the whole image, as `load_image` gives it.
-        pixel_values: (1, 3, H, W) float32, of the whole image.
-    """
-
-    image: Any
-    pixel_values: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Crop:
-    """One crop on its way: where in its image it lies, what the model gets: pixel values, or an embedding of them."""
-
-    size_hw: tuple[int, int]
-    box_xyxy: list[int]
-    layer: int
-    is_last: bool
-    model_input: torch.Tensor
-    is_embedding: bool = False
-
-
-Item = TypeVar("Item")
-
-
-class _Prefetched(Iterator[Item], Generic[Item]):
-    """The same items, of which the next can be made before it is asked for. An error waits until it is."""
-
-    def __init__(self, items: Iterator[Item]) -> None:
-        self._items = items
-        self._made: list[Item] = []
-        self._error: Exception | None = None
-
-    def prefetch(self) -> None:
-        """Makes the next item, unless it is there."""
-        if not self._made and self._error is None:
-            try:
-                self._made.append(next(self._items))
-            except Exception as error:  # the end is one too
-                self._error = error
-
-    def __next__(self) -> Item:
-        self.prefetch()
-        if self._error is not None:
-            raise self._error
-        return self._made.pop()
 
 
 class SamMaskGenerator:
@@ -168,14 +115,16 @@ class SamMaskGenerator:
             image: as in `generate`.
             timeout: seconds for a URL.
         """
-        loaded = load_image(image, timeout)
-        return PreparedImage(loaded, self._pixel_values(loaded))
+        return self._crop_encoder().prepare(image, timeout)
+
+    def _crop_encoder(self) -> CropEncoder:
+        return CropEncoder(self.model, self.image_processor, self._warn_of_memory)
 
     def _generate_many(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[list[MaskRecord]]:
         grids = options.grids()
         candidates: list[Candidate] = []
         progress = None
-        embeddings = _Prefetched(self._embeddings(self._crops(images, options)))
+        embeddings = self._crop_encoder().embeddings(images, options)
         meanwhile = embeddings.prefetch if is_accelerator(self.model.device) else None
         for crop, embedding in embeddings:
             if progress is None:
@@ -188,100 +137,11 @@ class SamMaskGenerator:
                 yield to_records(candidates, crop.size_hw, options)
                 candidates, progress = [], None
 
-    # Crops and embeddings
-
-    def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[_Crop]:
-        for image in images:
-            if isinstance(image, EncodedImage):
-                yield self._embedded(image, options)
-                continue
-            prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
-            size_hw = image_size_hw(prepared.image)
-            boxes, layers = crop_boxes_xyxy(size_hw, options.crop_n_layers, options.crop_overlap_ratio)
-            seen_as = self._value_range(prepared.image) if len(boxes) > 1 else {}
-            for number, (box, layer) in enumerate(zip(boxes, layers, strict=True)):
-                pixel_values = (
-                    prepared.pixel_values if number == 0 else self._pixel_values(_cut(prepared.image, box), **seen_as)
-                )
-                yield _Crop(size_hw, box, layer, number == len(boxes) - 1, pixel_values)
-
-    def _embedded(self, embedding: EncodedImage, options: MaskGenerationOptions) -> _Crop:
-        """An image that was encoded before, as the only crop of itself."""
-        if options.crop_n_layers:
-            raise ValueError(
-                f"`crop_n_layers` must be 0 for an ImageEmbedding, got {options.crop_n_layers}: crops of the image "
-                "have embeddings of their own. Pass the image."
-            )
-        if isinstance(embedding, ImageEmbedding):
-            embedding.check_model(self.model)
-            embedding.check_preprocessing(self.image_processor)
-        height, width = embedding.original_size_hw
-        tensor = embedding.tensor.to(self.model.device)
-        return _Crop((height, width), [0, 0, width, height], 0, True, tensor, is_embedding=True)
-
-    def _value_range(self, image: Any) -> dict[str, Any]:
-        """The option under which a crop is seen as it is in its image, where a value range follows from the values."""
-        processor = self.image_processor
-        is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
-        if processor.value_range == "min_max" or (
-            processor.value_range == "auto" and processor.do_rescale and is_float
-        ):
-            black, white = processor.black_and_white(image)
-            return {"value_range": (black, white)} if black < white else {}  # an image of one value has crops of one
-        return {}
-
-    def _pixel_values(self, image: Any, **overrides: Any) -> torch.Tensor:
-        # A worker process of a data loader must not touch an accelerator.
-        device = None if torch.utils.data.get_worker_info() is not None else self.model.device
-        return self.image_processor(image, return_tensors="pt", device=device, **overrides)["pixel_values"]
-
-    def _embeddings(self, crops: Iterator[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
-        """Each crop with its embedding (1, C, h, w); the encoder gets crops of one shape together."""
-        waiting: list[_Crop] = []
-        limit = 1
-        for crop in crops:
-            is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
-            if crop.is_embedding or is_odd:
-                yield from self._encode(waiting)
-                waiting = []
-            if crop.is_embedding:
-                yield crop, crop.model_input
-                continue
-            if not waiting:
-                limit = encoder_batch_size(self.model, crop.model_input.shape)
-            waiting.append(crop)
-            if len(waiting) >= limit:
-                yield from self._encode(waiting)
-                waiting = []
-        yield from self._encode(waiting)
-
-    def _encode(self, crops: Sequence[_Crop]) -> Iterator[tuple[_Crop, torch.Tensor]]:
-        todo, batch = list(crops), len(crops)
-        while todo:
-            now = todo[:batch]
-            try:
-                embeddings = self._run_encoder(now)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or len(now) == 1:
-                    raise
-                batch = len(now) // 2
-                self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
-                continue
-            for index, crop in enumerate(now):
-                yield crop, embeddings[index : index + 1]
-            todo = todo[len(now) :]
-
-    @torch.inference_mode()
-    def _run_encoder(self, crops: Sequence[_Crop]) -> torch.Tensor:
-        embeddings = encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
-        # A copy: the encoder may be compiled, and its next output lie in the same memory (CUDA graphs).
-        return embeddings.clone()
-
     # Masks of one crop
 
     def _candidates_of_crop(
         self,
-        crop: _Crop,
+        crop: Crop,
         embedding: torch.Tensor,
         grid: np.ndarray,
         options: MaskGenerationOptions,
@@ -348,13 +208,7 @@ class SamMaskGenerator:
         self._warned_of_memory = True
 
 
-def _cut(image: Any, box_xyxy: Sequence[int]) -> Any:
-    """A part of a Pillow image, or of an array (H, W, 3)."""
-    x0, y0, x1, y1 = box_xyxy
-    return image[y0:y1, x0:x1] if isinstance(image, np.ndarray) else image.crop((x0, y0, x1, y1))
-
-
-def _progress_bar(options: MaskGenerationOptions, crop: _Crop, grids: Sequence[np.ndarray]) -> tqdm:
+def _progress_bar(options: MaskGenerationOptions, crop: Crop, grids: Sequence[np.ndarray]) -> tqdm:
     """A bar over the points of one image, on a terminal unless the options say otherwise."""
     show = sys.stderr.isatty() if options.progress is None else options.progress
     _, layers = crop_boxes_xyxy(crop.size_hw, options.crop_n_layers, options.crop_overlap_ratio)

@@ -15,6 +15,7 @@ from anymask import (
     CandidateMasks,
     SamModel,
     SamProcessor,
+    crop_embeddings,
     embed_image,
     mask_candidates,
     mask_generation,
@@ -241,7 +242,7 @@ def test_out_of_memory_with_one_point_is_an_error():
 
 
 def test_out_of_memory_halves_the_crops_of_the_encoder(monkeypatch):
-    monkeypatch.setattr(mask_generation, "encoder_batch_size", lambda model, shape: 4)
+    monkeypatch.setattr(crop_embeddings, "encoder_batch_size", lambda model, shape: 4)
     model = ColourModel(most_images=2)
     with pytest.warns(UserWarning, match="the encoder goes on with 2 crops at a time"):
         records = generator(model, crop_n_layers=1, output_mode="coco_rle").generate(BIG)
@@ -259,7 +260,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory():
 
 
 def test_many_images_keep_their_order_and_are_encoded_together(monkeypatch):
-    monkeypatch.setattr(mask_generation, "encoder_batch_size", lambda model, shape: 3)
+    monkeypatch.setattr(crop_embeddings, "encoder_batch_size", lambda model, shape: 3)
     model = ColourModel()
     empty = np.zeros((30, 20, 3), np.uint8)
     pictures = [PICTURE, empty, PICTURE[:, ::-1].copy(), PICTURE]
@@ -488,7 +489,7 @@ def test_out_of_memory_halves_the_round(accelerator):
 
 def test_a_compiled_model_may_use_its_memory_again(accelerator, monkeypatch):
     """As CUDA graphs do: what one call returns is gone with the next."""
-    monkeypatch.setattr(mask_generation, "encoder_batch_size", lambda model, shape: 2)
+    monkeypatch.setattr(crop_embeddings, "encoder_batch_size", lambda model, shape: 2)
     pictures = [PICTURE, PICTURE[:, ::-1].copy(), PICTURE[::-1].copy()]
     expected = [generator(output_mode="coco_rle").generate(picture) for picture in pictures]
 
