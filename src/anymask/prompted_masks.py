@@ -178,6 +178,7 @@ def _records(
     """A record without points for each of the logits (N, h, w)."""
     height, width = size_hw
     stability = cells.stability_scores(logits, stability_score_offset=STABILITY_OFFSET).tolist()
+    scores = iou_scores.tolist()
     boxes, exists = cells.boxes(logits)
     for index, (box, is_mask) in enumerate(zip(boxes.tolist(), exists.tolist(), strict=True)):
         x0, y0, x1, y1 = box
@@ -189,7 +190,7 @@ def _records(
             "segmentation": runs_to_rle(starts, ends, size_hw),
             "area": int((ends - starts).sum()),
             "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "predicted_iou": iou_scores[index].item(),
+            "predicted_iou": scores[index],
             "point_coords": [],
             "stability_score": stability[index],
             "crop_box": [0, 0, width, height],
