@@ -1,11 +1,14 @@
 """How long does it take from a click to the mask, once the image is encoded?
 
 One point on a photo, with the image embedding ready: prompt encoder, mask decoder, and the masks at the size of the
-photo as booleans; three masks, as for an ambiguous click, or one. ViT-B has random weights, sam-vit-nano its own; the
-embedding is noise, which costs as much as any other.
+photo as booleans; three masks, as for an ambiguous click, or one. The embedding has been clicked on before, and what
+anymask prepares of it is there; "first" rows have another embedding each time, so that their times contain that. ViT-B
+has random weights, sam-vit-nano its own; embeddings are noise, which costs as much as any other.
 
     python benchmarks/bench_click.py --image-size 3000 4000
 """
+
+from itertools import cycle
 
 import torch
 from harness import SIZES, Benchmark, DisagreementError, option_parser, parse_options
@@ -28,27 +31,30 @@ def same_pixels(max_differing: float):
     return agreement
 
 
-def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, multimask_output: bool) -> None:
+def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, multimask_output: bool, is_first: bool) -> None:
     height, width = benchmark.options.image_size
     embedding, point = pair.embedding(), pair.points(1)
+    embeddings = [embedding, embedding.roll(1, 2)] if is_first else [embedding]
+    next_for = {name: cycle(embeddings) for name in ("theirs", "ours")}
     sizes = [[height, width]], [list(pair.our_processor.geometry((height, width)).resized_size_hw)]
 
     def theirs() -> torch.Tensor:
         output = pair.theirs(
-            image_embeddings=embedding, input_points=point.to(pair.dtype), multimask_output=multimask_output
+            image_embeddings=next(next_for["theirs"]),
+            input_points=point.to(pair.dtype),
+            multimask_output=multimask_output,
         )
         return pair.their_processor.post_process_masks(output.pred_masks, *sizes)[0]
 
     def ours() -> torch.Tensor:
-        output = pair.ours(image_embeddings=embedding, input_points=point, multimask_output=multimask_output)
+        output = pair.ours(
+            image_embeddings=next(next_for["ours"]), input_points=point, multimask_output=multimask_output
+        )
         return pair.our_processor.post_process_masks(output.pred_masks, *sizes)[0]
 
-    columns = {
-        "transformers": theirs,
-        "anymask": ours,
-        **benchmark.peers("click", pair, embedding, point, *sizes, multimask_output),
-    }
-    what = f"{SIZES[size]}, {dtype}, {3 if multimask_output else 1} x {height} x {width}"
+    peers = {} if is_first else benchmark.peers("click", pair, embedding, point, *sizes, multimask_output)
+    what = f"{SIZES[size]}, {dtype}, {3 if multimask_output else 1} x {height} x {width}{', first' if is_first else ''}"
+    columns = {"transformers": theirs, "anymask": ours, **peers}
     benchmark.compare(what, columns, same_pixels(MAX_DIFFERING[dtype]), warm_ups=3, size=size, dtype=dtype)
 
 
@@ -63,8 +69,8 @@ def main() -> None:
     for size in options.size:
         for dtype in options.dtype:
             pair = load_pair(size, dtype, options.device)
-            for multimask_output in (True, False):
-                compare(benchmark, pair, size, dtype, multimask_output)
+            for multimask_output, is_first in ((True, False), (False, False), (True, True)):
+                compare(benchmark, pair, size, dtype, multimask_output, is_first)
     benchmark.finish()
 
 

@@ -1,4 +1,4 @@
-"""What follows from weights and sizes alone is computed once, and again when the weights have changed."""
+"""What follows from weights, sizes and an image is computed once, and again when one of them has changed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,24 @@ from .memory import is_accelerator
 Value = TypeVar("Value")
 
 
+def can_be_kept(tensors: Sequence[Tensor]) -> bool:
+    """Whether what is computed now from these tensors may serve later calls as well.
+
+    Not where gradients are asked for, under `torch.compile`, `torch.jit.trace` and autocast, and not of tensors whose
+    changes PyTorch does not count, which are those made in inference mode and on the meta device.
+    """
+    if torch.is_grad_enabled() or _is_traced():
+        return False
+    if any(tensor.is_inference() or tensor.is_meta for tensor in tensors):
+        return False
+    return not any(torch.is_autocast_enabled(device) for device in {tensor.device.type for tensor in tensors})
+
+
 class Memo(Generic[Value]):
     """The last value computed, kept while the tensors that it follows from are the same and unchanged.
 
-    Nothing is kept where gradients are asked for, under `torch.compile` and autocast, and of tensors whose changes
-    PyTorch does not count, which are those made in inference mode and on the meta device. Copies of a model begin with
-    nothing.
+    Copies of a model begin with nothing. A change through `.data` (`weight.data += 1`) is one that PyTorch does not
+    count and nothing here notices: change weights under `torch.no_grad()`, or assign to `.data`.
     """
 
     def __init__(self) -> None:
@@ -27,15 +39,13 @@ class Memo(Generic[Value]):
 
     def get(self, compute: Callable[[], Value], tensors: Sequence[Tensor], *key: Any) -> Value:
         """The value of `compute()`, which follows from `tensors` and `key` alone; not to be changed by the caller."""
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return compute()
-        if any(tensor.is_inference() or tensor.is_meta for tensor in tensors):
-            return compute()
-        if any(torch.is_autocast_enabled(device) for device in {tensor.device.type for tensor in tensors}):
+        if not can_be_kept(tensors):
             return compute()
         state = (*key, *(_state(tensor) for tensor in tensors))
-        if self._last is not None and self._last[0] == state:
-            return self._last[2]
+        last = self._last  # read once: another thread may store what it computed for something else
+        if last is not None and last[0] == state:
+            return last[2]
+        self._last = last = None  # frees what was kept, before as much again is computed
         with torch.inference_mode(False), torch.no_grad():  # a later call may be in another mode
             value = compute()
         # The tensors are kept as well: as long as they are, no other tensor can have their addresses.
@@ -47,6 +57,11 @@ class Memo(Generic[Value]):
 
     def __reduce__(self) -> tuple:
         return Memo, ()
+
+
+def _is_traced() -> bool:
+    """Whether what is computed becomes a program for other inputs."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
 
 
 def _state(tensor: Tensor) -> tuple:
@@ -67,19 +82,17 @@ class SameNumbers:
     def recognise(self, *tensors: Tensor) -> int | None:
         """A number that stays as long as those of the tensors do.
 
-        None on an accelerator, which a comparison would wait for, under `torch.compile` and where gradients are asked
-        for.
+        None on an accelerator, which a comparison would wait for, and under `torch.compile` and `torch.jit.trace`.
         """
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if _is_traced():
             return None
         if any(is_accelerator(tensor.device) for tensor in tensors):
             return None
-        tensors = tuple(_without_repetition(tensor) for tensor in tensors)
         number, last = self._last
-        if last and all(_equal(before, now) for before, now in zip(last, tensors, strict=True)):
+        if len(last) == len(tensors) and all(_equal(*pair) for pair in zip(last, tensors, strict=True)):
             return number
         number = next(self._numbers)
-        self._last = number, [tensor.clone() for tensor in tensors]
+        self._last = number, [_clone(tensor) for tensor in tensors]
         return number
 
     def __deepcopy__(self, memo: dict) -> SameNumbers:
@@ -89,10 +102,17 @@ class SameNumbers:
         return SameNumbers, ()
 
 
-def _without_repetition(tensor: Tensor) -> Tensor:
-    """A tensor without its expanded dimensions."""
-    return tensor[tuple(slice(None) if stride else slice(1) for stride in tensor.stride())]
+def _clone(tensor: Tensor) -> Tensor:
+    """A copy that is expanded where the tensor is."""
+    return _without_repetition(tensor).clone().expand(tensor.shape)
 
 
 def _equal(before: Tensor, now: Tensor) -> bool:
-    return before.dtype == now.dtype and torch.equal(before, now)
+    if before.dtype != now.dtype or before.shape != now.shape:
+        return False
+    return torch.equal(_without_repetition(before), _without_repetition(now))
+
+
+def _without_repetition(tensor: Tensor) -> Tensor:
+    """A tensor without its expanded dimensions."""
+    return tensor[tuple(slice(None) if stride else slice(1) for stride in tensor.stride())]

@@ -19,7 +19,7 @@ from .configuration_sam import SamMaskDecoderConfig
 from .decoder_attention import DecoderAttention
 from .image_tokens import ImageTokens, OwnImageTokens, PlainImageTokens, Positions, Reader, Writer, own_positions
 from .layers import Mlp
-from .memo import Memo, SameNumbers
+from .memo import Memo, SameNumbers, can_be_kept
 from .shared_image_tokens import SharedImage, SharedImageTokens, shared_image, shared_positions
 
 MOST_TOKENS = 16
@@ -104,9 +104,13 @@ class TwoWayTransformer(nn.Module):
             return PlainImageTokens(_flat(embeddings, dense), position)
         readers, writers, heads = self._readers(), self._writers(), self.config.num_attention_heads
         parameters = [position, *self.parameters()]
-        number = self._images.recognise(embeddings, dense) if dense.ndim == 4 else None
-        # To prepare an image takes as long as two or three prompts: for one, only where it is kept for the next.
-        if dense.ndim == 5 or (tokens.shape[1] == 1 and number is None):
+        # To prepare an image takes as long as two or three prompts: for one, only where it is kept for the next, and
+        # not for a mask prompt, after which another image comes. Kept is one image, 27 MB for ViT-B.
+        number, is_single = None, tokens.shape[1] == 1
+        may_come_again = dense.ndim == 4 and len(embeddings) == 1 and not (is_single and _has_mask(dense))
+        if may_come_again and can_be_kept(parameters):
+            number = self._images.recognise(embeddings, dense)
+        if dense.ndim == 5 or (is_single and number is None):
             positions = self._own_positions.get(lambda: own_positions(position, readers, heads), parameters)
             return OwnImageTokens(_flat(embeddings, dense), positions)
 
@@ -173,3 +177,8 @@ def _flat(embeddings: Tensor, dense: Tensor) -> Tensor:
     """The image as tokens, (batch, 1 or prompts, height * width, channels)."""
     image = embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
     return image.flatten(3).transpose(2, 3).contiguous()
+
+
+def _has_mask(dense: Tensor) -> bool:
+    """Whether a dense prompt comes from a mask: without one it is the same at every pixel."""
+    return dense.stride()[-2:] != (0, 0)

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -160,7 +161,40 @@ def test_copies_have_seen_nothing(copied):
     assert copied(seen)._last[1] == ()
 
 
-def test_nothing_is_recognised_where_gradients_are_asked_for():
-    seen, numbers = SameNumbers(), torch.randn(2, 3)
-    assert seen.recognise(numbers) is None
-    assert seen.recognise(numbers) is None
+@torch.no_grad()
+def test_a_batch_is_not_its_member():
+    seen, image = SameNumbers(), torch.randn(1, 3)
+    of_two = seen.recognise(image.expand(2, 3))
+    assert seen.recognise(image) != of_two
+
+
+@torch.no_grad()
+def test_nothing_is_kept_in_a_trace():
+    doubled, seen, kept = Doubled(torch.ones(3)), SameNumbers(), []
+    doubled()
+
+    def traced(tensor):
+        kept.append((seen.recognise(tensor), doubled() is doubled()))
+        return 2 * tensor
+
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # exporters still trace
+        torch.jit.trace(traced, torch.ones(3), check_trace=False)
+    assert kept[0] == (None, False)
+
+
+@torch.no_grad()
+def test_another_thread_computes_in_between():
+    memo, weights = Memo(), [torch.ones(3)]
+
+    class Key:
+        """Equal to the other, but while they are compared something else is asked for."""
+
+        def __eq__(self, other):
+            if isinstance(other, Key):
+                memo.get(lambda: "another's", weights, "another key")
+            return isinstance(other, Key)
+
+        __hash__ = None
+
+    memo.get(lambda: "mine", weights, Key())
+    assert memo.get(lambda: "computed anew", weights, Key()) == "mine"

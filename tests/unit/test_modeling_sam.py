@@ -22,7 +22,7 @@ from tests.tiny_sam import (
     tiny_model,
 )
 
-from anymask import SamImageProcessor, embed_image
+from anymask import SamImageProcessor, embed_image, two_way_transformer
 from anymask.configuration_sam import SamConfig
 from anymask.modeling_sam import SamModel, SamVisionModel
 
@@ -471,3 +471,18 @@ def test_image_embeddings_that_do_not_fit_are_refused():
         model(image_embeddings=[embedding.tensor], **prompts)
     with pytest.raises(ValueError, match=r"at least one member and one shape, got \[\]"):
         model(image_embeddings=[], **prompts)
+
+
+@torch.no_grad()
+def test_an_image_is_prepared_once_for_all_clicks(monkeypatch):
+    """Also between clicks that come with the mask before, which is an image of its own."""
+    model = tiny_model().requires_grad_(False)
+    prepared = []
+    make = two_way_transformer.shared_image
+    monkeypatch.setattr(two_way_transformer, "shared_image", lambda *inputs: prepared.append(1) or make(*inputs))
+    embeddings = model.get_image_embeddings(images(batch=1))
+    for _ in range(3):
+        click = dict(image_embeddings=embeddings, input_points=points(batch=1, prompts=1))
+        masks = model(**click, multimask_output=False).pred_masks
+        model(**click, input_masks=masks[:, :, 0])
+    assert len(prepared) == 1

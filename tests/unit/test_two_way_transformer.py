@@ -100,29 +100,41 @@ def kind(module, image, prompts):
     return type(image_tokens(module, "sdpa", image, prompts))
 
 
+def one_image():
+    """An image by itself, without a mask prompt."""
+    image = inputs()[1]
+    no_mask = torch.randn(1, CHANNELS, 1, 1).expand(-1, -1, *GRID_HW)
+    return Image(image.embeddings[:1], no_mask, image.position)
+
+
 def test_which_way_is_taken():
-    module, (_, image) = transformer(), inputs()
-    _, image_of_each = inputs(PROMPTS)
+    module, image, (_, images), (_, images_of_each) = transformer(), one_image(), inputs(), inputs(PROMPTS)
     assert type(image_tokens(module, "eager", image)) is PlainImageTokens
-    assert kind(module, image, prompts=2) is SharedImageTokens
-    assert kind(module, image_of_each, prompts=PROMPTS) is OwnImageTokens
+    assert kind(module, images, prompts=2) is SharedImageTokens
+    assert kind(module, images_of_each, prompts=PROMPTS) is OwnImageTokens
+    assert type(image_tokens(module, "sdpa", images, tokens=16)) is SharedImageTokens
+    assert type(image_tokens(module, "sdpa", images, tokens=17)) is PlainImageTokens
+    assert type(image_tokens(module, "sdpa", images_of_each, tokens=17)) is PlainImageTokens
+
     assert kind(module, image, prompts=1) is OwnImageTokens
     with torch.no_grad():  # then the image is kept
         assert kind(module, image, prompts=1) is SharedImageTokens
-    assert type(image_tokens(module, "sdpa", image, tokens=16)) is SharedImageTokens
-    assert type(image_tokens(module, "sdpa", image, tokens=17)) is PlainImageTokens
-    assert type(image_tokens(module, "sdpa", image_of_each, tokens=17)) is PlainImageTokens
+        with_mask = image._replace(dense=torch.randn(1, CHANNELS, *GRID_HW))
+        assert kind(module, with_mask, prompts=1) is OwnImageTokens
+        assert kind(module, images, prompts=1) is OwnImageTokens
+        with torch.autocast("cpu", torch.bfloat16):
+            assert kind(module, image, prompts=1) is OwnImageTokens
 
 
 @torch.no_grad()
 def test_an_image_is_prepared_once(tolerances):
-    module, (tokens, image) = transformer(), inputs()
+    module, image, tokens = transformer(), one_image(), torch.randn(1, PROMPTS, TOKENS, CHANNELS)
     first = image_tokens(module, "sdpa", image)
     again = image_tokens(module, "sdpa", image._replace(embeddings=image.embeddings.clone()), prompts=1)
     assert first.shared is again.shared
     changes = [
         lambda: image.embeddings[0, 0, 0, 0].add_(1),  # in place, which nothing tells of tensors made in inference mode
-        lambda: image.dense[0, 0, 0, 0].add_(1),
+        lambda: image.dense[:, :, :1, :1].add_(1),
         lambda: module.layers[0].cross_attn_token_to_image.k_proj.weight.mul_(2),
         lambda: module.layers[1].layer_norm4.weight.mul_(2),
     ]
@@ -132,6 +144,15 @@ def test_an_image_is_prepared_once(tolerances):
         less = run(module, "sdpa", tokens, image)
         for part in (0, 1):
             torch.testing.assert_close(less[part], plain[part], **tolerances[torch.float32]._asdict())
+
+
+@torch.no_grad()
+def test_a_batch_after_its_member():
+    module, image = transformer(), one_image()
+    tokens = torch.randn(1, PROMPTS, TOKENS, CHANNELS)
+    of_two = Image(image.embeddings.expand(2, -1, -1, -1), image.dense, image.position)
+    assert run(module, "sdpa", tokens.expand(2, -1, -1, -1), of_two)[0].shape[0] == 2
+    assert run(module, "sdpa", tokens, image)[0].shape[0] == 1
 
 
 @pytest.mark.parametrize("image_prompts", [1, PROMPTS])
