@@ -18,10 +18,8 @@ from .crops import boxes_near_crop_edge, build_point_grids, crop_boxes_xyxy, unc
 from .masks import masks_to_boxes_xyxy, nms, resize_logits, resize_to_masks, stability_scores
 from .rle import Rle, mask_to_rle, rle_to_mask
 
-# Masks are resized together as long as their low-resolution rows, resized to full width, take this many bytes. On a CPU
-# that is one mask of a photo: several take longer each, since their rows leave the cache.
-_CHUNK_BYTES = {"cpu": 2**21}
-_CHUNK_BYTES_ACCELERATOR = 2**28
+# Masks are resized together as long as their low-resolution rows, resized to full width, take this many bytes.
+_CHUNK_BYTES = 16 * 2**20
 
 
 class MaskPostProcessing:
@@ -221,8 +219,7 @@ def _resize_in_chunks(logits: torch.Tensor, geometry: ResizeGeometry, threshold:
     out = torch.empty(
         len(flat), height, width, dtype=torch.float32 if threshold is None else torch.bool, device=flat.device
     )
-    chunk_bytes = _CHUNK_BYTES.get(flat.device.type, _CHUNK_BYTES_ACCELERATOR)
-    step = max(chunk_bytes // max(4 * flat.shape[1] * width, 1), 1)
+    step = max(_CHUNK_BYTES // max(4 * flat.shape[1] * width, 1), 1)
     for part in (slice(first, first + step) for first in range(0, len(flat), step)):
         if threshold is None:
             out[part] = resize_logits(flat[part], geometry)

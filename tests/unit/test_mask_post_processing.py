@@ -43,7 +43,7 @@ def test_chunks_change_nothing(monkeypatch):
     masks = torch.randn(1, 5, 2, 16, 16)
     whole = SamImageProcessor(**SMALL).post_process_masks(masks, SIZES[:1], RESHAPED[:1], binarize=False)[0]
     for n_bytes in (4 * 16 * 80 * 7, 4 * 16 * 80 * 3, 1):
-        monkeypatch.setattr(mask_post_processing, "_CHUNK_BYTES", {"cpu": n_bytes})
+        monkeypatch.setattr(mask_post_processing, "_CHUNK_BYTES", n_bytes)
         in_chunks = SamImageProcessor(**SMALL).post_process_masks(masks, SIZES[:1], RESHAPED[:1], binarize=False)[0]
         torch.testing.assert_close(in_chunks, whole)
 
