@@ -82,9 +82,11 @@ class Pair:
         return points.to(self.device)
 
 
+@torch.inference_mode(False)
 def load_pair(size: str, dtype: str, device: str) -> Pair:
     """Models with the packaged weights of sam-vit-nano, or of ViT-B or ViT-H with random ones.
 
+    Made outside of inference mode, as models are: of weights made in it anymask keeps nothing from call to call.
     In int8 anymask's image encoder computes in 8 bits, all else in float32.
     """
     ours = SamModel.from_pretrained("sam-vit-nano") if size == "nano" else _random_model(size)
