@@ -2,7 +2,7 @@
 
 Every image is resized, and then padded at the right and at the bottom, before the model sees it. Points and boxes
 travel the same way, and masks travel back. Both ways are decided here and nowhere else. Next:
-`image_processing_sam.py` chooses the sizes, `masks.py` brings masks back.
+`image_options.py` chooses the sizes, `masks.py` brings masks back.
 
 Coordinates are continuous, x to the right and y down, with (0, 0) at the outer corner of the first pixel, so a box
 around a whole image of height H and width W is (0, 0, W, H).

@@ -45,26 +45,39 @@ Item = TypeVar("Item")
 
 
 class Prefetched(Iterator[Item], Generic[Item]):
-    """The same items, of which the next can be made before it is asked for. An error waits until it is."""
+    """Items of which the next can be made before it is asked for. An error waits until it is.
 
-    def __init__(self, items: Iterator[Item]) -> None:
-        self._items = items
-        self._made: list[Item] = []
+    Attributes:
+        is_ahead: whether an item is made before it is asked for. Then None may come for one that cannot be made yet,
+            and is tried again later.
+    """
+
+    def __init__(self, make: Callable[[Prefetched[Item]], Iterator[Item | None]]) -> None:
+        self.is_ahead = False
+        self._items = make(self)
+        self._made: Item | None = None
         self._error: Exception | None = None
 
     def prefetch(self) -> None:
         """Makes the next item, unless it is there."""
-        if not self._made and self._error is None:
+        self.is_ahead = True
+        self._make()
+        self.is_ahead = False
+
+    def _make(self) -> None:
+        if self._made is None and self._error is None:
             try:
-                self._made.append(next(self._items))
+                self._made = next(self._items)
             except Exception as error:  # the end is one too
                 self._error = error
 
     def __next__(self) -> Item:
-        self.prefetch()
+        self._make()
         if self._error is not None:
             raise self._error
-        return self._made.pop()
+        made, self._made = self._made, None
+        assert made is not None
+        return made
 
 
 class CropEncoder:
@@ -85,7 +98,7 @@ class CropEncoder:
         self, images: Iterable[Any], options: MaskGenerationOptions
     ) -> Prefetched[tuple[Crop, torch.Tensor]]:
         """Each crop of each image with its embedding (1, C, h, w), in order."""
-        return Prefetched(self._embeddings(self._crops(images, options)))
+        return Prefetched(lambda ahead: self._embeddings(self._crops(images, options), ahead))
 
     def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[Crop]:
         for image in images:
@@ -132,14 +145,14 @@ class CropEncoder:
         device = None if torch.utils.data.get_worker_info() is not None else self.model.device
         return self.image_processor(image, return_tensors="pt", device=device, **overrides)["pixel_values"]
 
-    def _embeddings(self, crops: Iterator[Crop]) -> Iterator[tuple[Crop, torch.Tensor]]:
+    def _embeddings(self, crops: Iterator[Crop], ahead: Prefetched) -> Iterator[tuple[Crop, torch.Tensor] | None]:
         """Each crop with its embedding (1, C, h, w); the encoder gets crops of one shape together."""
         waiting: list[Crop] = []
         limit = 1
         for crop in crops:
             is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
             if crop.is_embedding or is_odd:
-                yield from self._encode(waiting)
+                yield from self._encode(waiting, ahead)
                 waiting = []
             if crop.is_embedding:
                 yield crop, crop.model_input
@@ -148,19 +161,22 @@ class CropEncoder:
                 limit = encoder_batch_size(self.model, crop.model_input.shape)
             waiting.append(crop)
             if len(waiting) >= limit:
-                yield from self._encode(waiting)
+                yield from self._encode(waiting, ahead)
                 waiting = []
-        yield from self._encode(waiting)
+        yield from self._encode(waiting, ahead)
 
-    def _encode(self, crops: Sequence[Crop]) -> Iterator[tuple[Crop, torch.Tensor]]:
+    def _encode(self, crops: Sequence[Crop], ahead: Prefetched) -> Iterator[tuple[Crop, torch.Tensor] | None]:
         todo, batch = list(crops), len(crops)
         while todo:
             now = todo[:batch]
             try:
                 embeddings = self._run_encoder(now)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or len(now) == 1:
+                if not is_out_of_memory(error) or (len(now) == 1 and not ahead.is_ahead):
                     raise
+                if len(now) == 1:  # the masks of the crop before are still there; later there is room
+                    yield None
+                    continue
                 batch = len(now) // 2
                 self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
                 continue

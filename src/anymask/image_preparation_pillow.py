@@ -78,9 +78,8 @@ def _resize_array(image: Image.Image | np.ndarray, geometry: ResizeGeometry, res
 
 
 def _resize_planes(image: np.ndarray, size_wh: tuple[int, int], resample: int) -> np.ndarray:
-    dtype = (
-        np.uint8 if image.dtype == np.uint8 else np.float32
-    )  # Pillow resizes one channel of either, with equal weights
+    # Pillow resizes one channel of either, with equal weights.
+    dtype = np.uint8 if image.dtype == np.uint8 else np.float32
     is_grey = image.strides[2] == 0  # one channel seen three times, as `load_image` makes it
     planes = [
         np.asarray(Image.fromarray(np.ascontiguousarray(image[..., channel], dtype=dtype)).resize(size_wh, resample))

@@ -88,16 +88,21 @@ def _of_one_image(masks: Any) -> Sequence[torch.Tensor | None]:
     if masks is None:
         return [None]
     if isinstance(masks, list | tuple) and any(mask is None for mask in masks):
-        return [None if mask is None else _as_tensor(mask) for mask in masks]
+        return [None if mask is None else _without_channel(_as_tensor(mask)) for mask in masks]
     tensor = _as_tensor(masks)
     several = tensor[None] if tensor.ndim == 2 else tensor
-    several = several[:, 0] if several.ndim == 4 and several.shape[1] == 1 else several
+    several = torch.stack([_without_channel(mask) for mask in several]) if several.ndim == 4 else several
     if several.ndim != 3 or several.numel() == 0:
         raise ValueError(
             "`input_masks` of an image must have shape (height, width) or (objects, height, width), "
             f"got {tuple(several.shape)}."
         )
     return list(several)
+
+
+def _without_channel(mask: torch.Tensor) -> torch.Tensor:
+    """A mask (H, W) of one that comes as (1, H, W)."""
+    return mask[0] if mask.ndim == 3 and len(mask) == 1 else mask
 
 
 def _as_tensor(masks: Any) -> torch.Tensor:

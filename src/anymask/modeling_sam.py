@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 from typing_extensions import Self
 
+from .checkpoints.key_map import TIED_KEY, TIED_TO
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_encoder import VisionEncoder
 from .modeling_base import SamPreTrainedModel
@@ -23,9 +24,7 @@ from .network import SamNetwork, or_default
 class SamModel(SamNetwork, SamPreTrainedModel):
     """The Segment Anything Model: images and prompts to masks. `forward` is that of `SamNetwork`."""
 
-    _tied_weights_keys = {
-        "prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding"
-    }
+    _tied_weights_keys = {TIED_KEY: TIED_TO}
 
     def __init__(self, config: SamConfig):
         SamPreTrainedModel.__init__(self, config)  # in the place of SamNetwork's, which knows nothing of Transformers

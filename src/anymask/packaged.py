@@ -13,12 +13,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from .checkpoints.key_map import TIED_KEY, TIED_TO
 from .configuration_sam import SamConfig
 from .image_preparation_pillow import PillowPreparation
 from .network import SamNetwork
 from .pretrained import resolve_checkpoint
-
-_TIED, _TIED_TO = "prompt_encoder.shared_embedding.positional_embedding", "shared_image_embedding.positional_embedding"
 
 
 def load_network(name: str | os.PathLike[str], dtype: str | torch.dtype | None = None) -> SamNetwork:
@@ -40,7 +39,7 @@ def load_network(name: str | os.PathLike[str], dtype: str | torch.dtype | None =
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn for nothing; on "meta" torch imports more
         network = SamNetwork(config)
     weights = load_file(folder / "model.safetensors")
-    network.load_state_dict({**weights, _TIED: weights[_TIED_TO]}, assign=True)
+    network.load_state_dict({**weights, TIED_KEY: weights[TIED_TO]}, assign=True)
     network.prompt_encoder.shared_embedding.positional_embedding = network.shared_image_embedding.positional_embedding
     return network.to(dtype).eval()
 

@@ -90,7 +90,10 @@ class SAM:
 
     @property
     def model(self) -> SamModel:
-        """The model; a packaged one goes under `PreTrainedModel` when it is first asked for, see `packaged.py`."""
+        """The model; a packaged one goes under `PreTrainedModel` when it is first asked for, see `packaged.py`.
+
+        To replace a part of it, do so before a session is begun: one begun earlier keeps the part that was there.
+        """
         from .modeling_sam import SamModel
 
         if not isinstance(self._generator.model, SamModel):
@@ -99,7 +102,7 @@ class SAM:
 
     @property
     def processor(self) -> SamProcessor:
-        """The model's processor; likewise."""
+        """The model's processor; made when it is first asked for, likewise."""
         if isinstance(self._processor, PillowPreparation):
             from .image_processing_sam import SamImageProcessor
             from .processing_sam import SamProcessor

@@ -62,9 +62,8 @@ class SharedImage(NamedTuple):
     # For each reader base @ W.T, (batch, 1, heads, pixels, head channels), by what projects; at first with all else.
     products: Sequence[Mapping[nn.Linear, Tensor]]
     overlaps: Sequence[Sequence[Overlap]]  # for each writer, those of it and of all writers before
-    squares: Sequence[
-        Tensor
-    ]  # for each writer, of the centred base, summed over channels, (batch, 1, pixels), float32 at least
+    # For each writer, of the centred base, summed over channels, (batch, 1, pixels), float32 at least.
+    squares: Sequence[Tensor]
     last: Tensor  # base @ last_weight.T at the end, (batch, 1, pixels, output channels)
 
 

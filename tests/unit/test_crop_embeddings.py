@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from tests.colour_model import ColourModel, colour_processor
 
 from anymask import crop_embeddings
@@ -11,7 +12,7 @@ from anymask.mask_generation_options import MaskGenerationOptions
 
 def test_one_item_is_made_ahead_and_no_more():
     made = []
-    items = Prefetched(made.append(number) or number for number in range(3))
+    items = Prefetched(lambda _: (made.append(number) or number for number in range(3)))
     assert made == []
     items.prefetch()
     items.prefetch()
@@ -24,15 +25,40 @@ def test_one_item_is_made_ahead_and_no_more():
 
 
 def test_an_error_waits_until_its_item_is_asked_for():
-    def numbers():
+    def numbers(_):
         yield 1
         raise FileNotFoundError("the second")
 
-    items = Prefetched(numbers())
+    items = Prefetched(numbers)
     assert next(items) == 1
     items.prefetch()
     with pytest.raises(FileNotFoundError, match="the second"):
         next(items)
+
+
+def test_what_cannot_be_made_ahead_is_made_when_it_is_asked_for():
+    def numbers(items):
+        while items.is_ahead:
+            yield None
+        yield 1
+
+    items = Prefetched(numbers)
+    items.prefetch()
+    items.prefetch()
+    assert list(items) == [1]
+
+
+def test_a_crop_that_does_not_fit_beside_the_masks_before_it_is_encoded_after_them():
+    model, image = ColourModel(), np.full((48, 64, 3), 50, np.uint8)
+    pairs = CropEncoder(model, colour_processor(), pytest.fail).embeddings([image, image], MaskGenerationOptions())
+    next(pairs)
+    model.most_images = 0
+    pairs.prefetch()
+    model.most_images = 1
+    assert next(pairs)[0].is_last
+    model.most_images = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        list(CropEncoder(model, colour_processor(), pytest.fail).embeddings([image], MaskGenerationOptions()))
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, [1] * 6), (4, [4, 2])])

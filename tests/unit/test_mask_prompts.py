@@ -90,6 +90,12 @@ def test_different_numbers_of_objects_are_padded_and_one_mask_is_for_all():
     assert result[:, :, 0, 0].tolist() == [[1, 1, 1], [2, 2, 0]]
 
 
+def test_a_channel_of_its_own_is_taken_off_beside_none():
+    plain = prepare_mask_prompts([[None, logits()]], [FRAME], [2])
+    with_channel = prepare_mask_prompts([[None, logits(2.5, 1)]], [FRAME], [2])
+    torch.testing.assert_close(with_channel, plain, equal_nan=True)
+
+
 def test_none_is_no_mask():
     nan = pytest.approx(float("nan"), nan_ok=True)
     for masks in ([None, MASK, logits(3.0)], [[None, MASK, logits(3.0)]]):  # of two kinds, as nothing is stacked before

@@ -49,8 +49,9 @@ _IOU_HEAD = "mask_decoder.iou_prediction_head."
 _HYPERNETWORK = "mask_decoder.output_hypernetworks_mlps.{n}."
 _HYPERNETWORK_DEPTH = 3  # in Meta's code and here; the depth of the IoU head is a setting
 
+TIED_TO = "shared_image_embedding.positional_embedding"
 TIED_KEY = "prompt_encoder.shared_embedding.positional_embedding"
-"""The hub's second name of `shared_image_embedding.positional_embedding`, stored by some files and not by others."""
+"""The hub's second name of `TIED_TO`, stored by some files and not by others."""
 
 META_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 HUB_PARTS = ("vision_encoder.", "shared_image_embedding.", "prompt_encoder.", "mask_decoder.")

@@ -19,7 +19,7 @@ from ..options import did_you_mean
 from .architecture import OTHER_KEYS, VISION_KEYS, read_architecture
 from .files import WEIGHT_SUFFIXES, read_tensors
 from .hub import check_loaded, check_model_type, explained_errors
-from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, hub_to_meta, meta_to_hub
+from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO, hub_to_meta, meta_to_hub
 from .relatives import recognise_relative
 from .reports import CheckpointError, group_keys, key_problems
 from .wrappers import unwrap
@@ -232,7 +232,7 @@ def _to_hub_names(path: str, tensors: Mapping[str, Tensor]) -> tuple[str, dict[s
     else:
         renamed = {name: tensor for name, tensor in tensors.items() if name != TIED_KEY}
         if TIED_KEY in tensors:
-            renamed.setdefault("shared_image_embedding.positional_embedding", tensors[TIED_KEY])
+            renamed.setdefault(TIED_TO, tensors[TIED_KEY])
     needed = [*VISION_KEYS, *(OTHER_KEYS if any(key in renamed for key in OTHER_KEYS) else ())]
     missing = [name for name in needed if name not in renamed]
     if missing:
