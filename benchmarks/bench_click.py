@@ -52,7 +52,7 @@ def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, multimask_o
         )
         return pair.our_processor.post_process_masks(output.pred_masks, *sizes)[0]
 
-    peers = {} if is_first else benchmark.peers("click", pair, embedding, point, *sizes, multimask_output)
+    peers = benchmark.peers("click", pair, embedding, point, *sizes, multimask_output)
     what = f"{SIZES[size]}, {dtype}, {3 if multimask_output else 1} x {height} x {width}{', first' if is_first else ''}"
     columns = {"transformers": theirs, "anymask": ours, **peers}
     benchmark.compare(what, columns, same_pixels(MAX_DIFFERING[dtype]), warm_ups=3, size=size, dtype=dtype)
