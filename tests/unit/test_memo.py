@@ -177,7 +177,8 @@ def test_nothing_is_kept_in_a_trace():
         kept.append((seen.recognise(tensor), doubled() is doubled()))
         return 2 * tensor
 
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # exporters still trace
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # exporters still trace
         torch.jit.trace(traced, torch.ones(3), check_trace=False)
     assert kept[0] == (None, False)
 
