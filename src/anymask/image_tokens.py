@@ -23,6 +23,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from .decoder_attention import DecoderAttention, join_heads, split_heads
 
@@ -92,10 +93,24 @@ class ImageTokens(ABC):
 
 
 @dataclass(frozen=True)
-class PlainImageTokens(ImageTokens):
+class MadeImageTokens(ImageTokens):
+    """Image tokens that exist, as a tensor."""
+
+    image: Tensor  # (batch, 1 or prompts, pixels, channels)
+
+    def projection(self, weight: Tensor, bias: Tensor) -> Projection:
+        """See `ImageTokens.projection`."""
+        return lambda prompts, pixels: F.linear(self.image[:, prompts, pixels], weight, bias)
+
+    def of_prompts(self, prompts: slice | Tensor) -> Self:
+        """See `ImageTokens.of_prompts`."""
+        return self if self.image.shape[1] == 1 else replace(self, image=self.image[:, prompts])
+
+
+@dataclass(frozen=True)
+class PlainImageTokens(MadeImageTokens):
     """The formula."""
 
-    image: Tensor
     position: Tensor  # (1, 1, pixels, channels)
 
     def read(self, attention: DecoderAttention, tokens: Tensor, similarity: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -108,14 +123,6 @@ class PlainImageTokens(ImageTokens):
         """See `ImageTokens.write`."""
         attended, _ = attention(self.image + self.position, keys, values, padding_bias)
         return replace(self, image=norm(self.image + attended))
-
-    def projection(self, weight: Tensor, bias: Tensor) -> Projection:
-        """See `ImageTokens.projection`."""
-        return lambda prompts, pixels: F.linear(self.image[:, prompts, pixels], weight, bias)
-
-    def of_prompts(self, prompts: slice | Tensor) -> PlainImageTokens:
-        """See `ImageTokens.of_prompts`."""
-        return self if self.image.shape[1] == 1 else replace(self, image=self.image[:, prompts])
 
 
 class QuickImageTokens(ImageTokens):
@@ -164,24 +171,14 @@ class QuickImageTokens(ImageTokens):
 
 
 @dataclass(frozen=True)
-class OwnImageTokens(QuickImageTokens):
+class OwnImageTokens(QuickImageTokens, MadeImageTokens):
     """The image of prompts that each began with their own."""
 
-    image: Tensor  # (batch, prompts, pixels, channels)
     positions: Positions  # of each `placed`
-
-    def projection(self, weight: Tensor, bias: Tensor) -> Projection:
-        """See `ImageTokens.projection`."""
-        return lambda prompts, pixels: F.linear(self.image[:, prompts, pixels], weight, bias)
-
-    def of_prompts(self, prompts: slice | Tensor) -> OwnImageTokens:
-        """See `ImageTokens.of_prompts`."""
-        return replace(self, image=self.image[:, prompts])
 
     def _scores(self, tokens: Tensor, linear: nn.Linear) -> Tensor:
         scores = matmul_shared(tokens, self.positions[linear].transpose(-2, -1))
-        absorbed = (tokens @ head_weight(linear, tokens)).flatten(2, 3)
-        scores = plus_product(scores.flatten(2, 3), absorbed, self.image.transpose(-2, -1))
+        scores = plus_product(scores.flatten(2, 3), absorbed(tokens, linear), self.image.transpose(-2, -1))
         return scores.unflatten(2, tokens.shape[2:4])
 
     def _sums(self, weights: Tensor, linear: nn.Linear) -> Tensor:
@@ -203,15 +200,20 @@ def own_positions(position: Tensor, readers: Sequence[Reader], heads: int) -> Po
     return {linear: split_heads(linear(position), heads) for reader in readers for linear in reader.placed}
 
 
-def head_weight(linear: nn.Linear, tokens: Tensor) -> Tensor:
-    """A projection's weight by head, (heads, head channels, channels)."""
-    return linear.weight.unflatten(0, tokens.shape[2:5:2])
+def absorbed(tokens: Tensor, linear: nn.Linear) -> Tensor:
+    """Tokens taken through a projection's transpose, (batch, prompts, rows, channels): `t . (W x) = (t W) . x`."""
+    return (tokens @ _weight_by_head(linear, tokens.shape[2])).flatten(2, 3)
 
 
 def project_heads(mixed: Tensor, linear: nn.Linear) -> Tensor:
     """Each head's share of `linear`: (batch, prompts, heads, tokens, channels) to (..., head channels)."""
-    weight = linear.weight.unflatten(0, (mixed.shape[2], -1))
-    return mixed @ weight.transpose(-2, -1) + linear.bias.view(mixed.shape[2], 1, -1)
+    heads = mixed.shape[2]
+    return mixed @ _weight_by_head(linear, heads).transpose(-2, -1) + linear.bias.view(heads, 1, -1)
+
+
+def _weight_by_head(linear: nn.Linear, heads: int) -> Tensor:
+    """(heads, head channels, channels)."""
+    return linear.weight.unflatten(0, (heads, -1))
 
 
 def matmul_shared(rows: Tensor, shared: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from .memory import parts_at_a_time, slices
 from .two_way_transformer import TwoWayTransformer
 
 CHUNK_BYTES = 8 * 2**20
-"""Bytes of image tokens decoded at a time by each thread of a CPU, two prompts at the usual size: what stays cached."""
+"""Bytes that image tokens would take of what each thread of a CPU decodes at a time: two prompts at the usual size."""
 UPSCALING_BYTES = 2 * 2**20
 """Bytes of upscaled features at a time for each thread of a CPU."""
 

@@ -27,7 +27,7 @@ from .image_tokens import (
     QuickImageTokens,
     Reader,
     Writer,
-    head_weight,
+    absorbed,
     matmul_shared,
     project_heads,
 )
@@ -154,9 +154,9 @@ class SharedImageTokens(QuickImageTokens):
         if not isinstance(self.scale, Tensor):
             return scores
         scores = scores.mul_(self.scale[:, :, None, None]).flatten(2, 3)
-        absorbed = (tokens @ head_weight(linear, tokens)).flatten(2, 3)
+        keys = absorbed(tokens, linear)
         for weights, rows, _ in self.written:
-            _add_product_(scores, absorbed @ rows.transpose(-2, -1), weights)
+            _add_product_(scores, keys @ rows.transpose(-2, -1), weights)
         position = matmul_shared(tokens, self.positions[linear].transpose(-2, -1))
         return scores.unflatten(2, tokens.shape[2:4]).add_(position)
 
