@@ -224,7 +224,7 @@ def _resize_in_chunks(logits: torch.Tensor, geometry: ResizeGeometry, threshold:
         if threshold is None:
             out[part] = resize_logits(flat[part], geometry)
         else:
-            out[part] = resize_to_masks(flat[part], geometry, threshold)
+            resize_to_masks(flat[part], geometry, threshold, out=out[part])
     return out.reshape(*logits.shape[:-2], height, width)
 
 

@@ -8,9 +8,11 @@ the right and y down; label codes live in `coordinates.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .configuration_sam import SamPromptEncoderConfig
@@ -158,12 +160,12 @@ class PromptEncoder(nn.Module):
         """Tokens of points in float32; a token of padding is zero."""
         input_side = max(grid_hw) * self.config.patch_size
         embedding = self.shared_embedding((points.float() + 0.5) / input_side)  # + 0.5: the centre of the pixel
-        labels = labels[..., None]
-        embedding = embedding.masked_fill((labels == LABEL_NOT_A_POINT) | (labels == LABEL_PADDING), 0.0)
-        for index, label in enumerate(POINT_EMBEDDING_LABELS):
-            learned = cast(nn.Embedding, self.point_embed[index]).weight[0].float()
-            embedding = embedding + (labels == label) * learned
-        return embedding + (labels == LABEL_NOT_A_POINT) * self.not_a_point_embed.weight[0].float()
+        embedding = embedding.masked_fill((labels < LABEL_BACKGROUND)[..., None], 0.0)  # not a point, padding
+        # A row for each label, in ascending order: padding, far below the others, not a point, and those that are.
+        padding, not_a_point = torch.zeros_like(self.not_a_point_embed.weight), self.not_a_point_embed.weight
+        points_and_corners = [layer.weight for layer in cast(Iterable[nn.Embedding], self.point_embed)]
+        learned = torch.cat([padding, not_a_point, *points_and_corners]).float()
+        return embedding + F.embedding((labels - LABEL_NOT_A_POINT + 1).clamp(min=0), learned)
 
     def _embed_masks(self, masks: Tensor | None, grid_hw: tuple[int, int]) -> Tensor:
         height, width = grid_hw

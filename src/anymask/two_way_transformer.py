@@ -10,6 +10,7 @@ Shapes: `tokens` (batch, prompts, tokens, channels); `weights` (batch, prompts, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -103,22 +104,22 @@ class TwoWayTransformer(nn.Module):
         if self.config._attn_implementation == "eager" or tokens.shape[2] > MOST_TOKENS:
             return PlainImageTokens(_flat(embeddings, dense), position)
         readers, writers, heads = self._readers(), self._writers(), self.config.num_attention_heads
-        parameters = [position, *self.parameters()]
+        weights = [position, *_weights(readers, writers)]
         # To prepare an image takes as long as two or three prompts: for one, only where it is kept for the next, and
         # not for a mask prompt, after which another image comes. Kept is one image, 27 MB for ViT-B.
         number, is_single = None, tokens.shape[1] == 1
         may_come_again = dense.ndim == 4 and len(embeddings) == 1 and not (is_single and _has_mask(dense))
-        if may_come_again and can_be_kept(parameters):
+        if may_come_again and can_be_kept(weights):
             number = self._images.recognise(embeddings, dense)
         if dense.ndim == 5 or (is_single and number is None):
-            positions = self._own_positions.get(lambda: own_positions(position, readers, heads), parameters)
+            positions = self._own_positions.get(lambda: own_positions(position, readers, heads), weights)
             return OwnImageTokens(_flat(embeddings, dense), positions)
 
         def share() -> SharedImage:
             return shared_image(_flat(embeddings, dense), position, readers, writers, last_weight, heads)
 
-        shared = share() if number is None else self._shared_image.get(share, [last_weight, *parameters], number)
-        positions = self._shared_positions.get(lambda: shared_positions(position, readers, writers, heads), parameters)
+        shared = share() if number is None else self._shared_image.get(share, [last_weight, *weights], number)
+        positions = self._shared_positions.get(lambda: shared_positions(position, readers, writers, heads), weights)
         return SharedImageTokens(shared, positions)
 
     def _readers(self) -> list[Reader]:
@@ -171,6 +172,15 @@ class TwoWayTransformer(nn.Module):
             all_weights.append(weights)
         attended, weights = image.read(self.final_attn_token_to_image, tokens + token_position, None)
         return self.layer_norm_final_attn(tokens + attended), image, (*all_weights, weights)
+
+
+def _weights(readers: Sequence[Reader], writers: Sequence[Writer]) -> list[Tensor]:
+    """All weights of what reads and writes the image."""
+    layers = [
+        *(linear for reader in readers for linear in (*reader.placed, reader.values)),
+        *(layer for writer in writers for layer in writer),
+    ]
+    return [weight for layer in layers for weight in (layer.weight, layer.bias)]
 
 
 def _flat(embeddings: Tensor, dense: Tensor) -> Tensor:
