@@ -29,7 +29,8 @@ DASHES = {"vit_b": "--", "vit_h": ":", "nano": "-"}
 def ratios(reports: Sequence[dict]) -> list[tuple[str, str, float]]:
     """What, unit and ratio of every row that both have measured, by benchmark in the order of `TITLES`.
 
-    Without bfloat16 where it is emulated, which says nothing about bfloat16.
+    Without bfloat16 where it is emulated, which says nothing about bfloat16, and without rows that have more columns:
+    these are there without them as well.
     """
     found = []
     for name, title in TITLES.items():
@@ -38,7 +39,8 @@ def ratios(reports: Sequence[dict]) -> list[tuple[str, str, float]]:
             where = f"{title} on {accelerator}" if accelerator else title
             for row in report["rows"] if report["benchmark"] == name else ():
                 results = [row["results"].get(column, {}) for column in (REFERENCE, "anymask")]
-                if all("median" in result for result in results) and not row.get("emulated"):
+                is_pair = len(row["results"]) == len(results) and all("median" in result for result in results)
+                if is_pair and not row.get("emulated"):
                     theirs, ours = (result["median"] for result in results)
                     found.append((f"{where}: {row['what']}", row["unit"], theirs / ours))
     return found

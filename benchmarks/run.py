@@ -5,15 +5,16 @@
     python benchmarks/run.py --device cuda                # on an accelerator, with ViT-H and bfloat16
     python benchmarks/run.py --smoke                      # a minute: does it all run? Nothing is written
 
-The machine must have nothing else to do. Peers (see README.md) get their columns where their packages are installed.
+The machine must have nothing else to do. Peers (see README.md) get results of their own, where they are installed.
 """
 
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness import INSTALLED
+from harness import INSTALLED, load_peers
 from machine import emulates_bfloat16
 
 HERE = Path(__file__).parent
@@ -73,12 +74,27 @@ ACCELERATOR_RUNS = {
 """On a CUDA device; preprocessing and start-up are work of the processor."""
 
 
-def runs_on(device: str) -> dict[str, list[str]]:
-    """The name of each file of results, and the command that makes it on that device."""
-    if device != "cpu":
-        kind = device.split(":")[0]
-        return {f"{kind}_{name}": [*run, "--device", device] for name, run in ACCELERATOR_RUNS.items()}
-    return {**PROCESSOR_RUNS, **(EMULATED_RUNS if emulates_bfloat16(device) else BFLOAT16_RUNS)}
+PEER_STAGES = ("encoder", "decoder", "click", "everything")
+"""What peers do as well. They are measured apart: beside their threads and memory PyTorch's columns take longer,
+Transformers' most of all."""
+
+
+def runs_on(device: str, peers: Sequence[str] = ()) -> dict[str, list[str]]:
+    """The name of each file of results, and the command that makes it on that device.
+
+    Args:
+        device: "cpu", "cuda", ...
+        peers: as in `--peer`.
+    """
+    if device == "cpu":
+        prefix = ""
+        runs = {**PROCESSOR_RUNS, **(EMULATED_RUNS if emulates_bfloat16(device) else BFLOAT16_RUNS)}
+    else:
+        prefix = f"{device.split(':')[0]}_"
+        runs = {f"{prefix}{name}": [*run, "--device", device] for name, run in ACCELERATOR_RUNS.items()}
+    if load_peers(peers):
+        runs.update({f"{prefix}{name}_peers": [*runs[f"{prefix}{name}"], "--peer", *peers] for name in PEER_STAGES})
+    return runs
 
 
 def main() -> None:
@@ -86,15 +102,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, help="of torch; by default what torch chooses")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="names of files of results, without .json")
-    parser.add_argument("--peer", nargs="+", default=[INSTALLED], metavar="NAME", help="more columns, see README.md")
+    parser.add_argument("--peer", nargs="+", default=[INSTALLED], metavar="NAME", help="other engines, see README.md")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON files")
     parser.add_argument("--smoke", action="store_true", help="the smallest workloads; writes nothing")
     options = parser.parse_args()
-    runs = runs_on(options.device)
+    runs = runs_on(options.device, options.peer)
     unknown = set(options.only or ()) - set(runs)
     if unknown:
         parser.error(f"--only must name some of {', '.join(runs)}, got {', '.join(sorted(unknown))}")
-    shared = ["--peer", *options.peer, *(["--threads", str(options.threads)] if options.threads else [])]
+    shared = ["--threads", str(options.threads)] if options.threads else []
     failed = []
     for name in options.only or runs:
         script, *arguments = runs[name]

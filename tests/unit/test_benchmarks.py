@@ -88,7 +88,15 @@ def test_one_command_runs_every_script(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="did not run to their end, their results are as they were: click"):
         runs.main()
     assert [Path(command[1]).name for command in commands] == ["bench_decoder.py", "bench_click.py", "report.py"]
-    assert commands[0][2:] == ["--peer", "installed", "--threads", "2", "--json", str(tmp_path / "decoder.json")]
+    assert commands[0][2:] == ["--threads", "2", "--json", str(tmp_path / "decoder.json")]
+    # Peers are measured apart.
+    commands.clear()
+    monkeypatch.setattr(runs, "load_peers", lambda names: dict.fromkeys(names))
+    monkeypatch.setattr(sys, "argv", ["run.py", "--only", "click_peers", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit, match="as they were: click_peers"):
+        runs.main()
+    assert commands[0][2:] == ["--peer", "installed", "--json", str(tmp_path / "click_peers.json")]
+    assert runs.runs_on("cuda", ["meta"])["cuda_everything_peers"][-4:] == ["--device", "cuda", "--peer", "meta"]
     # A trial run writes nothing.
     commands.clear()
     monkeypatch.setattr(sys, "argv", ["run.py", "--device", "cuda", "--only", "cuda_encoder", "--smoke"])
