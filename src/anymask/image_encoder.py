@@ -128,6 +128,7 @@ class VisionLayer(nn.Module):
         self.attn = VisionAttention(config, window_size)
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = Mlp(config.hidden_size, config.mlp_dim, config.hidden_act)
+        self.mlp_dim = config.mlp_dim
 
     def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
         """(batch, height, width, hidden_size) to the same shape, and attention weights where asked for."""
@@ -151,7 +152,7 @@ class VisionLayer(nn.Module):
         What is between the layer's input and its output then stays in the cache and needs no memory of its own.
         """
         batch, height, width, _ = hidden_states.shape
-        bytes_per_row = batch * width * self.mlp.lin1.out_features * hidden_states.element_size()
+        bytes_per_row = batch * width * self.mlp_dim * hidden_states.element_size()
         rows = min(parts_at_a_time(bytes_per_row, hidden_states.device, STRIP_BYTES), height)
         window = self.attn.window_size
         return max(rows // window, 1) * window if window and rows < height else rows

@@ -11,17 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 MIN_ROWS, MIN_WEIGHTS = 256, 256 * 256
 """Below these a product is too small for a difference to matter."""
 WORTH_A_CHANGE = 1.15
 """How many times faster oneDNN must be; less may be chance."""
 _MEASURED_ROWS, _MEASURED_CHANNELS, _ROUNDS = 1024, 768, 4
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def linear(layer: nn.Module, features: Tensor) -> Tensor:
@@ -37,6 +40,18 @@ def linear(layer: nn.Module, features: Tensor) -> Tensor:
     if _is_plain(layer, features) and onednn_is_faster(torch.get_num_threads()):
         return onednn_linear(features, layer.weight, layer.bias)
     return layer(features)
+
+
+def is_untouched(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
+    """Whether a layer computes from its weights what `kind` does, and nothing else.
+
+    Not where it was adapted (LoRA), pruned, quantised or offloaded, nor where a hook waits to be called: then the layer
+    itself must be called, and its weights say little.
+    """
+    if type(layer) is not kind or "forward" in vars(layer):  # accelerate's is there
+        return False
+    weights = [weight for weight in layer._parameters.values() if weight is not None]
+    return all(type(weight) is nn.Parameter for weight in weights) and not any(getattr(layer, name) for name in _HOOKS)
 
 
 def onednn_linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -65,7 +80,7 @@ def onednn_is_faster(threads: int) -> bool:
 
 def _is_plain(layer: nn.Module, features: Tensor) -> TypeGuard[nn.Linear]:
     """Whether nothing but plain inference in float32 on a CPU goes on, with enough of it."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or type(layer) is not nn.Linear:
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or not is_untouched(layer, nn.Linear):
         return False
     weight = layer.weight
     return (
@@ -73,7 +88,6 @@ def _is_plain(layer: nn.Module, features: Tensor) -> TypeGuard[nn.Linear]:
         and features.dtype == weight.dtype == torch.float32
         and weight.numel() >= MIN_WEIGHTS
         and features.numel() >= MIN_ROWS * layer.in_features
-        and not (layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer))  # accelerate's is there
         and not torch.is_autocast_enabled("cpu")
     )
 

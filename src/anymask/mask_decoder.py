@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .configuration_sam import SamMaskDecoderConfig
 from .image_tokens import ImageTokens
 from .layers import LayerNorm2d
+from .linear import is_untouched
 from .memo import Memo
 from .memory import parts_at_a_time, slices
 from .two_way_transformer import TwoWayTransformer
@@ -54,7 +55,7 @@ class FeedForward(nn.Module):
         self.proj_out = nn.Linear(hidden_size, output_size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Computed in float32 where `features` are, whatever the weights' type."""
+        """Computed in float32 where `features` are, whatever the weights' type, but for adapted layers."""
         features = _linear(self.proj_in, features).relu()
         for layer in cast(list[nn.Linear], self.layers):
             features = _linear(layer, features).relu()
@@ -288,7 +289,10 @@ def _bytes_per_prompt(image_embeddings: Tensor) -> int:
 
 
 def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
-    return F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))
+    if is_untouched(layer, nn.Linear):
+        return F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))
+    dtype = next((weight.dtype for weight in layer.parameters() if weight.is_floating_point()), features.dtype)
+    return layer(features.to(dtype)).to(features.dtype)
 
 
 def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

@@ -20,6 +20,7 @@ from .configuration_sam import SamMaskDecoderConfig
 from .decoder_attention import DecoderAttention
 from .image_tokens import ImageTokens, OwnImageTokens, PlainImageTokens, Positions, Reader, Writer, own_positions
 from .layers import Mlp
+from .linear import is_untouched
 from .memo import Memo, SameNumbers, can_be_kept
 from .shared_image_tokens import SharedImage, SharedImageTokens, shared_image, shared_positions
 
@@ -101,9 +102,10 @@ class TwoWayTransformer(nn.Module):
             tokens: (batch, prompts, tokens, channels), of all prompts.
             last_weight: (output channels, channels), of what will read the image at the end.
         """
-        if self.config._attn_implementation == "eager" or tokens.shape[2] > MOST_TOKENS:
-            return PlainImageTokens(_flat(embeddings, dense), position)
         readers, writers, heads = self._readers(), self._writers(), self.config.num_attention_heads
+        is_quick = tokens.shape[2] <= MOST_TOKENS and self._is_untouched(readers, writers)
+        if self.config._attn_implementation == "eager" or not is_quick:
+            return PlainImageTokens(_flat(embeddings, dense), position)
         weights = [position, *_weights(readers, writers)]
         # To prepare an image takes as long as two or three prompts: for one, only where it is kept for the next, and
         # not for a mask prompt, after which another image comes. Kept is one image, 27 MB for ViT-B.
@@ -135,6 +137,22 @@ class TwoWayTransformer(nn.Module):
         """What writes to the image, in order."""
         blocks = cast(list[TwoWayAttentionBlock], self.layers)
         return [Writer(block.cross_attn_image_to_token.out_proj, block.layer_norm4) for block in blocks]
+
+    def _is_untouched(self, readers: Sequence[Reader], writers: Sequence[Writer]) -> bool:
+        """Whether weights say all: the quick ways read them, and call neither these layers nor these attentions."""
+        blocks = cast(list[TwoWayAttentionBlock], self.layers)
+        attentions = [
+            *(block.cross_attn_token_to_image for block in blocks),
+            *(block.cross_attn_image_to_token for block in blocks),
+            self.final_attn_token_to_image,
+        ]
+        linears = [linear for reader in readers for linear in (*reader.placed, reader.values)]
+        linears += [writer.out_proj for writer in writers]
+        return (
+            all(is_untouched(attention, DecoderAttention) for attention in attentions)
+            and all(is_untouched(linear, nn.Linear) for linear in linears)
+            and all(is_untouched(writer.norm, nn.LayerNorm) for writer in writers)
+        )
 
     def forward(
         self,
