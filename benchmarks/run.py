@@ -75,8 +75,7 @@ ACCELERATOR_RUNS = {
 
 
 PEER_STAGES = ("encoder", "decoder", "click", "everything")
-"""What peers do as well. They are measured apart: beside their threads and memory PyTorch's columns take longer,
-Transformers' most of all."""
+"""What peers do as well. They are measured apart: in a process with them Transformers takes up to twice as long."""
 
 
 def runs_on(device: str, peers: Sequence[str] = ()) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ def _compiled(network: nn.Module, example: tuple[torch.Tensor, ...]) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Its threads would go on spinning beside the other columns; within a run it waits for nothing else.
+    # Its threads would go on spinning beside the other columns.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"

@@ -45,13 +45,16 @@ def linear(layer: nn.Module, features: Tensor) -> Tensor:
 def is_untouched(layer: nn.Module, kind: type[Layer]) -> TypeGuard[Layer]:
     """Whether a layer computes from its weights what `kind` does, and nothing else.
 
-    Not where it was adapted (LoRA), pruned, quantised or offloaded, nor where a hook waits to be called: then the layer
-    itself must be called, and its weights say little.
+    Not where it was adapted (LoRA), pruned, quantised or offloaded, nor where a hook of its own waits to be called:
+    then the layer itself must be called, and its weights say little.
     """
     if type(layer) is not kind or "forward" in vars(layer):  # accelerate's is there
         return False
+    if any(getattr(layer, name) for name in _HOOKS):
+        return False
+    # Weights of a type of their own have products of their own (torchao); what traces has stand-ins for any.
     weights = [weight for weight in layer._parameters.values() if weight is not None]
-    return all(type(weight) is nn.Parameter for weight in weights) and not any(getattr(layer, name) for name in _HOOKS)
+    return torch.compiler.is_compiling() or all(type(weight) in (nn.Parameter, Tensor) for weight in weights)
 
 
 def onednn_linear(features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

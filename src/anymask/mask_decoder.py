@@ -55,7 +55,7 @@ class FeedForward(nn.Module):
         self.proj_out = nn.Linear(hidden_size, output_size)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Computed in float32 where `features` are, whatever the weights' type, but for adapted layers."""
+        """Computed in float32 where `features` are, whatever the weights' type, but for adapted and hooked layers."""
         features = _linear(self.proj_in, features).relu()
         for layer in cast(list[nn.Linear], self.layers):
             features = _linear(layer, features).relu()
@@ -289,7 +289,7 @@ def _bytes_per_prompt(image_embeddings: Tensor) -> int:
 
 
 def _linear(layer: nn.Linear, features: Tensor) -> Tensor:
-    if is_untouched(layer, nn.Linear):
+    if is_untouched(layer, nn.Linear) and layer.bias is not None:
         return F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))
     dtype = next((weight.dtype for weight in layer.parameters() if weight.is_floating_point()), features.dtype)
     return layer(features.to(dtype)).to(features.dtype)

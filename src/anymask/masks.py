@@ -34,6 +34,7 @@ __all__ = [
 # Output columns and rows per matrix product on a CPU: few enough that each product needs few low-resolution ones, and
 # that the logits of some rows, of which masks are made, stay in the cache.
 _COLUMNS_AT_A_TIME, _ROWS_AT_A_TIME = 256, 64
+_FAR = 1e30  # from any threshold
 
 
 def resize_logits(
@@ -47,7 +48,7 @@ def resize_logits(
     rounding, and the intermediate image never exists. Differentiable.
 
     Args:
-        low_res_logits: (..., h, w), any floating type.
+        low_res_logits: (..., h, w), any floating type, finite.
         geometry: how the original image became the model's input.
         box_xyxy: part of the original image to compute, as integer pixels [x0, y0, x1, y1], right and lower edge
             excluded; the whole image by default.
@@ -59,7 +60,8 @@ def resize_logits(
     x0, y0, x1, y1 = (0, 0, width, height) if box_xyxy is None else (int(edge) for edge in box_xyxy)
     if not (0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height):
         raise ValueError(f"`box_xyxy` must lie in the image of {width} x {height} pixels, got {[x0, y0, x1, y1]}.")
-    full = torch.empty(*low_res_logits.shape[:-2], y1 - y0, x1 - x0, device=low_res_logits.device)
+    size_hw = (y1 - y0, x1 - x0)
+    full = torch.empty(*low_res_logits.shape[:-2], *size_hw, dtype=torch.float32, device=low_res_logits.device)
     for rows, logits in _row_blocks(low_res_logits, geometry, (x0, y0, x1, y1)):
         full[..., rows, :] = logits
     return full
@@ -80,12 +82,18 @@ def resize_to_masks(
         out: (..., H, W) bool, to be written to, on the device of the logits.
 
     Returns:
-        `out`, or a tensor like it; H and W are the original height and width.
+        `out`, or a tensor like it; H and W are the original height and width. Infinite logits have their sign, NaN is
+        background.
     """
-    size_hw = height, width = geometry.original_size_hw
+    height, width = geometry.original_size_hw
+    shape, mask_threshold = (*low_res_logits.shape[:-2], height, width), float(mask_threshold)
     if out is None:
-        out = torch.empty(*low_res_logits.shape[:-2], *size_hw, dtype=torch.bool, device=low_res_logits.device)
-    for rows, logits in _row_blocks(low_res_logits.detach(), geometry, (0, 0, width, height)):
+        out = torch.empty(shape, dtype=torch.bool, device=low_res_logits.device)
+    if (out.shape, out.dtype) != (shape, torch.bool):
+        raise ValueError(f"`out` must be bool and of shape {shape}, got {out.dtype} of shape {tuple(out.shape)}.")
+    # Finite, since pixels far away enter a product with weight 0, and 0 times infinity is NaN.
+    finite = low_res_logits.detach().float().nan_to_num(-_FAR, _FAR, -_FAR)
+    for rows, logits in _row_blocks(finite, geometry, (0, 0, width, height)):
         if logits.device.type == "cpu":  # where NumPy compares five times as fast
             np.greater(logits.numpy(), mask_threshold, out=out[..., rows, :].numpy())
         else:
@@ -106,7 +114,7 @@ def _row_blocks(
     logits = low_res_logits.float()
     # Columns first, while there are few rows. Autocast would round the products to half precision.
     with torch.autocast(device.type, enabled=False):
-        wide = torch.empty(*logits.shape[:-1], x1 - x0, device=device)
+        wide = torch.empty(*logits.shape[:-1], x1 - x0, dtype=torch.float32, device=device)
         for outputs, inputs, weights in _dense_blocks(column_taps, x0, x1, low_w, _COLUMNS_AT_A_TIME, device):
             wide[..., outputs] = logits[..., inputs] @ weights.T
     for outputs, inputs, weights in _dense_blocks(row_taps, y0, y1, low_h, _ROWS_AT_A_TIME, device):

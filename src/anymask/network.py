@@ -117,7 +117,11 @@ class SamNetwork(nn.Module):
             Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense
             embedding, (1 or batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask
             for each prompt.
+
+        Raises:
+            ValueError: If prompts do not fit each other, or values mean nothing.
         """
+        check_prompts(input_points, input_labels, input_boxes, input_masks)
         side = self.config.prompt_encoder_config.image_embedding_size
         prompts = self.prompt_encoder(input_points, input_labels, input_boxes, input_masks, (side, side))
         return prompts.sparse, prompts.dense

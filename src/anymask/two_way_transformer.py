@@ -148,10 +148,12 @@ class TwoWayTransformer(nn.Module):
         ]
         linears = [linear for reader in readers for linear in (*reader.placed, reader.values)]
         linears += [writer.out_proj for writer in writers]
+        norms = [writer.norm for writer in writers]
         return (
             all(is_untouched(attention, DecoderAttention) for attention in attentions)
             and all(is_untouched(linear, nn.Linear) for linear in linears)
-            and all(is_untouched(writer.norm, nn.LayerNorm) for writer in writers)
+            and all(is_untouched(norm, nn.LayerNorm) for norm in norms)
+            and all(layer.weight is not None and layer.bias is not None for layer in (*linears, *norms))
         )
 
     def forward(

@@ -4,7 +4,7 @@ from tests.tiny_sam import tiny_model
 from torch import nn
 
 from anymask import linear as linear_module
-from anymask.linear import MIN_ROWS, linear, onednn_is_faster, onednn_linear
+from anymask.linear import MIN_ROWS, is_untouched, linear, onednn_is_faster, onednn_linear
 
 
 @pytest.fixture
@@ -95,3 +95,29 @@ def test_measuring_touches_nothing(monkeypatch):
     onednn_is_faster.cache_clear()
     assert not onednn_is_faster(1)
     onednn_is_faster.cache_clear()
+
+
+def test_untouched_in_an_exported_graph_too():
+    seen = []
+
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 4)
+
+        def forward(self, features):
+            seen.append(is_untouched(self.layer, nn.Linear))
+            return self.layer(features)
+
+    torch.export.export(Asks(), (torch.zeros(2, 3),), strict=False)
+    assert seen and all(seen)
+
+
+def test_weights_of_a_type_of_their_own_are_not_read():
+    class OwnProducts(torch.Tensor):
+        pass
+
+    layer = nn.Linear(3, 4)
+    assert is_untouched(layer, nn.Linear) and not is_untouched(layer, nn.LayerNorm)
+    layer.weight = nn.Parameter(layer.weight.detach().as_subclass(OwnProducts))
+    assert not is_untouched(layer, nn.Linear)

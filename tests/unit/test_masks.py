@@ -38,6 +38,30 @@ def test_resize_is_two_interpolations(geometry, low_res):
     torch.testing.assert_close(resized, interpolate_twice(logits, geometry), atol=5e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_masks_of_what_is_not_finite(value):
+    geometry = ResizeGeometry((300, 700), (110, 256), (256, 256))
+    logits = torch.full((1, 2, 64, 64), 3.0)
+    logits[0, 1] = -3.0
+    logits[..., 9, 11] = value
+    logits[..., :3] = value
+    masks, expected = resize_to_masks(logits, geometry), interpolate_twice(logits, geometry)
+    is_known = ~expected.isnan()  # 0 * inf, and all that a NaN comes near
+    assert is_known.float().mean() > 0.8
+    assert torch.equal(masks[is_known], (expected > 0)[is_known])
+
+
+def test_masks_are_written_where_they_belong_or_not_at_all():
+    geometry = ResizeGeometry((30, 40), (48, 64), (64, 64))
+    logits = torch.randn(3, 16, 16)
+    out = torch.zeros(5, 30, 40, dtype=torch.bool)
+    assert resize_to_masks(logits, geometry, torch.tensor(0.5), out=out[1:4]).data_ptr() == out[1:4].data_ptr()
+    assert torch.equal(out[1:4], resize_logits(logits, geometry) > 0.5) and not out[[0, 4]].any()
+    for wrong in (out[:2], out[:3, :29], out[:3].byte()):
+        with pytest.raises(ValueError, match=r"`out` must be bool and of shape \(3, 30, 40\), got"):
+            resize_to_masks(logits, geometry, out=wrong)
+
+
 @pytest.mark.parametrize(("geometry", "low_res"), GEOMETRIES)
 def test_resize_to_masks_is_resize_and_threshold(geometry, low_res):
     logits = torch.randn(2, 3, *low_res)

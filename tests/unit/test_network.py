@@ -122,3 +122,22 @@ def test_a_hook_is_called(model, name, tolerances):
     torch.testing.assert_close(model(**inputs).pred_masks, expected.pred_masks, **tolerances[torch.float32]._asdict())
     assert shapes
     hook.remove()
+
+
+@pytest.mark.parametrize("name", ["k_proj", "v_proj", "out_proj"])
+@torch.no_grad()
+def test_layers_without_a_bias(model, name, tolerances):
+    attention = model.mask_decoder.transformer.layers[0].cross_attn_token_to_image
+    layer = getattr(attention, name)
+    layer.bias.zero_()
+    inputs = dict(pixel_values=images(), input_points=points())
+    expected = model(**inputs).pred_masks
+    without = nn.Linear(layer.in_features, layer.out_features, bias=False)
+    without.weight = layer.weight
+    setattr(attention, name, without)
+    torch.testing.assert_close(model(**inputs).pred_masks, expected, **tolerances[torch.float32]._asdict())
+
+
+def test_prompt_embeddings_of_labels_that_mean_nothing(model):
+    with pytest.raises(ValueError, match=r"input_labels must be 1 .* got \[4\]"):
+        model.get_prompt_embeddings(points(), torch.full(points().shape[:3], 4))
