@@ -103,10 +103,14 @@ class TwoWayTransformer(nn.Module):
             last_weight: (output channels, channels), of what will read the image at the end.
         """
         readers, writers, heads = self._readers(), self._writers(), self.config.num_attention_heads
-        is_quick = tokens.shape[2] <= MOST_TOKENS and self._is_untouched(readers, writers)
-        if self.config._attn_implementation == "eager" or not is_quick:
+        linears = [linear for reader in readers for linear in (*reader.placed, reader.values)]
+        linears += [writer.out_proj for writer in writers]
+        norms = [writer.norm for writer in writers]
+        is_small = tokens.shape[2] <= MOST_TOKENS
+        if self.config._attn_implementation == "eager" or not (is_small and self._is_untouched(linears, norms)):
             return PlainImageTokens(_flat(embeddings, dense), position)
-        weights = [position, *_weights(readers, writers)]
+        layers: list[nn.Linear | nn.LayerNorm] = [*linears, *norms]
+        weights = [position, *(weight for layer in layers for weight in (layer.weight, layer.bias))]
         # To prepare an image takes as long as two or three prompts: for one, only where it is kept for the next, and
         # not for a mask prompt, after which another image comes. Kept is one image, 27 MB for ViT-B.
         number, is_single = None, tokens.shape[1] == 1
@@ -138,17 +142,14 @@ class TwoWayTransformer(nn.Module):
         blocks = cast(list[TwoWayAttentionBlock], self.layers)
         return [Writer(block.cross_attn_image_to_token.out_proj, block.layer_norm4) for block in blocks]
 
-    def _is_untouched(self, readers: Sequence[Reader], writers: Sequence[Writer]) -> bool:
-        """Whether weights say all: the quick ways read them, and call neither these layers nor these attentions."""
+    def _is_untouched(self, linears: Sequence[nn.Linear], norms: Sequence[nn.LayerNorm]) -> bool:
+        """Whether weights say all: the quick ways read them, and call neither these layers nor their attentions."""
         blocks = cast(list[TwoWayAttentionBlock], self.layers)
         attentions = [
             *(block.cross_attn_token_to_image for block in blocks),
             *(block.cross_attn_image_to_token for block in blocks),
             self.final_attn_token_to_image,
         ]
-        linears = [linear for reader in readers for linear in (*reader.placed, reader.values)]
-        linears += [writer.out_proj for writer in writers]
-        norms = [writer.norm for writer in writers]
         return (
             all(is_untouched(attention, DecoderAttention) for attention in attentions)
             and all(is_untouched(linear, nn.Linear) for linear in linears)
@@ -192,15 +193,6 @@ class TwoWayTransformer(nn.Module):
             all_weights.append(weights)
         attended, weights = image.read(self.final_attn_token_to_image, tokens + token_position, None)
         return self.layer_norm_final_attn(tokens + attended), image, (*all_weights, weights)
-
-
-def _weights(readers: Sequence[Reader], writers: Sequence[Writer]) -> list[Tensor]:
-    """All weights of what reads and writes the image."""
-    layers = [
-        *(linear for reader in readers for linear in (*reader.placed, reader.values)),
-        *(layer for writer in writers for layer in writer),
-    ]
-    return [weight for layer in layers for weight in (layer.weight, layer.bias)]
 
 
 def _flat(embeddings: Tensor, dense: Tensor) -> Tensor:
