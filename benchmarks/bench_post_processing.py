@@ -19,8 +19,8 @@ from their_steps import NMS_THRESHOLD, TheirSteps
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import CandidateMasks, MaskGenerationOptions, ResizeGeometry, SamImageProcessor
-from anymask.mask_candidates import filtered, to_records, without_duplicates
-from anymask.mask_cells import MaskCells
+from anymask.mask_generation.filters import filtered, to_records, without_duplicates
+from anymask.masks.sparse_upsampling import MaskCells
 
 USUAL_FILTERS = {"pred_iou_thresh": 0.88, "stability_score_thresh": 0.95}
 VIT_B_SIDE, VIT_B_LOW_RES = 1024, 256

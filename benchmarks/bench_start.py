@@ -30,8 +30,8 @@ from subjects import PHOTO, same_masks
 from their_steps import NMS_THRESHOLD
 
 from anymask import SamConfig
-from anymask.pretrained import resolve_checkpoint
-from anymask.rle import coco_to_rle, rle_to_mask
+from anymask.masks.rle import coco_to_rle, rle_to_mask
+from anymask.weights.names import resolve_checkpoint
 
 POINT_XY = (300, 200)
 MIN_IOU = 0.99

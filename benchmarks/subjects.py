@@ -17,9 +17,9 @@ from their_steps import NMS_THRESHOLD
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import SamConfig, SamImageProcessor, SamMaskGenerator, SamModel, quantize_image_encoder
-from anymask.crops import build_point_grid
-from anymask.masks import stability_scores
-from anymask.rle import rle_to_mask
+from anymask.geometry.crops import build_point_grid
+from anymask.masks.measures import stability_scores
+from anymask.masks.rle import rle_to_mask
 
 PHOTOS = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
 PHOTO = next(path for path in PHOTOS if path.stem == "coffee")

@@ -1,4 +1,4 @@
-"""Greedy suppression as plain loops: the oracle of `anymask.masks.nms`, for unit and parity tests."""
+"""Greedy suppression as plain loops: the oracle of `anymask.masks.measures.nms`, for unit and parity tests."""
 
 
 def plain_nms(boxes, scores, threshold):

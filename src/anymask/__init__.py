@@ -47,71 +47,71 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .configuration_sam import SamConfig, SamMaskDecoderConfig, SamPromptEncoderConfig, SamVisionConfig
-    from .coordinates import ResizeGeometry
-    from .embedding_cache import EmbeddingCache
-    from .image_embedding import ImageEmbedding, embed_image
+    from .embeddings.cache import EmbeddingCache
+    from .embeddings.image_embedding import ImageEmbedding, embed_image
+    from .geometry.coordinates import ResizeGeometry
     from .image_processing_sam import SamImageProcessor
     from .image_processing_sam_fast import SamImageProcessorFast
-    from .images import load_image
-    from .mask_decoder import CandidateMasks
-    from .mask_generation import SamMaskGenerator
-    from .mask_generation_options import MaskGenerationOptions
+    from .images.load import load_image
+    from .mask_generation.generator import SamMaskGenerator
+    from .mask_generation.options import MaskGenerationOptions
     from .mask_generation_pipeline import MaskGenerationPipeline
-    from .meta_api import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
-    from .model_summary import ModelInfo, model_info
+    from .modeling.fast.int8 import quantize_image_encoder
+    from .modeling.mask_decoder import CandidateMasks
+    from .modeling.network import SamImageSegmentationOutput
+    from .modeling.summary import ModelInfo, model_info
     from .modeling_base import SamPreTrainedModel
     from .modeling_sam import SamModel, SamVisionEncoderOutput, SamVisionModel
-    from .network import SamImageSegmentationOutput
-    from .overlay import draw_overlay
     from .pipelines import pipeline
+    from .predictor.session import SamSession
     from .processing_sam import SamProcessor
-    from .quantization import quantize_image_encoder
     from .registration import register_with_transformers
-    from .results import Results
+    from .results.overlay import draw_overlay
+    from .results.results import Results
     from .sam import SAM
-    from .sessions import SamSession
+    from .segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 
 _HOME_OF = {
     "SAM": "sam",
-    "CandidateMasks": "mask_decoder",
-    "EmbeddingCache": "embedding_cache",
-    "ImageEmbedding": "image_embedding",
-    "MaskGenerationOptions": "mask_generation_options",
+    "CandidateMasks": "modeling.mask_decoder",
+    "EmbeddingCache": "embeddings.cache",
+    "ImageEmbedding": "embeddings.image_embedding",
+    "MaskGenerationOptions": "mask_generation.options",
     "MaskGenerationPipeline": "mask_generation_pipeline",
-    "ModelInfo": "model_summary",
-    "ResizeGeometry": "coordinates",
-    "Results": "results",
-    "SamAutomaticMaskGenerator": "meta_api",
+    "ModelInfo": "modeling.summary",
+    "ResizeGeometry": "geometry.coordinates",
+    "Results": "results.results",
+    "SamAutomaticMaskGenerator": "segment_anything",
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",
-    "SamImageSegmentationOutput": "network",
+    "SamImageSegmentationOutput": "modeling.network",
     "SamMaskDecoderConfig": "configuration_sam",
-    "SamMaskGenerator": "mask_generation",
+    "SamMaskGenerator": "mask_generation.generator",
     "SamModel": "modeling_sam",
     "SamPreTrainedModel": "modeling_base",
-    "SamPredictor": "meta_api",
+    "SamPredictor": "segment_anything",
     "SamProcessor": "processing_sam",
     "SamPromptEncoderConfig": "configuration_sam",
-    "SamSession": "sessions",
+    "SamSession": "predictor.session",
     "SamVisionConfig": "configuration_sam",
     "SamVisionEncoderOutput": "modeling_sam",
     "SamVisionModel": "modeling_sam",
-    "draw_overlay": "overlay",
-    "embed_image": "image_embedding",
-    "load_image": "images",
-    "model_info": "model_summary",
+    "draw_overlay": "results.overlay",
+    "embed_image": "embeddings.image_embedding",
+    "load_image": "images.load",
+    "model_info": "modeling.summary",
     "pipeline": "pipelines",
-    "quantize_image_encoder": "quantization",
+    "quantize_image_encoder": "modeling.fast.int8",
     "register_with_transformers": "registration",
-    "sam_model_registry": "meta_api",
+    "sam_model_registry": "segment_anything",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name from its home on first use (PEP 562)."""
     if name not in _HOME_OF:
-        from .options import did_you_mean
+        from .support.unknown_names import did_you_mean
 
         hint = did_you_mean(name, __all__, otherwise=f"its public names are {', '.join(__all__)}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {hint}")

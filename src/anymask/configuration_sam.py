@@ -13,8 +13,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from .options import did_you_mean
-from .pretrained import resolve_checkpoint
+from .support.unknown_names import did_you_mean
+from .weights.names import resolve_checkpoint
 
 
 def _square_size(name: str, value: int | Sequence[int]) -> int:

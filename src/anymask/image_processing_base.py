@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from transformers.image_processing_utils import BaseImageProcessor
 
 from .checkpoints import explained_errors, is_checkpoint_file, processor_options
-from .image_preparation import ImagePreparation
-from .mask_post_processing import MaskPostProcessing
-from .pretrained import resolve_checkpoint
+from .images.post_processing import MaskPostProcessing
+from .images.preparation import ImagePreparation
+from .weights.names import resolve_checkpoint
 
 # Arguments of `from_pretrained` that say where a checkpoint's files lie; pointless for a single file of weights.
 HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "token", "local_files_only", "revision", "subfolder")

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .coordinates import ResizeGeometry
-from .image_options import ImageOptions
+from .geometry.coordinates import ResizeGeometry
 from .image_processing_base import SamImageProcessorBase
-from .images import array_layout, check_finite, load_image, white_level
+from .images.load import array_layout, check_finite, load_image, white_level
+from .images.options import ImageOptions
 
 _FILTERS = {
     int(Image.Resampling.BILINEAR): "bilinear",

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from .mask_candidates import MaskRecord, segmentation_of
-from .mask_generation import PreparedImage, SamMaskGenerator
-from .mask_generation_options import ALIASES, OPTION_NAMES, OUTPUT_MODES, canonical_options
-from .options import check_known_options
+from .mask_generation.filters import MaskRecord, segmentation_of
+from .mask_generation.generator import PreparedImage, SamMaskGenerator
+from .mask_generation.options import ALIASES, OPTION_NAMES, OUTPUT_MODES, canonical_options
+from .support.unknown_names import check_known_options
 
 _OUTPUT_OPTIONS = ("output_rle_mask", "output_bboxes_mask", "output_records", "output_mode")
 _OUTPUT_ALIASES = {"output_rle_masks": "output_rle_mask"}  # the name in Transformers' documentation

@@ -11,13 +11,13 @@ from torch import nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
-from .attention import ATTENTION_FUNCTIONS, attention_function
 from .checkpoints import load_pretrained
 from .configuration_sam import SamConfig, SamVisionConfig
-from .image_encoder import VisionAttention, VisionEncoder
-from .pretrained import resolve_checkpoint
-from .prompt_encoder import PositionalEmbedding
-from .quantization import check_not_quantized
+from .modeling.attention import ATTENTION_FUNCTIONS, attention_function
+from .modeling.fast.int8 import check_not_quantized
+from .modeling.image_encoder import VisionAttention, VisionEncoder
+from .modeling.prompt_encoder import PositionalEmbedding
+from .weights.names import resolve_checkpoint
 
 POSITION_STD = 0.02
 """Standard deviation of fresh absolute positions, as is usual for vision transformers."""

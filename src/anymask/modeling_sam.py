@@ -16,9 +16,9 @@ from typing_extensions import Self
 
 from .checkpoints.key_map import TIED_KEY, TIED_TO
 from .configuration_sam import SamConfig, SamVisionConfig
-from .image_encoder import VisionEncoder
+from .modeling.image_encoder import VisionEncoder
+from .modeling.network import SamNetwork, or_default
 from .modeling_base import SamPreTrainedModel
-from .network import SamNetwork, or_default
 
 
 class SamModel(SamNetwork, SamPreTrainedModel):

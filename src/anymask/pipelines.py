@@ -13,8 +13,8 @@ import torch
 from .image_processing_base import HUB_OPTIONS
 from .mask_generation_pipeline import LOADER_OPTIONS, PIPELINE_OPTIONS, MaskGenerationPipeline
 from .modeling_sam import SamModel
-from .options import check_known_options
 from .processing_sam import SamProcessor
+from .support.unknown_names import check_known_options
 
 TASK = "mask-generation"
 DEFAULT_CHECKPOINT = "sam-vit-nano"

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from transformers.processing_utils import ProcessorMixin
 
-from .coordinates import LABEL_PADDING
-from .image_options import OPTION_NAMES
-from .image_preparation import SamInputs, batch_geometries, check_tensor_type, to_inputs
+from .geometry.coordinates import LABEL_PADDING
 from .image_processing_sam import SamImageProcessor
 from .image_processing_sam_fast import SamImageProcessorFast
-from .mask_prompts import prepare_mask_prompts
-from .options import check_known_options
-from .pretrained import resolve_checkpoint
-from .prompts import count_objects, prepare_prompts
+from .images.options import OPTION_NAMES
+from .images.preparation import SamInputs, batch_geometries, check_tensor_type, to_inputs
+from .prompts.mask_prompts import prepare_mask_prompts
+from .prompts.tensors import count_objects, prepare_prompts
+from .support.unknown_names import check_known_options
+from .weights.names import resolve_checkpoint
 
 _CALL_OPTIONS = ("return_tensors", "device", "input_data_format", "timeout", *OPTION_NAMES)
 _PROMPTS = ("segmentation_maps", "input_points", "input_labels", "input_boxes", "input_masks", "original_sizes")

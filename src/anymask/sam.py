@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
-from .image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
-from .image_preparation_pillow import PillowPreparation
-from .images import image_size_hw
-from .mask_choice import check_choice
-from .mask_generation import SamMaskGenerator
-from .mask_generation_options import ALIASES, OPTION_NAMES
-from .network import SamNetwork
-from .options import check_known_options
-from .packaged import load_network, load_preparation
-from .pretrained import is_packaged
-from .prompt_forms import Prompt, drawn_prompts, read_prompts
-from .prompted_masks import StageTimes, decode_prompts, prepare_batches
-from .results import Results
-from .sessions import SamSession
-from .sources import SourceImage, is_live, open_source
+from .checkpoints.packaged import load_network, load_preparation
+from .embeddings.image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
+from .images.load import image_size_hw
+from .images.resize_pillow import PillowPreparation
+from .mask_generation.generator import SamMaskGenerator
+from .mask_generation.options import ALIASES, OPTION_NAMES
+from .modeling.network import SamNetwork
+from .predictor.choice import check_choice
+from .predictor.decode import StageTimes, decode_prompts, prepare_batches
+from .predictor.session import SamSession
+from .predictor.sources import SourceImage, is_live, open_source
+from .prompts.short_forms import Prompt, drawn_prompts, read_prompts
+from .results.results import Results
+from .support.unknown_names import check_known_options
+from .weights.names import is_packaged
 
 if TYPE_CHECKING:
-    from .model_summary import ModelInfo
+    from .modeling.summary import ModelInfo
     from .modeling_sam import SamModel
     from .processing_sam import SamProcessor
 
@@ -247,7 +247,7 @@ class SAM:
         Args:
             verbose: print them too.
         """
-        from .model_summary import model_info  # it brings torch's counter of operations, which nothing else needs
+        from .modeling.summary import model_info  # it brings torch's counter of operations, which nothing else needs
 
         info = model_info(self.model)
         if verbose:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-from anymask.pretrained import WEIGHTS_FOLDER
+from anymask.weights.names import WEIGHTS_FOLDER
 
 REPOSITORY = Path(__file__).parents[2]
 OFFLINE = Path(__file__).with_name("offline.py")

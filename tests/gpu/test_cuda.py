@@ -11,9 +11,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anymask import SamImageProcessorFast, SamMaskGenerator, SamModel, SamProcessor, load_image
-from anymask.attention import RelativePositionBias, eager_attention, sdpa_attention
-from anymask.coordinates import ResizeGeometry
-from anymask.mask_cells import MaskCells
+from anymask.geometry.coordinates import ResizeGeometry
+from anymask.masks.sparse_upsampling import MaskCells
+from anymask.modeling.attention import RelativePositionBias, eager_attention, sdpa_attention
 
 pytestmark = pytest.mark.gpu
 

@@ -13,9 +13,9 @@ from tests.tiny_sam import tiny_config
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import SamImageProcessor, SamModel
-from anymask.crops import build_point_grid, crop_boxes_xyxy
-from anymask.mask_generation import SamMaskGenerator
-from anymask.rle import mask_to_rle
+from anymask.geometry.crops import build_point_grid, crop_boxes_xyxy
+from anymask.mask_generation.generator import SamMaskGenerator
+from anymask.masks.rle import mask_to_rle
 
 pytestmark = pytest.mark.parity
 

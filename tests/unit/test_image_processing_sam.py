@@ -4,8 +4,8 @@ import pickle
 import numpy as np
 import torch
 
-from anymask.image_preparation_pillow import PillowPreparation
 from anymask.image_processing_sam import SamImageProcessor
+from anymask.images.resize_pillow import PillowPreparation
 
 OPTIONS = dict(size=64, pad_size=80, mask_size=16, mask_pad_size=20, value_range="min_max", resample=3)
 

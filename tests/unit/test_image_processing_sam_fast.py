@@ -5,7 +5,7 @@ from PIL import Image
 
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast, _interpolate_8_bit, _three_channels
-from anymask.images import load_image
+from anymask.images.load import load_image
 
 PLAIN = {"do_normalize": False, "do_pad": False}
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset
 from transformers.pipelines.pt_utils import KeyDataset
 
 from anymask.mask_generation_pipeline import MaskGenerationPipeline
-from anymask.rle import rle_to_coco, rle_to_mask
+from anymask.masks.rle import rle_to_coco, rle_to_mask
 
 PICTURE = draw((48, 64), (4, 8, 32, 40, 100, 240, 0), (40, 16, 60, 24, 200, 250, 0))
 EMPTY = np.zeros((30, 20, 3), np.uint8)

@@ -22,8 +22,9 @@ from tests.tiny_sam import (
     tiny_model,
 )
 
-from anymask import SamImageProcessor, embed_image, two_way_transformer
+from anymask import SamImageProcessor, embed_image
 from anymask.configuration_sam import SamConfig
+from anymask.modeling import two_way_transformer
 from anymask.modeling_sam import SamModel, SamVisionModel
 
 IMPLEMENTATIONS = ["eager", "folded", "sdpa"]

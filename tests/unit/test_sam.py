@@ -5,16 +5,16 @@ import pytest
 import torch
 from PIL import Image
 from tests.tiny_sam import tiny_image_processor, tiny_model
-from tests.unit.test_sources import write_video
+from tests.unit.predictor.test_sources import write_video
 
 import anymask
-from anymask import image_embedding
-from anymask.image_embedding import ImageEmbedding
-from anymask.mask_generation import SamMaskGenerator
+from anymask.embeddings import image_embedding
+from anymask.embeddings.image_embedding import ImageEmbedding
+from anymask.mask_generation.generator import SamMaskGenerator
+from anymask.masks.rle import rle_to_mask
 from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
-from anymask.results import Results
-from anymask.rle import rle_to_mask
+from anymask.results.results import Results
 from anymask.sam import SAM
 
 SIZE_HW = (47, 71)

@@ -12,7 +12,7 @@ from huggingface_hub import errors as hub_errors
 
 from .files import WEIGHT_SUFFIXES
 from .key_map import HUB_PARTS
-from .relatives import recognise_relative
+from .other_models import recognise_relative
 from .reports import CheckpointError, key_problems
 
 _MODEL_TYPES = ("sam", "sam_vision_model")

@@ -15,14 +15,14 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..configuration_sam import META_DECODER_LAYER_NORM_EPS, SamConfig, SamVisionConfig
-from ..options import did_you_mean
+from ..support.unknown_names import did_you_mean
 from .architecture import OTHER_KEYS, VISION_KEYS, read_architecture
+from .containers import unwrap
 from .files import WEIGHT_SUFFIXES, read_tensors
 from .hub import check_loaded, check_model_type, explained_errors
 from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO, hub_to_meta, meta_to_hub
-from .relatives import recognise_relative
+from .other_models import recognise_relative
 from .reports import CheckpointError, group_keys, key_problems
-from .wrappers import unwrap
 
 _HUB_DECODER_LAYER_NORM_EPS = 1e-6
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -10,8 +10,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..atomic_files import write_whole
-from ..quantization import check_not_quantized
+from ..modeling.fast.int8 import check_not_quantized
+from ..support.atomic_files import write_whole
 from .architecture import read_architecture
 from .key_map import TIED_KEY, hub_to_meta
 from .reports import CheckpointError, group_keys

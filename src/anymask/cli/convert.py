@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic_files import whole_folder
 from ..checkpoints import META_SUFFIXES, save_meta_checkpoint
+from ..support.atomic_files import whole_folder
 from .start import keep_libraries_quiet
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ def embed_photos(
 
 
 def _embed(sam: Any, photo: Photo, outputs: Outputs, half: bool) -> dict[str, Any]:
-    from ..images import load_image
+    from ..images.load import load_image
 
     embedding = replace(sam.embed(load_image(photo.source)), name=Path(photo.source).name)
     embedding.save(outputs["embedding"], dtype="float16" if half else None)

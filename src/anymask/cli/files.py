@@ -35,7 +35,7 @@ def find_photos(arguments: Iterable[str], is_result: Callable[[str], bool] = lam
     that does not exist is kept: opening it reports it, and the others are still done.
 
     Args:
-        arguments: as in `anymask.sources.open_source`, but no videos.
+        arguments: as in `anymask.predictor.sources.open_source`, but no videos.
         is_result: tells by its name what an earlier run left in a folder.
 
     Raises:
@@ -66,7 +66,7 @@ def _found(argument: str, is_result: Callable[[str], bool]) -> dict[str, str] | 
     if not os.path.isdir(argument) and not is_glob:
         return {argument: Path(argument).name} if os.path.lexists(argument) else None
     with quick_imports():
-        from ..sources import open_source
+        from ..predictor.sources import open_source
 
     try:
         opened = open_source(argument)

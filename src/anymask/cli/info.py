@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..model_summary import ModelInfo, model_info
+from ..modeling.summary import ModelInfo, model_info
 from ..modeling_sam import SamModel
 from .start import keep_libraries_quiet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..options import did_you_mean
+from ..support.unknown_names import did_you_mean
 from .files import Photo
 
 # Endings by format of `Results.save`, in the order of writing. YOLO and LabelMe look for the photo's own name.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..atomic_files import whole_folder
+from ..support.atomic_files import whole_folder
 from .batch import Outputs, Report, Work, work_through
 from .files import Photo, check_outputs, prepare_folder
 from .outputs import output_paths
@@ -67,7 +67,7 @@ def segment_photos(
 
 def _segment(sam: Any, photo: Photo, outputs: Outputs, arguments: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Writes the results of one photo, each whole or not at all."""
-    from ..images import load_image
+    from ..images.load import load_image
 
     [results] = sam.predict(load_image(photo.source), **arguments)
     results.name = Path(photo.source).name

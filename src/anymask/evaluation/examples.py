@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..synthetic.scenes import draw_scene
+from ..data.synthetic.scenes import draw_scene
 
 HELD_OUT_SCENES = 2
 """First word of the seeds of held-out scenes; those of training have another, so no scene is in both."""

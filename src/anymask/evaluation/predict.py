@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, ResizeGeometry
+from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, ResizeGeometry
 from ..image_processing_sam import SamImageProcessor
-from ..masks import resize_logits
+from ..masks.measures import resize_logits
 from ..modeling_sam import SamModel
 from .examples import Example, box_xyxy, innermost_pixel_xy
 from .metrics import mask_iou

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from ..synthetic.scenes import Scene, draw_scene
+from ..data.synthetic.scenes import Scene, draw_scene
 from .nano import MASK_STRIDE, PATCH_SIZE
 
 MIN_TARGET_PIXELS = 12  # at low resolution; below, neither prompt nor loss has anything to hold on to

@@ -7,8 +7,8 @@ from torch import nn
 
 from ..configuration_sam import SamConfig
 from ..image_processing_sam import SamImageProcessor
+from ..modeling.two_way_transformer import TwoWayAttentionBlock, TwoWayTransformer
 from ..modeling_sam import SamModel
-from ..two_way_transformer import TwoWayAttentionBlock, TwoWayTransformer
 
 IMAGE_SIZE = 256
 PATCH_SIZE = 8

@@ -7,7 +7,7 @@ from tests.tiny_sam import tiny_model
 from anymask import SAM, SamImageProcessor, SamProcessor
 from anymask.cli import embed
 from anymask.cli.files import find_photos
-from anymask.image_embedding import ImageEmbedding
+from anymask.embeddings.image_embedding import ImageEmbedding
 
 
 @pytest.fixture

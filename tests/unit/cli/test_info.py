@@ -5,7 +5,7 @@ from tests.tiny_sam import tiny_model
 from typer.testing import CliRunner
 
 from anymask.cli.main import app
-from anymask.model_summary import model_info
+from anymask.modeling.summary import model_info
 
 
 def invoke(*arguments):

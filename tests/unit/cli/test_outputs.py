@@ -2,9 +2,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from anymask.annotations.formats import FORMATS
 from anymask.cli.files import Photo
 from anymask.cli.outputs import ENDINGS, is_result, output_paths, read_formats
+from anymask.results.formats.registry import FORMATS
 
 
 def test_formats_with_commas_or_one_by_one_each_once():

@@ -46,7 +46,7 @@ def test_termination_cleans_up(tmp_path):
     program = """
 import os, signal, sys
 from pathlib import Path
-from anymask.atomic_files import write_whole
+from anymask.support.atomic_files import write_whole
 from anymask.cli.reports import errors_reported
 
 def write(file):

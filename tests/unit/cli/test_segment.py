@@ -15,9 +15,9 @@ from anymask.cli import segment
 from anymask.cli.files import find_photos
 from anymask.cli.main import app
 from anymask.cli.outputs import ENDINGS
-from anymask.mask_generation_options import MaskGenerationOptions
-from anymask.results import Results
-from anymask.rle import coco_to_rle, mask_to_rle, rle_area, rle_to_box_xyxy, rle_to_mask
+from anymask.mask_generation.options import MaskGenerationOptions
+from anymask.masks.rle import coco_to_rle, mask_to_rle, rle_area, rle_to_box_xyxy, rle_to_mask
+from anymask.results.results import Results
 
 COFFEE = Path(__file__).parents[3] / "examples" / "coffee.jpg"
 

@@ -1,0 +1,1 @@
+"""What the image encoder made, to be kept: `image_embedding`, then `fingerprints` and `cache`."""

@@ -1,0 +1,243 @@
+"""ImageEmbedding: what the image encoder makes of an image, with all that is needed to use it later and elsewhere.
+
+Encoding is nearly all of the work, and prompts come afterwards: a file of the embedding answers them without the image.
+`embed_image` makes one; the model, `SamMaskGenerator` and everything above them take it in the place of an image. What
+was made by another model or preprocessing is refused, by the fingerprints of `fingerprints.py`. `encode_image` is for
+those who use what it returns at once, with the model that made it, and spares them the fingerprints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..geometry.coordinates import ResizeGeometry
+from ..images.load import load_image
+from ..support.atomic_files import write_whole
+from .fingerprints import image_fingerprint, model_fingerprint, preprocessing_differences, preprocessing_fingerprint
+
+_FORMAT = "anymask image embedding 1"
+_TENSOR_NAME = "image_embedding"
+_AGAIN = "make it again with anymask.embed_image"
+
+
+class Cache(Protocol):
+    """What `embed_image` asks of a cache; `EmbeddingCache` is one."""
+
+    def get(self, key: str) -> ImageEmbedding | None:
+        """The embedding that was put under this key, or None."""
+
+    def put(self, key: str, embedding: ImageEmbedding) -> None:
+        """Keeps an embedding under this key."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """The image encoder's output for one image, to be used at once.
+
+    Attributes:
+        tensor: (1, channels, height, width), height and width in patches of the model's input, on any device.
+        geometry: how the image was brought to the model's input; all three sizes in pixels, height first.
+    """
+
+    tensor: Tensor
+    geometry: ResizeGeometry
+
+    def __post_init__(self) -> None:
+        if self.tensor.ndim != 4 or self.tensor.shape[0] != 1 or not self.tensor.is_floating_point():
+            raise ValueError(
+                "The tensor of an image embedding must be floating, of shape (1, channels, height, width), got "
+                f"{self.tensor.dtype} of shape {tuple(self.tensor.shape)}; embed images one by one."
+            )
+
+    @property
+    def original_size_hw(self) -> tuple[int, int]:
+        """Height and width of the image in pixels; what `SamProcessor` takes as `original_sizes`."""
+        return self.geometry.original_size_hw
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding(EncodedImage):
+    """The image encoder's output for one image, which says what made it and can be kept.
+
+    Attributes:
+        tensor: see `EncodedImage`.
+        geometry: see there.
+        model_fingerprint: which image encoder made it; see `anymask.embeddings.fingerprints`.
+        preprocessing: how the image was prepared, as JSON; see there too.
+        name: of the image, for people; None where nobody gave one.
+    """
+
+    model_fingerprint: str
+    preprocessing: str
+    name: str | None = None
+
+    def check_model(self, model: Any) -> None:
+        """Raises ValueError if the image encoder of another model made this embedding."""
+        fingerprint = model_fingerprint(model)
+        if fingerprint != self.model_fingerprint:
+            is_half = torch.float16 in (model.dtype, self.tensor.dtype)
+            other_type = " In float16 a checkpoint has another hash than in float32 or bfloat16." if is_half else ""
+            raise ValueError(
+                f"{self._called} must come from this model's image encoder, {fingerprint[:12]}, but "
+                f"{self.model_fingerprint[:12]} made it (hashes of the weights); {_AGAIN}, or load that model."
+                f"{other_type}"
+            )
+
+    def check_preprocessing(self, processor: Any) -> None:
+        """Raises ValueError if the image was prepared otherwise than this processor, or image processor, does it."""
+        fingerprint = preprocessing_fingerprint(getattr(processor, "image_processor", processor))
+        if fingerprint != self.preprocessing:
+            differences = "; ".join(preprocessing_differences(self.preprocessing, fingerprint))
+            raise ValueError(
+                f"{self._called} must be of an image prepared as this processor does it, but {differences}; "
+                f"{_AGAIN}, or load the processor that it was made with."
+            )
+
+    def to(self, device: str | torch.device) -> ImageEmbedding:
+        """The same embedding with its tensor on another device."""
+        return replace(self, tensor=self.tensor.to(device))
+
+    def save(self, path: str | os.PathLike[str], dtype: str | None = None) -> None:
+        """Writes a safetensors file, whole or not at all.
+
+        Args:
+            path: of the file; an existing one is replaced.
+            dtype: "float16" halves what float32 takes: values are rounded by less than one part in a thousand. None
+                keeps them as they are.
+
+        Raises:
+            OSError: the file cannot be written.
+            ValueError: the dtype is another, or some value is beyond float16's 65504.
+        """
+        if dtype not in (None, "float16"):
+            raise ValueError(f"`dtype` must be 'float16', or None to keep {self.tensor.dtype}, got {dtype!r}.")
+        tensor = self.tensor.detach().cpu().contiguous()
+        if dtype == "float16":
+            if tensor.abs().max() > torch.finfo(torch.float16).max:
+                raise ValueError(
+                    f"{self._called} must lie within float16's 65504 to be saved as float16, got values up to "
+                    f"{tensor.abs().max().item():g}; save it with dtype=None."
+                )
+            tensor = tensor.half()
+        metadata = {
+            "format": _FORMAT,
+            "geometry": json.dumps(vars(self.geometry)),
+            "model_fingerprint": self.model_fingerprint,
+            "preprocessing": self.preprocessing,
+            **({} if self.name is None else {"name": self.name}),
+        }
+        write_whole(path, lambda file: file.write(save({_TENSOR_NAME: tensor}, metadata)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> ImageEmbedding:
+        """Reads a file that `save` wrote.
+
+        Args:
+            path: of the file.
+            device: where the tensor goes. None leaves it in the file, mapped into memory: it is read when it is used,
+                and costs no memory before.
+
+        Raises:
+            OSError: there is no readable file.
+            ValueError: it is cut short, damaged, not of an image embedding, or taken away while it is read.
+        """
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"{path} must be a file that ImageEmbedding.save wrote, but there is no such file.")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT:
+                    raise KeyError(f"its metadata is {metadata or 'empty'}")
+                tensor = file.get_tensor(_TENSOR_NAME)
+            geometry = ResizeGeometry(**json.loads(metadata["geometry"]))
+            embedding = cls(
+                tensor, geometry, metadata["model_fingerprint"], metadata["preprocessing"], metadata.get("name")
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            # RuntimeError: safe_open has torch open the file again, which another process may have taken away.
+            raise ValueError(
+                f"{path} must be a whole file that ImageEmbedding.save wrote, but it is cut short, damaged or of "
+                f"another kind ({error.args[0] if error.args else error!r}); {_AGAIN}."
+            ) from error
+        return embedding if device is None else embedding.to(device)
+
+    @property
+    def _called(self) -> str:
+        return "The image embedding" if self.name is None else f"The image embedding of {self.name!r}"
+
+
+def embed_image(
+    model: Any, processor: Any, image: Any, *, name: str | None = None, cache: Cache | None = None
+) -> ImageEmbedding:
+    """Runs the image encoder on one image.
+
+    Args:
+        model: a `SamModel`, on any device, in any floating type; the embedding is on its device, in its type.
+        processor: its `SamProcessor`, or that one's image processor.
+        image: path, URL, Pillow image, array or tensor; see `anymask.load_image`.
+        name: of the image, kept with the embedding.
+        cache: an `EmbeddingCache`; an image found there is not encoded, one not found is kept there.
+    """
+    image_processor = getattr(processor, "image_processor", processor)
+    if cache is None:
+        return with_fingerprints(encode_image(model, image_processor, image), model, image_processor, name)
+    image = load_image(image)
+    key = embedding_key(model, image_processor, image)
+    embedding = cache.get(key)
+    if embedding is None:
+        embedding = with_fingerprints(encode_image(model, image_processor, image), model, image_processor, name)
+        cache.put(key, embedding)
+    return replace(embedding.to(model.device), name=name)
+
+
+def embedding_key(model: Any, image_processor: Any, image: Any) -> str:
+    """Under which a cache keeps an embedding: a hash of the image, as `load_image` gives it, and of what is done to it.
+
+    The model's type counts here, though not in its fingerprint: a cache must not change results.
+    """
+    parts = (
+        image_fingerprint(image),
+        model_fingerprint(model),
+        preprocessing_fingerprint(image_processor),
+        str(model.dtype),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def encode_pixel_values(model: Any, pixel_values: Tensor) -> Tensor:
+    """Image embeddings (N, C, h, w) of images (N, 3, H, W), square ones of the model's size or others."""
+    pixel_values = pixel_values.to(model.device, model.dtype)
+    native = model.config.vision_config.image_size
+    is_native = tuple(pixel_values.shape[-2:]) == (native, native)
+    return model.get_image_embeddings(pixel_values, interpolate_pos_encoding=not is_native)
+
+
+@torch.no_grad()  # not inference_mode: the decoder may be trained on the result
+def encode_image(model: Any, image_processor: Any, image: Any) -> EncodedImage:
+    """Runs the image encoder on one image, for use at once; the arguments are those of `embed_image`."""
+    inputs = image_processor(image, return_tensors="pt", device=model.device)
+    original_sizes_hw = inputs["original_sizes"].tolist()
+    if len(original_sizes_hw) != 1:
+        raise ValueError(f"`image` must be one image, got {len(original_sizes_hw)}; call embed_image for each.")
+    tensor = encode_pixel_values(model, inputs["pixel_values"])
+    return EncodedImage(tensor, image_processor.geometry(original_sizes_hw[0]))
+
+
+def with_fingerprints(encoded: EncodedImage, model: Any, image_processor: Any, name: str | None) -> ImageEmbedding:
+    """What was encoded, with all that is needed to keep it; model and image processor are those that made it."""
+    return ImageEmbedding(
+        tensor=encoded.tensor,
+        geometry=encoded.geometry,
+        model_fingerprint=model_fingerprint(model),
+        preprocessing=preprocessing_fingerprint(image_processor),
+        name=name,
+    )

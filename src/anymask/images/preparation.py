@@ -1,0 +1,230 @@
+"""Images to what the model takes: what both image processors compute, without what makes them Transformers' classes.
+
+This is everything but how pixels are resized and normalised, which `image_preparation_pillow.py` and
+`image_processing_sam_fast.py` say. Options and sizes are in `image_options.py`, reading of images in `images.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.image_processing_base import BatchFeature
+
+from ..geometry.coordinates import ResizeGeometry
+from ..prompts.nested import flat_list
+from ..support.unknown_names import check_known_options
+from .load import image_size_hw, load_image
+from .options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions, implied_options
+from .segmentation_maps import pair_with_images, resize_map
+
+logger = logging.getLogger(__name__)
+
+_OURS_ALONE = ("size_divisor", "value_range")  # written to a config file only where they say something
+
+
+class SamInputs(BatchFeature):
+    """What the processors return: a dictionary of tensors whose `to` casts the pixels and nothing else.
+
+    In half precision a coordinate beyond 2048 falls on even pixels, so prompts stay float32 whatever the model's dtype.
+    """
+
+    def to(self, *args: Any, **kwargs: Any) -> SamInputs:
+        """Moves all tensors to a device, casts `pixel_values` to a dtype, as `torch.Tensor.to` does; returns itself."""
+        exact = {name: value for name, value in self.items() if name != "pixel_values"}
+        super().to(*args, **kwargs)
+        for name, value in exact.items():
+            if isinstance(value, torch.Tensor):
+                self[name] = value.to(self[name].device)
+        return self
+
+
+class ImagePreparation:
+    """Images of any kind in, `pixel_values` and the sizes that lead back out; see `ImageOptions` for the options.
+
+    A subclass says how images are loaded and how they become `_pixel_values`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Takes the fields of `ImageOptions` by name.
+
+        Raises:
+            TypeError: an option is unknown; the message names the nearest one.
+            ValueError: an option has a value that it cannot have.
+        """
+        super().__init__()
+        if options.get("do_center_crop"):
+            raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
+        given = {name: value for name, value in options.items() if name not in INERT_CONFIG_KEYS}
+        check_known_options(given, OPTION_NAMES, type(self).__name__)
+        checked = ImageOptions.complete(given)
+        for name in OPTION_NAMES:
+            setattr(self, name, _plain(getattr(checked, name)))
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Makes one from the contents of `preprocessor_config.json`.
+
+        Args:
+            image_processor_dict: as `to_dict` gives it; keys that no SAM processor knows are named in the log and left
+                out.
+            **kwargs: options that override it; with `return_unused_kwargs=True` unknown ones come back as a second
+            value.
+        """
+        return_unused = kwargs.pop("return_unused_kwargs", False)
+        known = {name: value for name, value in image_processor_dict.items() if name in OPTION_NAMES}
+        unknown = sorted(set(image_processor_dict) - set(known) - set(INERT_CONFIG_KEYS))
+        if unknown:
+            logger.warning("%s leaves out what it does not know in its configuration: %s.", cls.__name__, unknown)
+        unused = {name: kwargs.pop(name) for name in list(kwargs) if name not in OPTION_NAMES} if return_unused else {}
+        processor = cls(**{**known, **implied_options(kwargs), **kwargs})
+        return (processor, unused) if return_unused else processor
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options, as they are written to `preprocessor_config.json`."""
+        options = {name: _plain(getattr(self, name)) for name in OPTION_NAMES}
+        for name in _OURS_ALONE:
+            if options[name] == getattr(ImageOptions, name):
+                del options[name]
+        return options
+
+    # Sizes
+
+    def options(self, **overrides: Any) -> ImageOptions:
+        """The checked options of this processor, with some overridden for one call."""
+        check_known_options(overrides, OPTION_NAMES, type(self).__name__)
+        return ImageOptions.complete(overrides, {name: getattr(self, name) for name in OPTION_NAMES})
+
+    def geometry(self, original_size_hw: Sequence[int], **overrides: Any) -> ResizeGeometry:
+        """How an image of this height and width is brought to the size of the model's input."""
+        return self.options(**overrides).geometry(original_size_hw)
+
+    def black_and_white(self, image: Any) -> tuple[float, float]:
+        """Which values of this image stand for black and white.
+
+        As `value_range` of a call they let a part of the image be seen as it is in the whole, where the range follows
+        from the values.
+
+        Args:
+            image: as `load_image` takes it.
+        """
+        options, loaded = self.options(), self._load(image, None, None)
+        return self._black_and_white(loaded, options.geometry(self._size_hw(loaded)), options)
+
+    # Images
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
+        """Same as `preprocess`."""
+        return self.preprocess(images, *args, **kwargs)
+
+    def preprocess(
+        self,
+        images: Any,
+        segmentation_maps: Any = None,
+        *,
+        return_tensors: str | None = None,
+        device: str | torch.device | None = None,
+        input_data_format: str | None = None,
+        timeout: float | None = None,
+        **overrides: Any,
+    ) -> SamInputs:
+        """Resizes, rescales, normalises and pads images.
+
+        Args:
+            images: one image or several (a list or tuple, nested or not, or an array of four axes), each of any kind
+                that `anymask.images.load.load_image` takes.
+            segmentation_maps: one integer map per image, as high and wide as the image, for training.
+            return_tensors: "pt" for torch, "np" for NumPy, None for lists of NumPy arrays and of sizes.
+            device: where the result lies; `SamImageProcessorFast` also computes there.
+            input_data_format: "channels_first" or "channels_last", for arrays whose shape allows both.
+            timeout: seconds for each URL.
+            **overrides: options of this processor, for this call.
+
+        Returns:
+            `pixel_values` (B, 3, H, W) float32; `original_sizes` and `reshaped_input_sizes` (B, 2) int64, height and
+            width before and after resizing; with segmentation maps, `labels` (B, h, w) int64.
+
+        Raises:
+            TypeError: an option or the kind of an image is unknown.
+            ValueError: an image or a segmentation map cannot be used; the message says why.
+        """
+        check_tensor_type(return_tensors)
+        options = self.options(**overrides)
+        loaded = [self._load(source, timeout, input_data_format) for source in flat_list(images)]
+        geometries = batch_geometries([self._size_hw(image) for image in loaded], options)
+        pixel_values = self._pixel_values(loaded, geometries, options, device)
+        data: dict[str, Any] = {
+            "pixel_values": pixel_values,
+            "original_sizes": [geometry.original_size_hw for geometry in geometries],
+            "reshaped_input_sizes": [geometry.resized_size_hw for geometry in geometries],
+        }
+        if segmentation_maps is not None:
+            data["labels"] = [resize_map(*pair, options) for pair in pair_with_images(segmentation_maps, geometries)]
+        return to_inputs(data, return_tensors)
+
+    def _load(self, source: Any, timeout: float | None, input_data_format: str | None) -> Any:
+        return load_image(source, timeout, input_data_format)
+
+    def _size_hw(self, image: Any) -> tuple[int, int]:
+        return image_size_hw(image)
+
+    def _pixel_values(
+        self,
+        images: list[Any],
+        geometries: list[ResizeGeometry],
+        options: ImageOptions,
+        device: str | torch.device | None,
+    ) -> torch.Tensor:
+        """Pixel values (B, 3, H, W) float32 of loaded images, zero in the padding."""
+        raise NotImplementedError
+
+    def _black_and_white(self, image: Any, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
+        """The values of a loaded image that stand for black and white."""
+        raise NotImplementedError
+
+
+def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
+    """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
+    geometries = [options.geometry(size_hw) for size_hw in sizes_hw]
+    padded = {geometry.padded_size_hw for geometry in geometries}
+    if len(padded) <= 1:
+        return geometries
+    if not options.do_pad:
+        raise ValueError(
+            f"Images of a batch must have one size, got {sorted(padded)} (height x width) after resizing. "
+            "Set do_pad=True, or process them one by one."
+        )
+    largest = (max(height for height, _ in padded), max(width for _, width in padded))
+    return [replace(geometry, padded_size_hw=largest) for geometry in geometries]
+
+
+def to_inputs(data: Mapping[str, Any], return_tensors: str | None) -> SamInputs:
+    """Pixels, sizes, labels and prompts in the kind of tensor that was asked for."""
+    converted: dict[str, Any] = {}
+    for name, value in data.items():
+        if return_tensors is None:
+            array = value.numpy(force=True) if isinstance(value, torch.Tensor) else value
+            converted[name] = list(array) if name == "pixel_values" else array
+            continue
+        if not isinstance(value, torch.Tensor):
+            array = np.asarray(value)
+            value = torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "iu" else array)
+        converted[name] = value if return_tensors == "pt" else value.numpy(force=True)
+    return SamInputs(converted)
+
+
+def check_tensor_type(return_tensors: str | None) -> None:
+    """Raises ValueError for a kind of tensor that is not made here."""
+    if return_tensors not in (None, "pt", "np"):
+        raise ValueError(f"`return_tensors` must be 'pt', 'np' or None, got {return_tensors!r}.")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, and copies of what is mutable, as JSON would bring them back."""
+    if isinstance(value, Mapping):
+        return {key: side for key, side in dict(value).items() if side is not None}
+    return list(value) if isinstance(value, tuple | list) else value

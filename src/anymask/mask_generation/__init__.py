@@ -1,0 +1,1 @@
+"""Segment everything: `generator`, its `options`, `crop_encoder` and `filters`."""

@@ -1,0 +1,197 @@
+"""From images to crops and their embeddings: what `mask_generation.py` begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+
+from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, encode_pixel_values
+from ..geometry.crops import crop_boxes_xyxy
+from ..images.load import image_size_hw, load_image
+from ..support.chunks import encoder_batch_size, is_out_of_memory
+from .options import MaskGenerationOptions
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image that is read and made ready for the encoder; `SamMaskGenerator.prepare` makes it.
+
+    Attributes:
+        image: the whole image, as `load_image` gives it.
+        pixel_values: (1, 3, H, W) float32, of the whole image.
+    """
+
+    image: Any
+    pixel_values: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop on its way: where in its image it lies, what the model gets: pixel values, or an embedding of them."""
+
+    size_hw: tuple[int, int]
+    box_xyxy: list[int]
+    layer: int
+    is_last: bool
+    model_input: torch.Tensor
+    is_embedding: bool = False
+
+
+Item = TypeVar("Item")
+
+
+class Prefetched(Iterator[Item], Generic[Item]):
+    """Items of which the next can be made before it is asked for. An error waits until it is.
+
+    Attributes:
+        is_ahead: whether an item is made before it is asked for. Then None may come for one that cannot be made yet,
+            and is tried again later.
+    """
+
+    def __init__(self, make: Callable[[Prefetched[Item]], Iterator[Item | None]]) -> None:
+        self.is_ahead = False
+        self._items = make(self)
+        self._made: Item | None = None
+        self._error: Exception | None = None
+
+    def prefetch(self) -> None:
+        """Makes the next item, unless it is there."""
+        self.is_ahead = True
+        self._make()
+        self.is_ahead = False
+
+    def _make(self) -> None:
+        if self._made is None and self._error is None:
+            try:
+                self._made = next(self._items)
+            except Exception as error:  # the end is one too
+                self._error = error
+
+    def __next__(self) -> Item:
+        self._make()
+        if self._error is not None:
+            raise self._error
+        made, self._made = self._made, None
+        assert made is not None
+        return made
+
+
+class CropEncoder:
+    """Reads images, cuts them into crops, and has these encoded, as they are needed."""
+
+    def __init__(self, model: Any, image_processor: Any, warn_of_memory: Callable[[str], None]) -> None:
+        """Takes a model, its image processor, and a function that is told how it goes on without enough memory."""
+        self.model = model
+        self.image_processor = image_processor
+        self._warn_of_memory = warn_of_memory
+
+    def prepare(self, image: Any, timeout: float | None = None) -> PreparedImage:
+        """See `SamMaskGenerator.prepare`."""
+        loaded = load_image(image, timeout)
+        return PreparedImage(loaded, self._pixel_values(loaded))
+
+    def embeddings(
+        self, images: Iterable[Any], options: MaskGenerationOptions
+    ) -> Prefetched[tuple[Crop, torch.Tensor]]:
+        """Each crop of each image with its embedding (1, C, h, w), in order."""
+        return Prefetched(lambda ahead: self._embeddings(self._crops(images, options), ahead))
+
+    def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[Crop]:
+        for image in images:
+            if isinstance(image, EncodedImage):
+                yield self._embedded(image, options)
+                continue
+            prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
+            size_hw = image_size_hw(prepared.image)
+            boxes, layers = crop_boxes_xyxy(size_hw, options.crop_n_layers, options.crop_overlap_ratio)
+            seen_as = self._value_range(prepared.image) if len(boxes) > 1 else {}
+            for number, (box, layer) in enumerate(zip(boxes, layers, strict=True)):
+                pixel_values = (
+                    prepared.pixel_values if number == 0 else self._pixel_values(_cut(prepared.image, box), **seen_as)
+                )
+                yield Crop(size_hw, box, layer, number == len(boxes) - 1, pixel_values)
+
+    def _embedded(self, embedding: EncodedImage, options: MaskGenerationOptions) -> Crop:
+        """An image that was encoded before, as the only crop of itself."""
+        if options.crop_n_layers:
+            raise ValueError(
+                f"`crop_n_layers` must be 0 for an ImageEmbedding, got {options.crop_n_layers}: crops of the image "
+                "have embeddings of their own. Pass the image."
+            )
+        if isinstance(embedding, ImageEmbedding):
+            embedding.check_model(self.model)
+            embedding.check_preprocessing(self.image_processor)
+        height, width = embedding.original_size_hw
+        tensor = embedding.tensor.to(self.model.device)
+        return Crop((height, width), [0, 0, width, height], 0, True, tensor, is_embedding=True)
+
+    def _value_range(self, image: Any) -> dict[str, Any]:
+        """The option under which a crop is seen as it is in its image, where a value range follows from the values."""
+        processor = self.image_processor
+        is_float = isinstance(image, np.ndarray) and image.dtype.kind == "f"
+        if processor.value_range == "min_max" or (
+            processor.value_range == "auto" and processor.do_rescale and is_float
+        ):
+            black, white = processor.black_and_white(image)
+            return {"value_range": (black, white)} if black < white else {}  # an image of one value has crops of one
+        return {}
+
+    def _pixel_values(self, image: Any, **overrides: Any) -> torch.Tensor:
+        # A worker process of a data loader must not touch an accelerator.
+        device = None if torch.utils.data.get_worker_info() is not None else self.model.device
+        return self.image_processor(image, return_tensors="pt", device=device, **overrides)["pixel_values"]
+
+    def _embeddings(self, crops: Iterator[Crop], ahead: Prefetched) -> Iterator[tuple[Crop, torch.Tensor] | None]:
+        """Each crop with its embedding (1, C, h, w); the encoder gets crops of one shape together."""
+        waiting: list[Crop] = []
+        limit = 1
+        for crop in crops:
+            is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
+            if crop.is_embedding or is_odd:
+                yield from self._encode(waiting, ahead)
+                waiting = []
+            if crop.is_embedding:
+                yield crop, crop.model_input
+                continue
+            if not waiting:
+                limit = encoder_batch_size(self.model, crop.model_input.shape)
+            waiting.append(crop)
+            if len(waiting) >= limit:
+                yield from self._encode(waiting, ahead)
+                waiting = []
+        yield from self._encode(waiting, ahead)
+
+    def _encode(self, crops: Sequence[Crop], ahead: Prefetched) -> Iterator[tuple[Crop, torch.Tensor] | None]:
+        todo, batch = list(crops), len(crops)
+        while todo:
+            now = todo[:batch]
+            try:
+                embeddings = self._run_encoder(now)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or (len(now) == 1 and not ahead.is_ahead):
+                    raise
+                if len(now) == 1:  # the masks of the crop before are still there; later there is room
+                    yield None
+                    continue
+                batch = len(now) // 2
+                self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
+                continue
+            for index, crop in enumerate(now):
+                yield crop, embeddings[index : index + 1]
+            todo = todo[len(now) :]
+
+    @torch.inference_mode()
+    def _run_encoder(self, crops: Sequence[Crop]) -> torch.Tensor:
+        embeddings = encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
+        # A copy: the encoder may be compiled, and its next output lie in the same memory (CUDA graphs).
+        return embeddings.clone()
+
+
+def _cut(image: Any, box_xyxy: Sequence[int]) -> Any:
+    """A part of a Pillow image, or of an array (H, W, 3)."""
+    x0, y0, x1, y1 = box_xyxy
+    return image[y0:y1, x0:x1] if isinstance(image, np.ndarray) else image.crop((x0, y0, x1, y1))

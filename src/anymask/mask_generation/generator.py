@@ -1,0 +1,216 @@
+"""Segment everything: a grid of points over an image, a mask for each, and the good ones of these, each once.
+
+`SamMaskGenerator` is the only implementation; the pipeline, the command line and batch jobs are adapters over it. The
+order of steps is that of Meta's `SamAutomaticMaskGenerator`: for every crop of the image decode the points of its grid,
+keep masks with a high predicted IoU, keep those that are stable, drop those that the crop's edge cuts off, drop
+duplicates in the crop; then drop duplicates between crops, the smaller crop winning; then clean up small regions.
+
+Each step sees only what the one before it left, and nothing is upsampled that a cheaper test can decide: the model
+drops masks by their predicted IoU before it makes them, `mask_cells.py` tells stability, boxes and runs of the rest
+from their low-resolution logits. How images become embeddings is in `crop_embeddings.py`, what happens to the masks in
+`mask_candidates.py`, options are in `mask_generation_options.py`.
+
+An accelerator works while the host goes on, until the host asks for a result. So there all points of a crop, or as many
+as memory holds masks of, are decoded before the host looks at any mask, at the price of making those that fail; and
+before it looks, it reads the next image and has it encoded. On a CPU nothing would be gained by either.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..geometry.crops import crop_boxes_xyxy
+from ..masks.sparse_upsampling import MaskCells
+from ..modeling.mask_decoder import CandidateMasks
+from ..support.chunks import is_accelerator, is_out_of_memory, points_per_round, slices
+from .crop_encoder import Crop, CropEncoder, PreparedImage
+from .filters import Candidate, MaskRecord, filtered, to_records, without_duplicates
+from .options import MaskGenerationOptions
+
+__all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
+
+
+class SamMaskGenerator:
+    """Finds and masks everything in an image.
+
+    Example:
+        >>> generator = SamMaskGenerator(model, processor, points_per_side=16)  # doctest: +SKIP
+        >>> records = generator.generate("photo.jpg", output_mode="coco_rle")  # doctest: +SKIP
+    """
+
+    def __init__(self, model: Any, processor: Any, **options: Any) -> None:
+        """Takes a model, its processor, and the fields of `MaskGenerationOptions`.
+
+        Args:
+            model: on any device, in any floating type.
+            processor: a `SamProcessor`, or its image processor.
+            **options: defaults for every call, by Meta's or Transformers' names. What is not given is as the
+                checkpoint says (`mask_generation` in its `config.json`), else Meta's default.
+
+        Raises:
+            TypeError: model or processor is none of this package's, or an option is unknown.
+            ValueError: an option has a value that it cannot have, or contradicts another.
+        """
+        if getattr(model, "decode_candidates", None) is None:
+            raise TypeError(
+                f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
+                "load the same checkpoint with anymask.SamModel.from_pretrained."
+            )
+        image_processor = getattr(processor, "image_processor", processor)
+        if getattr(image_processor, "geometry", None) is None:
+            raise TypeError(
+                "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "
+                f"{type(processor).__module__}.{type(processor).__name__}; load it with anymask's from_pretrained."
+            )
+        self.model = model
+        self.image_processor = image_processor
+        of_checkpoint = getattr(getattr(model, "config", None), "mask_generation", None) or {}
+        self.options = MaskGenerationOptions.from_kwargs(**of_checkpoint).updated(**options)
+        self._warned_of_memory = False
+
+    def generate(self, image: Any, **overrides: Any) -> list[MaskRecord]:
+        """Masks of everything in one image.
+
+        Args:
+            image: path, URL, Pillow image, array or tensor; see `anymask.load_image`. Or an `ImageEmbedding`, which is
+                the whole image and has no crops.
+            **overrides: options for this call.
+
+        Returns:
+            One record per mask, in Meta's order: best predicted IoU first within a crop, and after a clean-up of small
+            regions masks that it left alone before those that it changed. A record holds "segmentation" ((H, W) bool
+            array, or RLE by `output_mode`), "area" in pixels, "bbox" [x, y, width, height] of the mask,
+            "predicted_iou", "point_coords" [[x, y]], "stability_score", and "crop_box" [x, y, width, height]. All in
+            pixels of the image. A bbox spans the centres of the outermost pixels, as Meta's does, so its width is
+            one less than the mask's number of columns. An empty list where nothing was found.
+
+        Raises:
+            ValueError: an embedding was made by another model or preprocessing, or comes with `crop_n_layers` above 0.
+        """
+        return next(self.generate_many([image], **overrides))
+
+    def generate_many(self, images: Iterable[Any], **overrides: Any) -> Iterator[list[MaskRecord]]:
+        """The records of each of many images, one image after another, read as they are needed.
+
+        The encoder takes crops of several images at a time where the device's memory makes that worth while, and on an
+        accelerator the next ones are read and encoded while the masks of an image are made.
+
+        Args:
+            images: as in `generate`, or what `prepare` returned.
+            **overrides: options for this call.
+        """
+        return self._generate_many(images, self.options.updated(**overrides))
+
+    def prepare(self, image: Any, timeout: float | None = None) -> PreparedImage:
+        """Reads an image and makes the pixel values of the whole of it; runs no model.
+
+        Args:
+            image: as in `generate`.
+            timeout: seconds for a URL.
+        """
+        return self._crop_encoder().prepare(image, timeout)
+
+    def _crop_encoder(self) -> CropEncoder:
+        return CropEncoder(self.model, self.image_processor, self._warn_of_memory)
+
+    def _generate_many(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[list[MaskRecord]]:
+        grids = options.grids()
+        candidates: list[Candidate] = []
+        progress = None
+        embeddings = self._crop_encoder().embeddings(images, options)
+        meanwhile = embeddings.prefetch if is_accelerator(self.model.device) else None
+        for crop, embedding in embeddings:
+            if progress is None:
+                progress = _progress_bar(options, crop, grids)
+            candidates.extend(
+                self._candidates_of_crop(crop, embedding, grids[crop.layer], options, progress, meanwhile)
+            )
+            if crop.is_last:
+                progress.close()
+                yield to_records(candidates, crop.size_hw, options)
+                candidates, progress = [], None
+
+    # Masks of one crop
+
+    def _candidates_of_crop(
+        self,
+        crop: Crop,
+        embedding: torch.Tensor,
+        grid: np.ndarray,
+        options: MaskGenerationOptions,
+        progress: tqdm,
+        meanwhile: Callable[[], None] | None,
+    ) -> list[Candidate]:
+        """Candidates of a crop without duplicates; `meanwhile` is called where the host would wait for the device."""
+        left, top, right, bottom = crop.box_xyxy
+        geometry = self.image_processor.geometry((bottom - top, right - left))
+        points_xy = grid * np.array([right - left, bottom - top])
+        points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
+
+        found: list[Candidate] = []
+        cells: MaskCells | None = None
+        batch = min(options.points_per_batch or len(grid), len(grid))
+        at_a_time = points_per_round(batch, self._mask_bytes_per_point(embedding), embedding.device)
+        first = 0
+        while first < len(grid):
+            last = min(first + at_a_time, len(grid))
+            try:
+                masks = self._decode(embedding, points_model[first:last], batch, options)
+                if meanwhile is not None:
+                    meanwhile()
+                with torch.inference_mode():
+                    if cells is None:
+                        cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
+                    passed = list(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or last - first == 1:
+                    raise
+                at_a_time = (last - first) // 2
+                batch = min(batch, at_a_time)
+                self._warn_of_memory(f"going on with {at_a_time} points at a time; pass a lower points_per_batch")
+                continue
+            found.extend(passed)
+            progress.update(last - first)
+            first = last
+        return without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
+
+    @torch.inference_mode()
+    def _decode(
+        self, embedding: torch.Tensor, points: torch.Tensor, batch: int, options: MaskGenerationOptions
+    ) -> CandidateMasks:
+        """Masks of points (N, 2) in pixels of the model's input, batch by batch; on a CPU the good ones only."""
+        if not is_accelerator(embedding.device):  # a batch is a round there, and what fails is not even made
+            return self.model.decode_candidates(embedding, points[None, :, None], iou_threshold=options.pred_iou_thresh)
+        batches = []
+        for part in slices(len(points), batch):
+            masks = self.model.decode_candidates(embedding, points[part][None, :, None], iou_threshold=0.0)
+            # Copies: the decoder may be compiled, and its next output lie in the same memory (CUDA graphs).
+            logits, scores = masks.low_res_logits.clone(), masks.iou_scores.clone()
+            batches.append(CandidateMasks(logits, scores, masks.prompt_index + part.start))
+        return CandidateMasks(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
+
+    def _mask_bytes_per_point(self, embedding: torch.Tensor) -> int:
+        masks_per_point = self.model.config.mask_decoder_config.num_multimask_outputs
+        return masks_per_point * 16 * embedding[0, 0].numel() * embedding.element_size()  # 4 x 4 pixels for a patch
+
+    def _warn_of_memory(self, what_now: str) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if not self._warned_of_memory:
+            warnings.warn(f"Out of memory: {what_now}.", stacklevel=2)
+        self._warned_of_memory = True
+
+
+def _progress_bar(options: MaskGenerationOptions, crop: Crop, grids: Sequence[np.ndarray]) -> tqdm:
+    """A bar over the points of one image, on a terminal unless the options say otherwise."""
+    show = sys.stderr.isatty() if options.progress is None else options.progress
+    _, layers = crop_boxes_xyxy(crop.size_hw, options.crop_n_layers, options.crop_overlap_ratio)
+    n_points = sum(len(grids[layer]) for layer in layers)
+    return tqdm(total=n_points, desc="Segmenting everything", unit="point", leave=False, disable=not show)

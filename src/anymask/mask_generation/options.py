@@ -1,0 +1,199 @@
+"""The options of "segment everything": Meta's names and defaults, Transformers' names as aliases, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from ..geometry.crops import build_point_grids
+from ..support.unknown_names import check_known_options
+
+OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
+
+# Names in Transformers' pipeline, and what they stand for. Its one NMS over everything is Meta's two with one
+# threshold.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "points_per_crop": ("points_per_side",),
+    "crops_n_layers": ("crop_n_layers",),
+    "crops_nms_thresh": ("box_nms_thresh", "crop_nms_thresh"),
+}
+
+
+def _whole(value: Any, lowest: int) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= lowest)
+
+
+def _number(value: Any, lowest: float, highest: float) -> bool:
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return is_number and bool(np.isfinite(value) and lowest <= value <= highest)
+
+
+_COUNT_OR_NONE = ("a whole number of at least 1, or None", lambda value: value is None or _whole(value, 1))
+_AREA_OR_NONE = ("a whole number of at least 0, or None", lambda value: value is None or _whole(value, 0))
+_WHOLE = ("a whole number of at least 0", lambda value: _whole(value, 0))
+_FINITE = ("a finite number", lambda value: _number(value, -np.inf, np.inf))
+_FRACTION = ("a number in [0, 1]", lambda value: _number(value, 0, 1))
+
+# What each option must be, in words and as a test.
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "points_per_side": _COUNT_OR_NONE,
+    "points_per_batch": _COUNT_OR_NONE,
+    "pred_iou_thresh": _FINITE,
+    "stability_score_thresh": _FINITE,
+    "stability_score_offset": ("a number of at least 0", lambda value: _number(value, 0, np.inf)),
+    "mask_threshold": _FINITE,
+    "box_nms_thresh": _FRACTION,
+    "crop_n_layers": _WHOLE,
+    "crop_nms_thresh": _FRACTION,
+    "crop_overlap_ratio": ("a number in [0, 1)", lambda value: _number(value, 0, 1) and value < 1),
+    "crop_n_points_downscale_factor": ("a number of at least 1", lambda value: _number(value, 1, np.inf)),
+    "min_mask_region_area": _WHOLE,
+    "max_hole_area": _AREA_OR_NONE,
+    "max_sprinkle_area": _AREA_OR_NONE,
+    "output_mode": (f"one of {', '.join(OUTPUT_MODES)}", lambda value: value in OUTPUT_MODES),
+    "progress": ("True, False or None", lambda value: value is None or isinstance(value, bool)),
+}
+
+
+@dataclass(frozen=True)
+class MaskGenerationOptions:
+    """Options of `SamMaskGenerator`; areas and coordinates are in pixels of the original image.
+
+    Attributes:
+        points_per_side: the grid has this many points along each side of a crop (`points_per_crop` in Transformers).
+        points_per_batch: how many points are decoded at a time; None takes all at once. It bounds memory and changes no
+            mask. Out of memory halves it. On an accelerator masks are filtered when all batches, or as many as its free
+            memory has room for, are decoded.
+        pred_iou_thresh: a mask's predicted IoU must be above this; 0 keeps all.
+        stability_score_thresh: a mask's stability score must reach this; 0 keeps all.
+        stability_score_offset: by how much the threshold moves each way to measure stability.
+        mask_threshold: logits above this are foreground.
+        box_nms_thresh: of two masks of one crop whose boxes' IoU is above this, the one with the lower predicted IoU
+            goes.
+        crop_n_layers: layers of crops beyond the whole image (`crops_n_layers`); layer i has 2^i x 2^i crops.
+        crop_nms_thresh: as `box_nms_thresh`, between crops; the mask of the larger crop goes. (`crops_nms_thresh` sets
+            both.)
+        crop_overlap_ratio: how much crops overlap, as a part of the image's shorter side, in the first layer.
+        crop_n_points_downscale_factor: in layer i the side of the grid is divided by this to the power of i.
+        point_grids: one array (N, 2) of points in [0, 1] x [0, 1] per layer, the whole image first, in place of
+            `points_per_side`.
+        min_mask_region_area: holes and islands of fewer pixels than this are filled and removed; then duplicates go
+            again.
+        max_hole_area: holes of up to this many pixels are filled, in place of `min_mask_region_area`.
+        max_sprinkle_area: islands of up to this many pixels are removed, in place of `min_mask_region_area`.
+        output_mode: "binary_mask" for NumPy arrays of bool, "uncompressed_rle", or "coco_rle" as pycocotools reads it.
+        progress: whether to show a progress bar; None shows one if stderr is a terminal.
+    """
+
+    points_per_side: int | None = 32
+    points_per_batch: int | None = 64
+    pred_iou_thresh: float = 0.88
+    stability_score_thresh: float = 0.95
+    stability_score_offset: float = 1.0
+    mask_threshold: float = 0.0
+    box_nms_thresh: float = 0.7
+    crop_n_layers: int = 0
+    crop_nms_thresh: float = 0.7
+    crop_overlap_ratio: float = 512 / 1500
+    crop_n_points_downscale_factor: int = 1
+    point_grids: tuple[np.ndarray, ...] | None = field(default=None, compare=False)
+    min_mask_region_area: int = 0
+    max_hole_area: int | None = None
+    max_sprinkle_area: int | None = None
+    output_mode: str = "binary_mask"
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, (wanted, is_right) in _RULES.items():
+            value = getattr(self, name)
+            if not is_right(value):
+                raise ValueError(f"`{name}` must be {wanted}, got {value!r}.")
+        if self.min_mask_region_area > 0 and (self.max_hole_area is not None or self.max_sprinkle_area is not None):
+            raise ValueError(
+                f"`min_mask_region_area` ({self.min_mask_region_area}) speaks of holes and islands alike; pass either "
+                f"it, or `max_hole_area` ({self.max_hole_area}) and `max_sprinkle_area` ({self.max_sprinkle_area})."
+            )
+        self._check_points()
+
+    def _check_points(self) -> None:
+        if (self.points_per_side is None) == (self.point_grids is None):
+            both = "both" if self.point_grids is not None else "neither"
+            raise ValueError(f"Either `points_per_side` or `point_grids` must be given, got {both}.")
+        if self.point_grids is None:
+            return
+        grids = tuple(np.asarray(grid, dtype=np.float64) for grid in self.point_grids)
+        if len(grids) != self.crop_n_layers + 1:
+            raise ValueError(
+                "`point_grids` must have one grid per crop layer and one for the whole image, "
+                f"{self.crop_n_layers + 1} in all, got {len(grids)}."
+            )
+        for grid in grids:
+            if grid.ndim != 2 or grid.shape[1] != 2 or len(grid) == 0 or not ((grid >= 0) & (grid <= 1)).all():
+                raise ValueError(
+                    "Each of `point_grids` must have shape (N, 2), x and y from 0 to 1 relative to the crop, got shape "
+                    f"{grid.shape}" + (f" with values from {grid.min():g} to {grid.max():g}." if grid.size else ".")
+                )
+        object.__setattr__(self, "point_grids", grids)
+
+    def grids(self) -> Sequence[np.ndarray]:
+        """Points (N, 2) of each crop layer, x and y from 0 to 1 relative to the crop, the whole image first."""
+        if self.points_per_side is None:
+            return self.point_grids or ()
+        return build_point_grids(self.points_per_side, self.crop_n_layers, self.crop_n_points_downscale_factor)
+
+    @property
+    def min_hole_area(self) -> int:
+        """Holes of fewer pixels than this are filled."""
+        return self.min_mask_region_area if self.max_hole_area is None else self.max_hole_area + 1
+
+    @property
+    def min_island_area(self) -> int:
+        """Islands of fewer pixels than this are removed."""
+        return self.min_mask_region_area if self.max_sprinkle_area is None else self.max_sprinkle_area + 1
+
+    @classmethod
+    def from_kwargs(cls, **kwargs: Any) -> MaskGenerationOptions:
+        """Options by Meta's names or Transformers'; see `updated`."""
+        return cls().updated(**kwargs)
+
+    def updated(self, **kwargs: Any) -> MaskGenerationOptions:
+        """These options with some replaced, by Meta's names or Transformers'.
+
+        `point_grids` replaces `points_per_side` and the other way round, unless both are given here.
+
+        Raises:
+            TypeError: an option is unknown; the message names the nearest one.
+            ValueError: a value is not possible, or two names of one option have different values.
+        """
+        changes = canonical_options(kwargs)
+        if changes.get("point_grids") is not None:
+            changes.setdefault("points_per_side", None)
+        elif changes.get("points_per_side") is not None:
+            changes.setdefault("point_grids", None)
+        return replace(self, **changes)
+
+
+OPTION_NAMES = tuple(option.name for option in fields(MaskGenerationOptions))
+
+
+def canonical_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by the names of `MaskGenerationOptions`, from those and their aliases.
+
+    Raises:
+        TypeError: an option is unknown.
+        ValueError: two names of one option have different values.
+    """
+    check_known_options(given, (*OPTION_NAMES, *ALIASES), "Mask generation")
+    canonical = {name: value for name, value in given.items() if name in OPTION_NAMES}
+    for alias in (name for name in given if name in ALIASES):
+        for name in ALIASES[alias]:
+            if name in canonical and canonical[name] != given[alias]:
+                raise ValueError(
+                    f"`{alias}` and `{name}` name one option, but got {given[alias]!r} and {canonical[name]!r}; "
+                    "pass one of them."
+                )
+            canonical[name] = given[alias]
+    return canonical

@@ -1,0 +1,318 @@
+"""START HERE: SAM, the Segment Anything Model (https://arxiv.org/abs/2304.02643).
+
+An image encoder runs once per image, a prompt encoder and a light mask decoder run once per prompt. Reading order:
+`SamNetwork.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`, `prompt_encoder.py`,
+`mask_decoder.py` with `two_way_transformer.py`. All of these are plain `nn.Module`s. `SamModel` of `modeling_sam.py` is
+the same network with everything that comes with `PreTrainedModel`, whose import takes longer than a small network's
+work. Attribute names are those of the hub's checkpoints.
+
+Coordinates are pixels of the model's input, x to the right and y down. `SamProcessor` makes them from an image's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from transformers.utils import ModelOutput
+
+from ..configuration_sam import SamConfig
+from ..support.chunks import is_accelerator
+from .image_encoder import VisionEncoder
+from .mask_decoder import CandidateMasks, MaskDecoder
+from .prompt_checks import check_prompts
+from .prompt_encoder import PositionalEmbedding, PromptEmbeddings, PromptEncoder
+
+
+@dataclass
+class SamImageSegmentationOutput(ModelOutput):
+    """What `SamModel` returns.
+
+    Args:
+        iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
+        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
+            width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
+        vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
+        vision_attentions: See `SamVisionEncoderOutput.attentions`.
+        mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
+            attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
+    """
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None
+    mask_decoder_attentions: tuple[Tensor, ...] | None = None
+
+
+class CheckedEmbedding(Protocol):
+    """What `forward` asks of an image embedding that is no plain tensor: `anymask.ImageEmbedding`, and its like."""
+
+    @property
+    def tensor(self) -> Tensor:
+        """(1, channels, height, width)."""
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raises ValueError if another model made it."""
+
+
+class SamNetwork(nn.Module):
+    """Images and prompts to masks. `packaged.py` loads one, and every `SamModel` is one."""
+
+    def __init__(self, config: SamConfig):
+        super().__init__()
+        self.config = config
+        self._add_parts(config)
+
+    def _add_parts(self, config: SamConfig) -> None:
+        self.shared_image_embedding = PositionalEmbedding(config.vision_config.num_pos_feats)
+        self.vision_encoder = VisionEncoder(config.vision_config)
+        self.prompt_encoder = PromptEncoder(config.prompt_encoder_config)
+        self.mask_decoder = MaskDecoder(config.mask_decoder_config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.shared_image_embedding.positional_embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return self.shared_image_embedding.positional_embedding.dtype
+
+    def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
+        """The positional encoding of the image embedding's cells, (1, channels, height, width).
+
+        Args:
+            grid_hw: Height and width of the image embedding; None takes the configuration's.
+        """
+        side = self.config.prompt_encoder_config.image_embedding_size
+        return self.shared_image_embedding.grid(grid_hw or (side, side), self.dtype)
+
+    def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
+        """Encode images, to be given to `forward` as `image_embeddings` any number of times. Gradients are kept.
+
+        Args:
+            pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does.
+            interpolate_pos_encoding: Accept any height and width that are multiples of the patch size.
+
+        Returns:
+            (batch, output_channels, height, width), in patches.
+        """
+        return self.vision_encoder(pixel_values, interpolate_pos_encoding).image_embeddings
+
+    def get_prompt_embeddings(
+        self,
+        input_points: Tensor | None = None,
+        input_labels: Tensor | None = None,
+        input_boxes: Tensor | None = None,
+        input_masks: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Encode prompts, which are as in `forward`. Gradients are kept.
+
+        Returns:
+            Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense
+            embedding, (1 or batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask
+            for each prompt.
+
+        Raises:
+            ValueError: If prompts do not fit each other, or values mean nothing.
+        """
+        check_prompts(input_points, input_labels, input_boxes, input_masks)
+        side = self.config.prompt_encoder_config.image_embedding_size
+        prompts = self.prompt_encoder(input_points, input_labels, input_boxes, input_masks, (side, side))
+        return prompts.sparse, prompts.dense
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_points: Tensor | None = None,
+        input_labels: Tensor | None = None,
+        input_boxes: Tensor | None = None,
+        input_masks: Tensor | None = None,
+        image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding] | None = None,
+        multimask_output: bool | None = True,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        interpolate_pos_encoding: bool = False,
+        original_sizes: Tensor | None = None,
+        reshaped_input_sizes: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> SamImageSegmentationOutput | tuple:
+        """Segment what the prompts point at.
+
+        Args:
+            pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does. Either this or
+                `image_embeddings`.
+            input_points: (batch, prompts, points, 2), x and y in pixels of the model's input.
+            input_labels: (batch, prompts, points): 1 foreground, 0 background, 2 and 3 top-left and bottom-right corner
+                of a box, -1 not a point, -10 padding, which changes nothing. None means all foreground.
+            input_boxes: (batch, prompts, 4), left, top, right, bottom in pixels of the model's input.
+            input_masks: Logits, (batch, 1, 4 * height, 4 * width), one mask for all prompts of an image, or (batch,
+                prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's. A mask of NaN
+                throughout stands for none.
+            image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`; or one
+                `ImageEmbedding`, or a list of them, which must be this model's.
+            multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one,
+                for prompts that leave no doubt; None gives all four, the single one first.
+            attention_similarity: Added to the scores with which tokens attend to the image (PerSAM), broadcasts to
+                (batch * prompts, heads, tokens, height * width).
+            target_embedding: Added to the tokens (PerSAM), broadcasts to (batch, prompts, tokens, channels).
+            interpolate_pos_encoding: Accept images of any height and width that are multiples of the patch size.
+            original_sizes: Not used; accepted because `SamProcessor` returns it.
+            reshaped_input_sizes: Not used; accepted because `SamProcessor` returns it.
+            output_attentions: Return attention weights.
+            output_hidden_states: Return the image encoder's activations.
+            return_dict: False returns a tuple of what is set.
+
+        Raises:
+            ValueError: If neither or both of `pixel_values` and `image_embeddings` are given, shapes do not fit, or
+                another model made an `ImageEmbedding`.
+        """
+        if (pixel_values is None) == (image_embeddings is None):
+            came = "neither" if pixel_values is None else "both"
+            raise ValueError(f"Exactly one of pixel_values and image_embeddings must be given, got {came}.")
+        check_prompts(input_points, input_labels, input_boxes, input_masks)
+        output_attentions = or_default(output_attentions, self.config.output_attentions)
+        output_hidden_states = or_default(output_hidden_states, self.config.output_hidden_states)
+
+        hidden_states, vision_attentions = None, None
+        if image_embeddings is None:
+            image_embeddings, hidden_states, vision_attentions = self.vision_encoder(
+                pixel_values, interpolate_pos_encoding, output_hidden_states, output_attentions
+            )
+        image_embeddings = self._checked_embeddings(image_embeddings)
+        prompts = self._encode_prompts(image_embeddings, input_points, input_labels, input_boxes, input_masks)
+        masks = self.mask_decoder(
+            image_embeddings,
+            self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
+            prompts.sparse,
+            prompts.dense,
+            multimask_output,
+            prompts.is_padding,
+            _as_prompt_bias(attention_similarity, image_embeddings),
+            None if target_embedding is None else target_embedding.to(self.dtype),
+            output_attentions,
+        )
+        output = SamImageSegmentationOutput(
+            iou_scores=masks.iou_scores,
+            pred_masks=masks.logits,
+            vision_hidden_states=hidden_states,
+            vision_attentions=vision_attentions,
+            mask_decoder_attentions=masks.attentions if output_attentions else None,
+        )
+        return output if or_default(return_dict, self.config.return_dict) else output.to_tuple()
+
+    @torch.no_grad()
+    def decode_candidates(
+        self,
+        image_embeddings: Tensor,
+        input_points: Tensor,
+        input_labels: Tensor | None = None,
+        iou_threshold: float = 0.0,
+        multimask_output: bool = True,
+    ) -> CandidateMasks:
+        """Decode many prompts of one image, but only to masks whose predicted IoU is above a threshold.
+
+        The masks are those of `forward`; prompts that fail are spared the upscaling. For mask generation; no gradients.
+
+        Args:
+            image_embeddings: (1, output_channels, height, width).
+            input_points: (1, prompts, points, 2), as in `forward`.
+            input_labels: (1, prompts, points), as in `forward`.
+            iou_threshold: Predicted IoU that a mask must exceed; 0 or less keeps all.
+            multimask_output: As in `forward`.
+
+        Raises:
+            ValueError: If there is more than one image, or shapes do not fit.
+        """
+        if image_embeddings.shape[0] != 1:
+            raise ValueError(
+                f"decode_candidates takes one image at a time, got a batch of {image_embeddings.shape[0]}."
+            )
+        # What the host would have to wait for is not checked.
+        check_prompts(input_points, input_labels, None, None, look_at_values=not is_accelerator(input_points.device))
+        image_embeddings = self._checked_embeddings(image_embeddings)
+        prompts = self._encode_prompts(image_embeddings, input_points, input_labels, None, None)
+        return self.mask_decoder.candidates(
+            image_embeddings,
+            self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
+            prompts.sparse,
+            prompts.dense,
+            multimask_output,
+            iou_threshold,
+            prompts.is_padding,
+        )
+
+    def _encode_prompts(
+        self,
+        image_embeddings: Tensor,
+        points: Tensor | None,
+        labels: Tensor | None,
+        boxes: Tensor | None,
+        masks: Tensor | None,
+    ) -> PromptEmbeddings:
+        batch = image_embeddings.shape[0]
+        for name, prompt in (("input_points", points), ("input_boxes", boxes), ("input_masks", masks)):
+            if prompt is not None and prompt.shape[0] != batch:
+                raise ValueError(
+                    f"{name} must have one entry for each of the {batch} image(s), got shape {tuple(prompt.shape)}."
+                )
+        return self.prompt_encoder(points, labels, boxes, masks, _grid_hw(image_embeddings))
+
+    def _checked_embeddings(self, image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding]) -> Tensor:
+        if not isinstance(image_embeddings, Tensor):
+            image_embeddings = self._batched(image_embeddings)
+        channels = self.config.vision_config.output_channels
+        if image_embeddings.ndim != 4 or image_embeddings.shape[1] != channels:
+            raise ValueError(
+                f"image_embeddings must have shape (batch, {channels}, height, width), got "
+                f"{tuple(image_embeddings.shape)}; make them with get_image_embeddings of this model."
+            )
+        return image_embeddings.to(self.dtype)
+
+    def _batched(self, embeddings: CheckedEmbedding | Sequence[CheckedEmbedding]) -> Tensor:
+        """The tensors of `ImageEmbedding`s as one batch, on this model's device."""
+        several = embeddings if isinstance(embeddings, Sequence) else [embeddings]
+        for embedding in several:
+            if not hasattr(embedding, "check_model"):
+                raise TypeError(
+                    "image_embeddings must be a tensor, an anymask.ImageEmbedding or a list of these, got "
+                    f"{type(embedding).__name__}; stack tensors with torch.cat."
+                )
+            embedding.check_model(self)
+        shapes = sorted({tuple(embedding.tensor.shape) for embedding in several})
+        if len(shapes) != 1:
+            raise ValueError(
+                f"image_embeddings must have at least one member and one shape, got {shapes}; call the model once for "
+                "each shape."
+            )
+        return torch.cat([embedding.tensor.to(self.device, self.dtype) for embedding in several])
+
+
+def _grid_hw(image_embeddings: Tensor) -> tuple[int, int]:
+    return image_embeddings.shape[2], image_embeddings.shape[3]
+
+
+def _as_prompt_bias(similarity: Tensor | None, image_embeddings: Tensor) -> Tensor | None:
+    """(batch * prompts or 1, heads or 1, tokens or 1, pixels) with batch and prompts apart, in the model's type."""
+    if similarity is None:
+        return None
+    batch = image_embeddings.shape[0]
+    similarity = similarity.to(image_embeddings.dtype)
+    if similarity.ndim != 4 or (similarity.shape[0] != 1 and similarity.shape[0] % batch):
+        raise ValueError(
+            f"attention_similarity must broadcast to (batch * prompts, heads, tokens, pixels) with a batch of {batch}, "
+            f"got {tuple(similarity.shape)}."
+        )
+    return similarity[None] if similarity.shape[0] == 1 else similarity.unflatten(0, (batch, -1))
+
+
+def or_default(value: bool | None, default: bool) -> bool:
+    """An argument, or what the configuration says where it is None."""
+    return default if value is None else value

@@ -1,0 +1,304 @@
+"""SamSession: prompts that are added, corrected and taken back one by one, for tools and people.
+
+The image is encoded once, before the session begins. Every change of prompts is a step that can be undone and redone.
+Masks are computed when `result` or `mask` asks for them, and kept.
+
+What goes back into the model: a point that is added to an object corrects the mask that the object has, so the
+low-resolution logits of that mask go in with the prompts, as in SAM's training. They do from the object's first
+prediction on; points that are added before it, or between two predictions, go in together. What takes back or replaces
+something (`remove_point`, `set_box`, `clear_box`, `set_mask`, `clear_mask`) makes the object start afresh from its
+prompts, so that nothing of what was taken back stays in the mask. `undo` and `redo` bring back prompts and logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
+from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from ..masks.rle import rle_to_mask
+from ..prompts.short_forms import Prompt, check_inside, drawn_prompts
+from ..results.results import Results
+from .choice import check_choice
+from .decode import StageTimes, decode_prompts, mask_to_logits, prepare_batches
+
+
+@dataclass(eq=False)
+class _Object:
+    """One object between two changes of it. Shared by the steps of the history in which it did not change."""
+
+    prompt: Prompt  # what was said about it
+    fed_back: torch.Tensor | None = None  # (h, w) logits of an earlier prediction, which go in with the prompt
+    record: dict[str, Any] | None = None  # the answer, once it was asked for
+    low_res_logits: torch.Tensor | None = None  # (h, w) of the answer
+
+    @property
+    def prompt_for_model(self) -> Prompt:
+        return self.prompt if self.fed_back is None else replace(self.prompt, mask=self.fed_back)
+
+    @property
+    def latest_logits(self) -> torch.Tensor | None:
+        """Those of the answer, or, before it was asked for, those that go in."""
+        return self.fed_back if self.low_res_logits is None else self.low_res_logits
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A state of the session; never changed, only replaced."""
+
+    objects: dict[int, _Object]
+    selected: int | None
+    next_id: int
+
+
+class SamSession:
+    """Interactive segmentation of the objects of one image; `SAM.session` makes it.
+
+    Objects have numbers, 1, 2, ... Prompts go to the selected object unless `object_id` says another; the first prompt
+    makes the first object. Coordinates are pixels of the original image, x to the right and y down. What cannot be, as
+    a point outside the image or an unknown object, raises ValueError and changes nothing.
+
+    Example:
+        >>> session = SAM("sam-vit-nano").session("photo.jpg")  # doctest: +SKIP
+        >>> session.add_point(450, 600)  # doctest: +SKIP
+        >>> session.add_point(300, 500, label=0)  # doctest: +SKIP
+        >>> session.mask()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        embedding: EncodedImage,
+        *,
+        image: Any = None,
+        name: str | None = None,
+        choice: str = "best",
+    ) -> None:
+        """Begins a session on an image that is encoded.
+
+        Args:
+            model: the `SamModel` that made the embedding.
+            processor: its `SamProcessor`, or that one's image processor.
+            embedding: of the image; one that says which model made it is checked.
+            image: the image or its path, for results to be drawn on.
+            name: of the image, for its results.
+            choice: which mask answers a prompt, "best" or "stable"; see `mask_choice.py`.
+        """
+        check_choice(choice)
+        if isinstance(embedding, ImageEmbedding):
+            embedding.check_model(model)
+            embedding.check_preprocessing(processor)
+        self._encoded = embedding
+        self._model, self._image_processor = model, getattr(processor, "image_processor", processor)
+        self._image, self._name, self._choice = image, name, choice
+        self._now = _Step({}, None, 1)
+        self._past: list[_Step] = []
+        self._future: list[_Step] = []
+
+    @property
+    def embedding(self) -> ImageEmbedding:
+        """Of the image, to be kept. Hashes the model's weights when it is first asked for; change none before."""
+        if not isinstance(self._encoded, ImageEmbedding):
+            self._encoded = with_fingerprints(self._encoded, self._model, self._image_processor, self._name)
+        return self._encoded
+
+    # Objects
+
+    @property
+    def object_ids(self) -> list[int]:
+        """The numbers of all objects, in the order in which they were made."""
+        return list(self._now.objects)
+
+    @property
+    def selected(self) -> int | None:
+        """The object that prompts go to; None before the first."""
+        return self._now.selected
+
+    def prompt(self, object_id: int | None = None) -> Prompt:
+        """What was said about an object: points, labels, box and mask."""
+        return self._existing(object_id)[1].prompt
+
+    def add_object(self) -> int:
+        """Makes and selects a new object without prompts; returns its number."""
+        object_id = self._now.next_id
+        self._go_to({**self._now.objects, object_id: _Object(Prompt())}, object_id, object_id + 1)
+        return object_id
+
+    def remove_object(self, object_id: int | None = None) -> None:
+        """Removes an object; the one made last is selected then, unless another was selected."""
+        object_id, _ = self._existing(object_id)
+        objects = {number: kept for number, kept in self._now.objects.items() if number != object_id}
+        selected = max(objects, default=None) if self._now.selected == object_id else self._now.selected
+        self._go_to(objects, selected, self._now.next_id)
+
+    def select(self, object_id: int) -> None:
+        """Makes an object the one that prompts go to. No step of the history."""
+        self._existing(object_id)
+        self._now = replace(self._now, selected=object_id)
+
+    # Prompts
+
+    def add_point(self, x: float, y: float, label: int = LABEL_FOREGROUND, object_id: int | None = None) -> None:
+        """Says of a pixel that it belongs to the object, or does not.
+
+        Args:
+            x: to the right.
+            y: down.
+            label: 1 foreground, 0 background.
+            object_id: the selected object by default.
+        """
+        if label not in (LABEL_BACKGROUND, LABEL_FOREGROUND):
+            raise ValueError(f"`label` must be 1 (foreground) or 0 (background), got {label!r}.")
+        number, target = self._target(object_id)
+        prompt = target.prompt
+        points_xy = (*prompt.points_xy, (float(x), float(y)))
+        added = replace(prompt, points_xy=points_xy, labels=(*prompt.labels, int(label)))
+        self._change(number, added, fed_back=target.latest_logits)
+
+    def remove_point(self, index: int = -1, object_id: int | None = None) -> None:
+        """Takes back one point, by its position among the object's points; by default the last."""
+        number, target = self._existing(object_id)
+        points_xy, labels = list(target.prompt.points_xy), list(target.prompt.labels)
+        if not -len(points_xy) <= index < len(points_xy):
+            raise ValueError(f"`index` must be of one of the {len(points_xy)} points of object {number}, got {index}.")
+        del points_xy[index], labels[index]
+        self._change(number, replace(target.prompt, points_xy=tuple(points_xy), labels=tuple(labels)))
+
+    def set_box(self, box_xyxy: Sequence[float], object_id: int | None = None) -> None:
+        """Gives the object a box (x0, y0, x1, y1), in place of the one that it has."""
+        if len(box_xyxy) != 4:
+            raise ValueError(f"`box_xyxy` must be (x0, y0, x1, y1), got {box_xyxy!r}.")
+        number, target = self._target(object_id)
+        x0, y0, x1, y1 = (float(edge) for edge in box_xyxy)
+        self._change(number, replace(target.prompt, box_xyxy=(x0, y0, x1, y1)))
+
+    def clear_box(self, object_id: int | None = None) -> None:
+        """Takes back the object's box."""
+        number, target = self._existing(object_id)
+        self._change(number, replace(target.prompt, box_xyxy=None))
+
+    def set_mask(self, mask: Any, object_id: int | None = None) -> None:
+        """Gives the object a mask to begin with, in place of the one that it has.
+
+        Args:
+            mask: (H, W), binary and as large as the image, or low-resolution logits of an earlier prediction.
+            object_id: the selected object by default.
+        """
+        number, target = self._target(object_id)
+        logits = mask_to_logits(mask, self._encoded.geometry, self._image_processor)
+        self._change(number, replace(target.prompt, mask=logits))
+
+    def clear_mask(self, object_id: int | None = None) -> None:
+        """Takes back the mask that `set_mask` gave, and the logits that were fed back."""
+        number, target = self._existing(object_id)
+        self._change(number, replace(target.prompt, mask=None))
+
+    def refine(self, object_id: int | None = None) -> None:
+        """Feeds the object's mask back once more, without a new prompt; often its outline becomes cleaner."""
+        number, target = self._existing(object_id)
+        self._predict({number: target})
+        self._change(number, target.prompt, fed_back=target.low_res_logits)
+
+    # History
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to go back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone step."""
+        return bool(self._future)
+
+    def undo(self) -> None:
+        """Goes back one step: prompts, objects and the logits that are fed back."""
+        if not self._past:
+            raise ValueError("There must be a step to undo, but the session is at its beginning.")
+        self._future.append(self._now)
+        self._now = self._past.pop()
+
+    def redo(self) -> None:
+        """Goes forward again, unless something was changed since `undo`."""
+        if not self._future:
+            raise ValueError("There must be an undone step to redo, but none is left since the last change.")
+        self._past.append(self._now)
+        self._now = self._future.pop()
+
+    # Masks
+
+    def result(self) -> Results:
+        """One record per object that has prompts, in the order of `object_ids`, each with its "object_id".
+
+        Raises:
+            ValueError: no object has a prompt.
+        """
+        objects = {number: found for number, found in self._now.objects.items() if not found.prompt.is_empty}
+        if not objects:
+            raise ValueError("There must be a prompt before there is a result; call add_point, set_box or set_mask.")
+        times = self._predict(objects)
+        return Results(
+            [{**found.record, "object_id": number} for number, found in objects.items() if found.record],
+            self._encoded.original_size_hw,
+            image=self._image,
+            name=self._name,
+            prompts=drawn_prompts([found.prompt for found in objects.values()]),
+            timings=times,
+            low_res_logits=torch.stack([found.low_res_logits for found in objects.values()]),  # type: ignore[misc]
+        )
+
+    def mask(self, object_id: int | None = None) -> np.ndarray:
+        """The mask (H, W) of bool of one object, by default the selected one."""
+        number, target = self._existing(object_id)
+        self._predict({number: target})
+        return rle_to_mask(target.record["segmentation"])  # type: ignore[index]
+
+    def _predict(self, objects: dict[int, _Object]) -> StageTimes:
+        """Answers those objects that have no answer yet."""
+        times = StageTimes(self._model.device)
+        for number, found in objects.items():
+            if found.prompt.is_empty:
+                raise ValueError(f"Object {number} must have a prompt before it has a mask; add a point or a box.")
+        waiting = [found for found in objects.values() if found.record is None]
+        prompts = [found.prompt_for_model for found in waiting]
+        batches = prepare_batches(prompts, self._encoded.geometry, self._image_processor)
+        answers = decode_prompts(self._model, self._encoded, prompts, batches, times, choice=self._choice)
+        for found, record, logits in zip(waiting, answers.records, answers.low_res_logits, strict=True):
+            found.record, found.low_res_logits = record, logits
+        return times
+
+    # Steps
+
+    def _existing(self, object_id: int | None) -> tuple[int, _Object]:
+        number = self._now.selected if object_id is None else object_id
+        if number is None:
+            raise ValueError("There must be an object first; add_point, set_box, set_mask and add_object make one.")
+        if number not in self._now.objects:
+            raise ValueError(
+                f"`object_id` must be one of {self.object_ids}, got {number!r}; add_object() makes a new one."
+            )
+        return number, self._now.objects[number]
+
+    def _target(self, object_id: int | None) -> tuple[int, _Object]:
+        """The object that a prompt is for; a new one where the session has none."""
+        if object_id is None and self._now.selected is None:
+            return self._now.next_id, _Object(Prompt())
+        return self._existing(object_id)
+
+    def _change(self, number: int, prompt: Prompt, fed_back: torch.Tensor | None = None) -> None:
+        """Takes the step after which an object has this prompt."""
+        check_inside(prompt, self._encoded.original_size_hw)
+        changed = _Object(prompt, fed_back)
+        selected = number if self._now.selected is None else self._now.selected
+        self._go_to({**self._now.objects, number: changed}, selected, max(self._now.next_id, number + 1))
+
+    def _go_to(self, objects: dict[int, _Object], selected: int | None, next_id: int) -> None:
+        self._past.append(self._now)
+        self._future.clear()
+        self._now = _Step(objects, selected, next_id)

@@ -1,0 +1,1 @@
+"""What was found: `results`, drawn by `overlay`, written and read by `formats`."""

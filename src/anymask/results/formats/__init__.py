@@ -1,0 +1,1 @@
+"""One file for each annotation format, listed in `registry`."""

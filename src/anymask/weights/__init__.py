@@ -1,0 +1,1 @@
+"""Which checkpoints have names, in `names`; the folders beside it are the checkpoints in the package."""

@@ -1,0 +1,69 @@
+"""Names of checkpoints: those in the box are folders of this package, all others are left to the hub client.
+
+`from_pretrained` of the configurations, the models and the processors asks here first and loads what comes back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+WEIGHTS_FOLDER = Path(__file__).parent
+PACKAGED_CHECKPOINTS = ("sam-vit-nano",)
+
+HUB_IDS = {
+    "sam_b.pt": "facebook/sam-vit-base",
+    "sam_l.pt": "facebook/sam-vit-large",
+    "sam_h.pt": "facebook/sam-vit-huge",
+}
+"""Names that other packages give to Meta's checkpoints, and where the hub has the same weights."""
+
+
+def is_packaged(name_or_path: str | os.PathLike[str]) -> bool:
+    """Whether this names a checkpoint of this package, and no folder in the current directory."""
+    return name_or_path in PACKAGED_CHECKPOINTS and not os.path.isdir(name_or_path)
+
+
+def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The folder of a packaged checkpoint, or the hub id of Meta's, for its name; else what came, unchanged.
+
+    A folder or a file of the same name in the current directory wins, as it does over a repository on the hub.
+
+    Args:
+        name_or_path: Name of a packaged checkpoint, hub id, or path.
+
+    Raises:
+        FileNotFoundError: If the name is packaged, but this installation lacks the folder, or can be no checkpoint's.
+    """
+    if name_or_path in HUB_IDS and not os.path.lexists(name_or_path):
+        return HUB_IDS[str(name_or_path)]
+    if not is_packaged(name_or_path):
+        _check_can_exist(name_or_path)
+        return name_or_path
+    folder = WEIGHTS_FOLDER / name_or_path
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{name_or_path!r} must lie in {WEIGHTS_FOLDER}, where this installation of anymask has no such folder; "
+            f"install anymask again, or pass a local folder or a hub id such as 'facebook/sam-vit-base'."
+        )
+    return str(folder)
+
+
+def _check_can_exist(name_or_path: str | os.PathLike[str]) -> None:
+    """Refuses a name that is no path here and cannot be on the hub either, which would be asked for many seconds.
+
+    There, names without an owner are older than SAM. What ends like a file is reported as one, and a mirror may have
+    names of its own.
+    """
+    if not isinstance(name_or_path, str) or os.path.lexists(name_or_path) or "HF_ENDPOINT" in os.environ:
+        return
+    if os.path.basename(name_or_path) != name_or_path or os.path.splitext(name_or_path)[1]:
+        return
+    known = {name.rpartition("/")[2]: name for name in (*PACKAGED_CHECKPOINTS, *HUB_IDS, *HUB_IDS.values())}
+    near = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.5)
+    hint = f"did you mean {known[near[0]]!r}?" if near else f"{PACKAGED_CHECKPOINTS[0]!r} is in this package."
+    raise FileNotFoundError(
+        f"{name_or_path!r} must be a folder or file, or the id of a checkpoint on the hub, owner/name, but there is no "
+        f"such path, and it names no owner; {hint}"
+    )

@@ -1,0 +1,304 @@
+import base64
+import functools
+import http.server
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from anymask.images.load import as_rgb_uint8, image_size_hw, load_image, white_level
+
+HEIGHT, WIDTH = 5, 7
+GREY = (np.arange(HEIGHT * WIDTH, dtype=np.uint8) * 7).reshape(HEIGHT, WIDTH)
+RGB = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
+
+
+def encoded(image: Image.Image, file_format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+# Pillow images
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV"])
+def test_pillow_modes_of_eight_bits_become_rgb(mode):
+    image = Image.fromarray(RGB)
+    image = image.convert(mode.upper()).convert(mode) if mode in ("La", "RGBa") else image.convert(mode)
+    loaded = load_image(image)
+    assert loaded.mode == "RGB"
+    assert image_size_hw(loaded) == (HEIGHT, WIDTH)
+    assert white_level(loaded) == 255
+
+
+def test_grey_pillow_becomes_three_equal_channels():
+    assert (np.asarray(load_image(Image.fromarray(GREY))) == GREY[..., None]).all()
+
+
+def test_palette_with_transparency_keeps_its_colours():
+    image = Image.fromarray(RGB).quantize(4)
+    expected = np.asarray(image.convert("RGB"))
+    image.info["transparency"] = bytes([0, 255, 255, 255])
+    assert (np.asarray(load_image(image)) == expected).all()
+
+
+def test_alpha_is_dropped():
+    rgba = np.dstack([RGB, np.zeros((HEIGHT, WIDTH), np.uint8)])
+    assert (np.asarray(load_image(Image.fromarray(rgba))) == RGB).all()
+    assert (load_image(rgba) == RGB).all()
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+def test_sixteen_bit_pillow_keeps_its_values(dtype):
+    values = GREY.astype(np.uint16) * 257
+    image = Image.frombytes("I;16" if dtype == "<u2" else "I;16B", (WIDTH, HEIGHT), values.astype(dtype).tobytes())
+    loaded = load_image(image)
+    assert loaded.dtype == np.uint16
+    assert (loaded == values[..., None]).all()
+    assert white_level(loaded) == 65535
+    assert (as_rgb_uint8(image) == GREY[..., None]).all()
+
+
+@pytest.mark.parametrize(("brightest", "white"), [(255, 255), (256, 65535), (65535, 65535)])
+def test_mode_i_is_read_by_its_values(brightest, white):
+    """As other integers, but that 16-bit files come in this mode too."""
+    values = np.zeros((HEIGHT, WIDTH), np.int32)
+    values[0, 0] = brightest
+    loaded = load_image(Image.fromarray(values))
+    assert loaded.max() == brightest
+    assert white_level(loaded) == white
+
+
+def test_sixteen_bit_png_file():
+    values = GREY.astype(np.uint16) * 257
+    assert (load_image(encoded(Image.fromarray(values))) == values[..., None]).all()
+
+
+def test_thirty_two_bit_pillow():
+    hounsfield = load_image(Image.fromarray(GREY.astype(np.int32) - 1000))
+    assert hounsfield.min() == -1000
+    assert (load_image(Image.fromarray(GREY.astype(np.float32) / 255))[..., 1] == GREY.astype(np.float32) / 255).all()
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "lime", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert np.asarray(load_image(data))[0, 0].tolist() == [255, 0, 0]
+
+
+def test_files_are_turned_upright_and_pillow_images_are_not():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees
+    data = encoded(Image.fromarray(RGB), exif=exif)
+    upright = np.asarray(load_image(data))
+    assert upright.shape == (WIDTH, HEIGHT, 3)
+    assert (upright == np.rot90(RGB, -1)).all()
+    with Image.open(io.BytesIO(data)) as image:
+        assert (np.asarray(load_image(image)) == RGB).all()
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64])
+def test_arrays_of_every_layout(make, dtype):
+    rgb, grey = RGB.astype(dtype), GREY.astype(dtype)
+    rgba = np.concatenate([rgb, rgb[..., :1]], axis=-1)
+    for array, expected in [
+        (grey, grey[..., None].repeat(3, -1)),
+        (grey[..., None], grey[..., None].repeat(3, -1)),
+        (grey[None], grey[..., None].repeat(3, -1)),
+        (rgb, rgb),
+        (rgba, rgb),
+        (rgb.transpose(2, 0, 1), rgb),
+        (rgba.transpose(2, 0, 1), rgb),
+    ]:
+        loaded = load_image(make(np.ascontiguousarray(array)))
+        assert loaded.dtype == (np.float32 if np.dtype(dtype).kind == "f" else dtype)
+        assert (loaded == expected).all()
+        assert (as_rgb_uint8(loaded) == (expected if dtype != np.uint16 else np.rint(expected / 257))).all()
+
+
+def test_shapes_that_allow_both_layouts_follow_the_library_or_the_caller():
+    array = np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3)
+    assert (load_image(array) == array).all()
+    assert (load_image(torch.from_numpy(array)) == array.transpose(1, 2, 0)).all()
+    assert (load_image(array, input_data_format="channels_first") == array.transpose(1, 2, 0)).all()
+    assert (load_image(torch.from_numpy(array), input_data_format="channels_last") == array).all()
+    assert load_image(np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
+
+
+def test_other_tensors():
+    assert as_rgb_uint8(torch.tensor([[True, False]])).tolist() == [[[255] * 3, [0] * 3]]
+    assert load_image(torch.ones(4, 6, dtype=torch.bfloat16)).dtype == np.float32
+    assert load_image(torch.rand(3, 4, 6, requires_grad=True)).shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "white"),
+    [
+        (np.array([0.0, 1.0], np.float32), 1),
+        (np.array([-1e-4, 1.0005], np.float32), 1),
+        (np.array([0.0, 1.5], np.float32), 255),
+        (np.array([0, 1], np.int32), 255),
+        (np.array([0, 1], np.uint16), 65535),
+        (torch.tensor([0.0, 0.5]), 1),
+        (torch.tensor([0, 255], dtype=torch.uint8), 255),
+    ],
+)
+def test_white_level(pixels, white):
+    assert white_level(pixels) == white
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.array([-1.0, 1.0]), np.array([0.0, 256.0]), np.array([-5, 5]), np.array([0, 300])]
+)
+def test_values_without_a_meaning_are_refused(pixels):
+    with pytest.raises(ValueError, match=r"must lie in \[0, .*Say what they mean with value_range"):
+        white_level(pixels)
+
+
+# Bad images
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 7), (5, 7, 2), (5,), (1, 3, 5, 7), (5, 7, 5)])
+def test_shapes_that_are_no_image(shape):
+    with pytest.raises(ValueError, match=r"must have shape HxW, HxWxC or CxHxW .* got shape"):
+        load_image(np.zeros(shape, np.uint8))
+
+
+def test_layouts_that_the_shape_contradicts():
+    with pytest.raises(ValueError, match="with channels_first"):
+        load_image(np.zeros((5, 7, 3), np.uint8), input_data_format="channels_first")
+    with pytest.raises(ValueError, match="`input_data_format` must be 'channels_first'"):
+        load_image(np.zeros((5, 7, 3), np.uint8), input_data_format="first")
+
+
+@pytest.mark.parametrize("image", [np.zeros((0, 5, 3), np.uint8), torch.zeros(3, 5, 0), Image.new("RGB", (0, 5))])
+def test_images_without_pixels(image):
+    with pytest.raises(ValueError, match="must have at least 1 x 1 pixels"):
+        load_image(image)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy, Image.fromarray])
+def test_values_that_are_not_finite(value, make):
+    array = np.zeros((4, 5), np.float32)
+    array[2, 3] = value
+    with pytest.raises(ValueError, match="finite values, got NaN"):
+        load_image(make(array))
+
+
+def test_kinds_that_are_no_image():
+    with pytest.raises(TypeError, match=r"must be a path, a URL.*got int"):
+        load_image(3)
+    with pytest.raises(ValueError, match="integers, floats or booleans, got dtype complex"):
+        load_image(np.zeros((4, 5), complex))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow, before it gives up on a TIFF file
+def test_truncated_and_foreign_files(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 70, 3), dtype=np.uint8)
+    for file_format in ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP"):
+        data = encoded(Image.fromarray(noise), file_format)
+        for length in (len(data) // 2, 20, 0):
+            with pytest.raises(ValueError, match="must be a complete image"):
+                load_image(data[:length])
+    path = tmp_path / "notes.png"
+    path.write_text("not an image")
+    with pytest.raises(ValueError, match=r"notes.png' must be a complete image file that Pillow can read"):
+        load_image(path)
+
+
+def test_pillow_images_that_were_opened_but_break_when_decoded():
+    data = encoded(Image.fromarray(RGB.repeat(20, 0).repeat(20, 1)), "JPEG")
+    with (
+        Image.open(io.BytesIO(data[: len(data) // 2])) as image,
+        pytest.raises(ValueError, match=r"The Pillow image \(mode RGB\) must be a complete image"),
+    ):
+        load_image(image)
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match="exceeds limit"):
+        load_image(encoded(Image.fromarray(RGB)))
+
+
+# Paths, URLs and other doors
+
+
+def test_paths_files_and_data_uris(tmp_path):
+    path = tmp_path / "image.png"
+    path.write_bytes(encoded(Image.fromarray(RGB)))
+    uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    with path.open("rb") as file:
+        for source in (path, str(path), path.read_bytes(), bytearray(path.read_bytes()), file, uri):
+            assert (np.asarray(load_image(source)) == RGB).all()
+
+
+def test_paths_and_data_uris_that_lead_nowhere(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing.png' does not exist"):
+        load_image("missing.png")
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        load_image(tmp_path)
+    with pytest.raises(ValueError, match="data URI must be base64, as in"):
+        load_image("data:image/svg+xml,<svg/>")
+    with pytest.raises(ValueError, match="must be valid base64"):
+        load_image("data:image/png;base64,???")
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        try:
+            if self.path == "/drip":
+                for _ in range(100):
+                    self.wfile.write(b"x")
+                    time.sleep(0.02)
+            else:
+                self.wfile.write(encoded(Image.fromarray(RGB)))
+        except ConnectionError:
+            pass  # the client gave up, as it should
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def url():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Server))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_urls(url):
+    assert (np.asarray(load_image(url + "/image.png")) == RGB).all()
+    with pytest.raises(OSError, match=r"/missing must be reachable, but: HTTP Error 404"):
+        load_image(url + "/missing")
+
+
+def test_a_server_that_drips_is_left_at_the_deadline(url):
+    with pytest.raises(OSError, match=r"more than 0.1 seconds. Check the address, or raise `timeout`"):
+        load_image(url + "/drip", timeout=0.1)
+
+
+def test_the_source_is_not_changed():
+    array = np.full((4, 5, 3), 0.5, np.float64)
+    load_image(array)
+    assert (array == 0.5).all()
+    assert array.dtype == np.float64

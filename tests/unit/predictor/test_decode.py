@@ -1,0 +1,191 @@
+"""One record per prompt, in order, equal to what processor, model and post-processing give by hand."""
+
+import numpy as np
+import pytest
+import torch
+from tests.tiny_sam import tiny_image_processor, tiny_model
+
+from anymask.embeddings.image_embedding import embed_image
+from anymask.masks.measures import masks_to_boxes_xyxy, stability_scores
+from anymask.masks.rle import rle_to_mask
+from anymask.predictor import decode as prompted_masks
+from anymask.predictor.decode import StageTimes, decode_prompts, mask_to_logits, prepare_batches
+from anymask.processing_sam import SamProcessor
+from anymask.prompts.short_forms import Prompt
+
+SIZE_HW = (47, 71)
+MODEL = tiny_model()
+PROCESSOR = SamProcessor(tiny_image_processor())
+IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
+EMBEDDING = embed_image(MODEL, PROCESSOR, IMAGE)
+
+POINTS = [[[10, 20]], [[30.5, 40.25]], [[70, 3]]]
+BOXES = [[5, 6, 60, 40], [1, 2, 30, 33.5]]
+MASK = np.zeros(SIZE_HW, bool)
+MASK[10:40, 20:50] = True
+
+
+def decoded(prompts, embedding=EMBEDDING, **how):
+    batches = prepare_batches(prompts, embedding.geometry, PROCESSOR.image_processor)
+    return decode_prompts(MODEL, embedding, prompts, batches, StageTimes(MODEL.device), **how)
+
+
+@torch.no_grad()
+def by_hand(multimask_output=True, **prompts):
+    """Logits in full size, (P, M, H, W), those of the model, and predicted IoUs."""
+    inputs = PROCESSOR(IMAGE, **prompts, return_tensors="pt")
+    outputs = MODEL(**inputs, multimask_output=multimask_output)
+    sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    full = PROCESSOR.post_process_masks(outputs.pred_masks, *sizes, binarize=False)[0]
+    return full, outputs.pred_masks[0], outputs.iou_scores[0]
+
+
+def check(found, full, low, ious):
+    """Records against the best of the masks that were made by hand."""
+    best = ious.argmax(dim=1)
+    chosen = torch.arange(len(best)), best
+    full, low, ious = full[chosen], low[chosen], ious[chosen]
+    assert len(found.records) == len(full)
+    torch.testing.assert_close(found.low_res_logits, low, rtol=0, atol=0)
+    boxes = masks_to_boxes_xyxy(full > 0)
+    for record, logits, iou, box in zip(found.records, full, ious, boxes.tolist(), strict=True):
+        mask = rle_to_mask(record["segmentation"])
+        np.testing.assert_array_equal(mask, logits > 0)
+        assert record["area"] == mask.sum()
+        assert record["bbox"] == [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+        assert record["predicted_iou"] == iou.item()
+        assert record["stability_score"] == pytest.approx(stability_scores(logits).item(), abs=1e-6)
+        assert record["crop_box"] == [0, 0, SIZE_HW[1], SIZE_HW[0]]
+
+
+@pytest.mark.parametrize("multimask_output", [True, False])
+def test_points_and_boxes(multimask_output):
+    points = [Prompt(tuple(map(tuple, object_points)), (1,)) for object_points in POINTS]
+    found = decoded(points, multimask_output=multimask_output)
+    check(found, *by_hand(multimask_output, input_points=[POINTS]))
+    assert [record["point_coords"] for record in found.records] == POINTS
+    boxes = [Prompt(box_xyxy=tuple(box)) for box in BOXES]
+    found = decoded(boxes, multimask_output=multimask_output)
+    check(found, *by_hand(multimask_output, input_boxes=[BOXES]))
+    assert [record["point_coords"] for record in found.records] == [[], []]
+
+
+def test_several_points_with_a_box_and_a_mask():
+    prompt = Prompt(((10, 20), (30, 40)), (1, 0), (5, 6, 60, 45), MASK)
+    expected = by_hand(
+        input_points=[[[[10, 20], [30, 40]]]], input_labels=[[[1, 0]]], input_boxes=[[[5, 6, 60, 45]]], input_masks=MASK
+    )
+    check(decoded([prompt]), *expected)
+
+
+def test_a_mask_alone():
+    logits = mask_to_logits(MASK, EMBEDDING.geometry, PROCESSOR.image_processor)
+    with torch.no_grad():
+        outputs = MODEL(image_embeddings=EMBEDDING.tensor, input_masks=logits[None, None])
+    found = decoded([Prompt(mask=MASK)])
+    torch.testing.assert_close(found.low_res_logits[0], outputs.pred_masks[0, 0, outputs.iou_scores[0, 0].argmax()])
+    again = decoded([Prompt(mask=logits)])  # logits pass straight
+    assert again.records == found.records
+
+
+def test_kinds_of_prompts_mix_and_keep_their_order(monkeypatch):
+    """Decoded together, some at a time, each answer is that of its prompt alone."""
+    prompts = [
+        Prompt(box_xyxy=(5, 6, 60, 40)),
+        Prompt(mask=MASK),
+        Prompt(((10, 20),), (1,), mask=MASK),
+        Prompt(((10, 20), (30, 40), (60, 5)), (1, 0, 1)),
+        Prompt(((10, 20),), (1,), (1, 2, 30, 33)),
+        Prompt(mask=~MASK),
+        Prompt(((30, 40),), (1,)),
+    ]
+    monkeypatch.setattr(prompted_masks, "PROMPTS_AT_A_TIME", 2)
+    batches = prepare_batches(prompts, EMBEDDING.geometry, PROCESSOR.image_processor)
+    assert [batch.indices for batch in batches] == [[0, 3], [4, 6], [1, 5], [2]]
+    together = decoded(prompts)
+    for index, prompt in enumerate(prompts):
+        alone = decoded([prompt])
+        torch.testing.assert_close(together.low_res_logits[index], alone.low_res_logits[0], rtol=1e-4, atol=1e-4)
+        assert together.records[index]["predicted_iou"] == pytest.approx(alone.records[0]["predicted_iou"], abs=1e-5)
+        assert together.records[index]["point_coords"] == alone.records[0]["point_coords"]
+
+
+def test_an_empty_mask_is_a_record(monkeypatch):
+    monkeypatch.setattr(MODEL.mask_decoder, "forward", nothing_found(MODEL.mask_decoder.forward))
+    first, second = decoded([Prompt(((10, 20),), (1,)), Prompt(box_xyxy=(5, 6, 60, 40))]).records
+    for record in (first, second):
+        assert record["segmentation"] == {"size": list(SIZE_HW), "counts": [SIZE_HW[0] * SIZE_HW[1]]}
+        assert (record["area"], record["bbox"], record["stability_score"]) == (0, [0, 0, 0, 0], 0)
+
+
+def nothing_found(forward):
+    def with_low_logits(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        return output._replace(logits=torch.full_like(output.logits, -9.0))
+
+    return with_low_logits
+
+
+def test_a_box_that_overshoots_by_a_pixel_is_clipped():
+    over, clipped = (decoded([Prompt(box_xyxy=box)]) for box in ((-0.5, 6, 71.8, 47.6), (0, 6, 71, 47)))
+    assert over.records == clipped.records
+
+
+def test_no_prompts():
+    found = decoded([])
+    assert found.records == []
+    assert found.low_res_logits.shape == (0, 40, 40)
+
+
+def test_stable_decodes_the_single_mask_too():
+    """With thresholds that everything passes, or nothing, the answer is that of the single mask or of the three."""
+    prompts = [Prompt(tuple(map(tuple, object_points)), (1,)) for object_points in POINTS]
+    single = decoded(prompts, multimask_output=False)
+    best = decoded(prompts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("anymask.predictor.choice.STABLE_SCORE", 0.0)
+        torch.testing.assert_close(decoded(prompts, choice="stable").low_res_logits, single.low_res_logits)
+        patch.setattr("anymask.predictor.choice.STABLE_SCORE", 1.1)
+        torch.testing.assert_close(decoded(prompts, choice="stable").low_res_logits, best.low_res_logits)
+
+
+def test_logits_can_be_trained_on():
+    found = decoded([Prompt(((10, 20),), (1,))])
+    assert not found.low_res_logits.is_inference()
+    output = MODEL(image_embeddings=EMBEDDING.tensor, input_masks=found.low_res_logits[None])
+    output.pred_masks.sum().backward()
+    MODEL.zero_grad()
+
+
+def test_half_precision():
+    model = tiny_model().to(torch.bfloat16)
+    embedding = embed_image(model, PROCESSOR, IMAGE)
+    prompts = [Prompt(((10, 20),), (1,), mask=MASK), Prompt(box_xyxy=(5, 6, 60, 40))]
+    batches = prepare_batches(prompts, embedding.geometry, PROCESSOR.image_processor)
+    found = decode_prompts(model, embedding, prompts, batches, StageTimes(model.device), choice="stable")
+    assert found.low_res_logits.dtype == torch.float32
+    assert len(found.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (Prompt(((73, 3),), (1,)), r"Points of object 1 must lie in the image, x in \[0, 71\] and y in \[0, 47\]"),
+        (Prompt(box_xyxy=(5, 6, 4, 8)), "The box of object 1"),
+        (Prompt(mask=MASK.T), r"binary masks as high and wide as the image, \(47, 71\)"),
+        (Prompt(mask=np.full(SIZE_HW, 3)), "must be binary"),
+    ],
+)
+def test_mistakes_show_before_the_model_runs(prompt, message):
+    with pytest.raises(ValueError, match=message):
+        prepare_batches([Prompt(((1, 1),), (1,)), prompt], EMBEDDING.geometry, PROCESSOR.image_processor)
+
+
+def test_stages_add_up():
+    times = StageTimes(torch.device("cpu"))
+    for stage in ("decode", "masks", "decode"):
+        before = dict(times)
+        with times.stage(stage):
+            pass
+        assert times[stage] >= before.get(stage, 0.0)
+    assert list(times) == ["decode", "masks"]

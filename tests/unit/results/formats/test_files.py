@@ -1,0 +1,53 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from anymask.results.formats.files import read_json, reading, write_json
+
+
+def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": np.float32(0.5), "b": np.arange(3), "c": torch.ones(2), "d": np.int64(4)})
+    assert json.loads(path.read_text()) == {"a": 0.5, "b": [0, 1, 2], "c": [1.0, 1.0], "d": 4}
+    assert read_json(path, "JSON")["d"] == 4
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError, match="plain values or arrays, got object"):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_json(tmp_path):
+    path = tmp_path / "a.json"
+    with pytest.raises(FileNotFoundError):
+        read_json(path, "COCO JSON")
+    for content, message in (
+        (b'{"images": [', r"a.json must be a whole file of COCO JSON, but: .* line 1"),
+        (b"\x89PNG\xff", "must be a whole file of COCO JSON, but"),
+        (b"[1]", "an object in braces, got a list"),
+        (b"[" * 100_000, "must be a whole file of COCO JSON"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_json(path, "COCO JSON")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing.json must be a file of COCO, but there is no such file."):
+        read_json(tmp_path / "nothing.json", "COCO")
+
+
+def test_errors_say_where():
+    with (
+        pytest.raises(ValueError, match=r"f\.json must be COCO JSON, but image 3 has no 'width'\."),
+        reading("f.json", "COCO JSON", "image 3"),
+    ):
+        {}["width"]
+    with (
+        pytest.raises(ValueError, match=r"f\.json must be COCO JSON, but image 3 is not understood: .*iterable"),
+        reading("f.json", "COCO JSON", "image 3"),
+    ):
+        list(4)

@@ -1,0 +1,85 @@
+import os
+import stat
+
+import pytest
+
+from anymask.support.atomic_files import whole_folder, write_whole
+
+
+def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_bytes(b"old")
+    write_whole(path, lambda file: file.write(b"new"))
+    assert path.read_bytes() == b"new"
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["ordinary", "result.json"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_write_whole_leaves_nothing_when_it_fails(tmp_path, error):
+    def fail(file):
+        file.write(b"half")
+        raise error
+
+    path = tmp_path / "result.json"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        write_whole(path, fail)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_write_whole_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing/a\.json must be .* there is no such folder\. Nothing was"):
+        write_whole(tmp_path / "missing" / "a.json", lambda file: file.write(b"new"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder must be a file that can be written, but: it is a folder"):
+        write_whole(tmp_path / "folder", lambda file: file.write(b"new"))
+
+    def fails(file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match=r"b\.json must be .* but: No space left on device\. Nothing was written"):
+        write_whole(tmp_path / "b.json", fails)
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_names_as_long_as_names_can_be(tmp_path):
+    for name in ("n" * 255, "図" * 85):
+        write_whole(tmp_path / name, lambda file: file.write(b"new"))
+        assert (tmp_path / name).read_bytes() == b"new"
+
+
+def test_whole_folder_appears_complete_with_ordinary_permissions(tmp_path):
+    with whole_folder(tmp_path / "new" / "results") as folder:
+        (folder / "a").write_text("a")
+        assert not (tmp_path / "new" / "results").exists()
+    ordinary = tmp_path / "ordinary"
+    ordinary.mkdir()
+    assert (tmp_path / "new/results").stat().st_mode == ordinary.stat().st_mode
+    assert os.listdir(tmp_path / "new") == ["results"]
+    assert os.listdir(tmp_path / "new/results") == ["a"]
+
+
+def test_whole_folder_replaces_files_of_its_names(tmp_path):
+    for name in ("a", "mine"):
+        (tmp_path / "results").mkdir(exist_ok=True)
+        (tmp_path / "results" / name).write_text("old")
+    with whole_folder(tmp_path / "results") as folder:
+        (folder / "a").write_text("new")
+    assert {path.name: path.read_text() for path in (tmp_path / "results").iterdir()} == {"a": "new", "mine": "old"}
+    assert os.listdir(tmp_path) == ["results"]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_whole_folder_leaves_nothing_when_it_fails(tmp_path, error):
+    def fail(folder):
+        (folder / "a").write_text("half")
+        raise error
+
+    with pytest.raises(type(error)), whole_folder(tmp_path / "results") as folder:
+        fail(folder)
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,86 @@
+"""Sizes of chunks, and what counts as running out of memory."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from anymask.support import chunks as memory
+
+
+def test_masks_per_chunk_counts_bytes():
+    assert memory.masks_per_chunk(torch.zeros(3, 256, 256)) == 64
+    assert memory.masks_per_chunk(torch.zeros(3, 128, 128)) == 256
+    assert memory.masks_per_chunk(torch.zeros(1, 1, 4096, 4096)) == 1
+
+
+def test_parts_at_a_time():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    with torch.no_grad():
+        assert memory.parts_at_a_time(100, cpu, cpu_bytes=350) == 3
+        assert memory.parts_at_a_time(100, cpu, cpu_bytes=99) == 1
+        assert memory.parts_at_a_time(0, cpu, cpu_bytes=99) == 99
+        assert memory.parts_at_a_time(2**20, cuda, cpu_bytes=99) == 512
+    assert memory.parts_at_a_time(100, cpu, cpu_bytes=350) >= 2**31  # gradients keep every part anyway
+
+
+def test_one_batch_of_points_is_a_round_on_a_cpu():
+    assert memory.points_per_round(64, 1, torch.device("cpu")) == 64
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "allocated", "expected"), [(8 * 700, 0, 0, 6), (8 * 100, 8 * 900, 8 * 300, 6), (8, 0, 0, 3)]
+)
+def test_free_memory_decides_how_many_points_are_a_round(monkeypatch, free, reserved, allocated, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
+    # An eighth of 5600 bytes holds the masks of 7 points at 100 bytes each: two batches of 3.
+    assert memory.points_per_round(3, 100, torch.device("cuda")) == expected
+    assert memory.points_per_round(3, 2**27, torch.device("mps")) == 3  # 2^32 bytes where nobody says
+
+
+def test_slices():
+    assert memory.slices(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert memory.slices(6, 3) == [slice(0, 3), slice(3, 6)]
+    assert memory.slices(2, 10**30) == [slice(0, 2)]
+    assert memory.slices(0, 3) == [slice(0, 0)]
+
+
+def model_on(device, dtype=torch.float32):
+    vision = SimpleNamespace(hidden_size=768, patch_size=16, image_size=1024)
+    return SimpleNamespace(device=torch.device(device), dtype=dtype, config=SimpleNamespace(vision_config=vision))
+
+
+def test_one_image_at_a_time_on_a_cpu():
+    assert memory.encoder_batch_size(model_on("cpu"), (1, 3, 1024, 1024)) == 1
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "dtype", "expected"),
+    [(0.1, torch.float32, 1), (3, torch.float32, 4), (3, torch.float16, 8), (80, torch.float32, 16)],
+)
+def test_free_memory_decides_on_cuda(monkeypatch, free_gib, dtype, expected):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 2**40))
+    # 4096 tokens x 768 channels x 32 values x 4 bytes = 384 MiB per image in float32
+    assert memory.encoder_batch_size(model_on("cuda", dtype), (1, 3, 1024, 1024)) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("shape '[2]' is invalid for input of size 3"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    assert memory.is_out_of_memory(error) is expected
+
+
+def test_the_allocator_of_this_machine_is_understood():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert memory.is_out_of_memory(caught.value)
