@@ -24,6 +24,10 @@ def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_imag
     depths = depths_of(nested)
     if not depths:
         return [[] for _ in range(n_images)]
+    if leaf == 4 and depths == {levels + 1}:
+        # As in Transformers, whose notebooks write boxes so: all boxes of an image are its objects, one level deeper too.
+        nested = [[box for boxes in image or [] for box in boxes or [None]] for image in nested]
+        depths = {levels}
     missing = levels - max(depths)
     if len(depths) > 1 or missing < 0 or max(depths) < (0 if leaf is None else 1):
         raise ValueError(f"`{name}` must be nested as {forms}, got shape {shape_of(prompt)}.")

@@ -44,6 +44,8 @@ def test_what_is_left_out_of_the_nesting_is_added():
     assert boxes([box, box], 1) == [[box, box]]
     assert boxes([box, box], 2) == [[box], [box]]
     assert boxes([[box], None], 2) == [[box], []]
+    assert boxes([[[box], [box]]], 1) == boxes([[[box, box]]], 1) == [[box, box]]
+    assert boxes([[[box], None], [[box, box]]], 2) == [[box, None], [box, box]]
     assert boxes(None, 2) == [[], []]
 
 

@@ -61,7 +61,10 @@ def test_several_images():
     ]
 
 
-@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [[1, 2, 3, 4]], [[[1, 2, 3, 4]]], torch.tensor([[[1, 2, 3, 4]]])])
+@pytest.mark.parametrize(
+    "boxes",
+    [[1, 2, 3, 4], [[1, 2, 3, 4]], [[[1, 2, 3, 4]]], [[[[1, 2, 3, 4]]]], torch.tensor([[[1, 2, 3, 4]]])],
+)
 def test_one_box_at_every_depth(boxes):
     assert prepare(boxes=boxes)["input_boxes"].tolist() == [[[1, 2, 3, 4]]]
 
@@ -181,7 +184,7 @@ def test_no_prompts():
             {"boxes": [[1, 2, 3]]},
             r"`input_boxes` must be nested as \[image\]\[object\]\[x0, y0, x1, y1\].* got shape \(1, 3\)",
         ),
-        ({"boxes": [[[[1, 2, 3, 4]]]]}, r"`input_boxes` must be nested .* got shape \(1, 1, 1, 4\)"),
+        ({"boxes": [[[[[1, 2, 3, 4]]]]]}, r"`input_boxes` must be nested .* got shape \(1, 1, 1, 1, 4\)"),
         ({"boxes": np.zeros((3, 2, 4)), "geometries": (ONE, TWO)}, r"prompts for 2 images.* got shape \(3, 2, 4\)"),
         ({"labels": [1]}, "`input_labels` must come with `input_points`"),
         ({"points": [[[1, 2]]], "labels": [1]}, r"points of shape \(1, 1, 2\) and labels of shape \(1,\)"),
