@@ -20,7 +20,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 from anymask import CandidateMasks, MaskGenerationOptions, ResizeGeometry, SamImageProcessor
 from anymask.mask_generation.filters import filtered, to_records, without_duplicates
-from anymask.masks.sparse_upsampling import MaskCells
+from anymask.masks.sparse_upsampling import SparseUpsampler
 
 USUAL_FILTERS = {"pred_iou_thresh": 0.88, "stability_score_thresh": 0.95}
 VIT_B_SIDE, VIT_B_LOW_RES = 1024, 256
@@ -35,9 +35,9 @@ def our_records(
     size_hw = geometry.original_size_hw
     keep = scores > options.pred_iou_thresh
     masks = CandidateMasks(logits[keep], scores[keep], keep.nonzero()[:, 0])
-    cells = MaskCells.from_geometry(geometry, logits.shape[-2:], logits.device)
+    upsampler = SparseUpsampler.from_geometry(geometry, logits.shape[-2:], logits.device)
     points_xy = torch.zeros(len(scores), 2).numpy()  # copied into the records, no more
-    candidates = list(filtered(masks, cells, points_xy, [0, 0, size_hw[1], size_hw[0]], size_hw, options))
+    candidates = list(filtered(masks, upsampler, points_xy, [0, 0, size_hw[1], size_hw[0]], size_hw, options))
     ious = [candidate.predicted_iou for candidate in candidates]
     return to_records(without_duplicates(candidates, ious, options.box_nms_thresh), size_hw, options)
 

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from .mask_generation.filters import MaskRecord, segmentation_of
 from .mask_generation.generator import PreparedImage, SamMaskGenerator
-from .mask_generation.options import ALIASES, OPTION_NAMES, OUTPUT_MODES, canonical_options
+from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
+from .masks.record import SEGMENTATION_FORMS, MaskRecord, to_form, xywh_to_xyxy
 from .support.unknown_names import check_known_options
 
 _OUTPUT_OPTIONS = ("output_rle_mask", "output_bboxes_mask", "output_records", "output_mode")
@@ -90,9 +90,9 @@ class MaskGenerationPipeline(Pipeline):
                     f"`{alias}` and `{name}` name one option, but have different values; pass one of them."
                 )
         postprocess = {name: kwargs.pop(name) for name in _OUTPUT_OPTIONS if name in kwargs}
-        if postprocess.get("output_mode", "binary_mask") not in OUTPUT_MODES:
+        if postprocess.get("output_mode", "binary_mask") not in SEGMENTATION_FORMS:
             raise ValueError(
-                f"`output_mode` must be one of {', '.join(OUTPUT_MODES)}, got {postprocess['output_mode']!r}."
+                f"`output_mode` must be one of {', '.join(SEGMENTATION_FORMS)}, got {postprocess['output_mode']!r}."
             )
         return preprocess, canonical_options(kwargs), postprocess
 
@@ -115,7 +115,7 @@ class MaskGenerationPipeline(Pipeline):
         """Shapes the records of one image into the output described above."""
         records = sorted(model_outputs, key=lambda record: -record["predicted_iou"])
         rles = [record["segmentation"] for record in records]
-        masks = [segmentation_of(rle, output_mode) for rle in rles]
+        masks = [to_form(rle, output_mode) for rle in rles]
         output: dict[str, Any] = {
             "masks": masks,
             "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
@@ -123,9 +123,8 @@ class MaskGenerationPipeline(Pipeline):
         if output_rle_mask:
             output["rle_mask"] = rles
         if output_bboxes_mask:
-            boxes_xywh = torch.tensor([record["bbox"] for record in records], dtype=torch.int64).reshape(-1, 4)
-            top_left, size = boxes_xywh[:, :2], boxes_xywh[:, 2:]
-            output["bounding_boxes"] = torch.cat([top_left, top_left + size], dim=1)
+            boxes_xyxy = [xywh_to_xyxy(record["bbox"]) for record in records]
+            output["bounding_boxes"] = torch.tensor(boxes_xyxy, dtype=torch.int64).reshape(-1, 4)
         if output_records:
             output["records"] = [{**record, "segmentation": mask} for record, mask in zip(records, masks, strict=True)]
         return output

@@ -21,8 +21,8 @@ from .configuration_sam import SamConfig
 from .embeddings.image_embedding import encode_pixel_values
 from .geometry.coordinates import ResizeGeometry, resized_size_hw
 from .image_processing_sam import SamImageProcessor
-from .mask_generation.filters import MaskRecord
 from .mask_generation.generator import SamMaskGenerator
+from .masks.record import MaskRecord
 from .modeling_sam import SamModel
 
 IMAGE_FORMATS = ("RGB", "BGR")

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anymask import SamImageProcessorFast, SamMaskGenerator, SamModel, SamProcessor, load_image
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.masks.sparse_upsampling import MaskCells
+from anymask.masks.sparse_upsampling import SparseUpsampler
 from anymask.modeling.attention import RelativePositionBias, eager_attention, sdpa_attention
 
 pytestmark = pytest.mark.gpu
@@ -81,7 +81,7 @@ def test_the_host_looks_at_no_mask_before_all_are_on_their_way(monkeypatch):
 
 def test_runs_of_many_masks():
     cells, on_cuda = (
-        MaskCells.from_geometry(ResizeGeometry((300, 200), (48, 32), (48, 32)), (12, 8), device)
+        SparseUpsampler.from_geometry(ResizeGeometry((300, 200), (48, 32), (48, 32)), (12, 8), device)
         for device in ("cpu", "cuda")
     )
     logits = torch.randn(5, 12, 8)

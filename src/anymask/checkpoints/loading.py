@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..configuration_sam import META_DECODER_LAYER_NORM_EPS, SamConfig, SamVisionConfig
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..support.unknown_names import did_you_mean
 from .architecture import OTHER_KEYS, VISION_KEYS, read_architecture
 from .containers import unwrap
@@ -140,7 +141,7 @@ def processor_options(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def default_processor_options(config: SamVisionConfig) -> dict[str, Any]:
     """Options of the image processor with which SAM was trained, at the size that this image encoder takes."""
-    image, masks = config.image_size, 4 * (config.image_size // config.patch_size)
+    image, masks = config.image_size, MASK_PIXELS_PER_PATCH * (config.image_size // config.patch_size)
     return dict(
         size={"longest_edge": image},
         pad_size={"height": image, "width": image},

@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from .examples import Example, box_xyxy, innermost_pixel_xy
-from .metrics import mask_iou
+from ..masks.measures import mask_iou, outer_box_xyxy
+from .examples import Example, innermost_pixel_xy
 
 COLOUR_MODEL_ROUNDS = 3
 # CIELAB in cells of 6 units: L from 0 to 100, a and b within -110 .. 110.
@@ -109,7 +109,7 @@ def score_baselines(example: Example) -> list[dict[str, float]]:
     records = []
     for mask in example.masks:
         column, row = innermost_pixel_xy(mask).astype(int)
-        box = box_xyxy(mask)
+        box = outer_box_xyxy(mask)
         answers = {f"click_{name}": labels == labels[row, column] for name, labels in segments.items()}
         answers["box_filled"] = filled_box(box, size_hw)
         answers["box_ellipse"] = inscribed_ellipse(box, size_hw)

@@ -74,11 +74,5 @@ def innermost_pixel_xy(mask: np.ndarray) -> np.ndarray:
     return np.array([column, row], dtype=np.float32)
 
 
-def box_xyxy(mask: np.ndarray) -> np.ndarray:
-    """The tight box of a non-empty mask (H, W): outer edges x0, y0, x1, y1 in its own pixels, (4,) float32."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
-
-
 def _large_enough(masks: np.ndarray) -> np.ndarray:
     return masks[masks.sum(axis=(1, 2)) >= MIN_MASK_PIXELS] if len(masks) else masks

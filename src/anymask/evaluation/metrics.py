@@ -6,23 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..masks.measures import mask_iou
+
 SMALL_AREA_FRACTION = 0.01
 LARGE_AREA_FRACTION = 0.1
-
-
-def mask_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Intersection over union; two empty masks agree fully.
-
-    Args:
-        masks: (..., H, W) bool.
-        targets: (..., H, W) bool, broadcast against the masks.
-
-    Returns:
-        (...) float32 in [0, 1].
-    """
-    overlap = (masks & targets).sum(axis=(-2, -1))
-    union = (masks | targets).sum(axis=(-2, -1))
-    return np.where(union > 0, overlap / np.maximum(union, 1), 1.0).astype(np.float32)
 
 
 def mask_dice(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -9,10 +9,10 @@ import torch
 
 from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, ResizeGeometry
 from ..image_processing_sam import SamImageProcessor
-from ..masks.measures import resize_logits
+from ..masks.measures import mask_iou, outer_box_xyxy
+from ..masks.resize import resize_logits
 from ..modeling_sam import SamModel
-from .examples import Example, box_xyxy, innermost_pixel_xy
-from .metrics import mask_iou
+from .examples import Example, innermost_pixel_xy
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def score_example(model: SamModel, image_processor: SamImageProcessor, example: 
     with torch.no_grad():
         embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
     clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
-    boxes = torch.from_numpy(np.stack([box_xyxy(mask) for mask in example.masks]))
+    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
     prompts = {
         "click": (geometry.points_to_model(clicks)[:, None], torch.tensor([[LABEL_FOREGROUND]])),
         "box": (

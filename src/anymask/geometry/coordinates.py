@@ -26,6 +26,10 @@ LABEL_BOX_BOTTOM_RIGHT = 3
 LABEL_NOT_A_POINT = -1  # a token that says "no point here"; the model attends to it
 LABEL_PADDING = -10  # fills up a batch; masked out, so that it changes nothing
 
+MASK_PIXELS_PER_PATCH = 4
+"""Pixels of the model's low-resolution masks along each side of a patch of the image embedding: the mask decoder
+upscales twice by 2."""
+
 LABELS = (
     LABEL_FOREGROUND,
     LABEL_BACKGROUND,

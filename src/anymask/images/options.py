@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..geometry.coordinates import ResizeGeometry, resized_size_hw
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry, resized_size_hw
 
 # Stored by some versions of Transformers beside the options; none of them changes what a SAM processor does.
 INERT_CONFIG_KEYS = (
@@ -119,9 +119,9 @@ class ImageOptions:
             )
         resized = _resized(geometry.original_size_hw, self.mask_size)
         if self.pad_size is None and self.size_divisor is not None:
-            # The divisor is the patch size, and masks have four pixels per patch.
+            stride = self.size_divisor / MASK_PIXELS_PER_PATCH  # the divisor is the patch size
             resized, padded = (
-                (max(int(height * 4 / self.size_divisor + 0.5), 1), max(int(width * 4 / self.size_divisor + 0.5), 1))
+                (max(int(height / stride + 0.5), 1), max(int(width / stride + 0.5), 1))
                 for height, width in (geometry.resized_size_hw, geometry.padded_size_hw)
             )
         elif self.mask_pad_size is not None:
@@ -162,7 +162,7 @@ def implied_options(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("size") is not None:
         size = _size("size", given["size"], allow_longest_edge=True)
         if "longest_edge" not in size:
-            quarter = {name: math.ceil(length / 4) for name, length in size.items()}
+            quarter = {name: math.ceil(length / MASK_PIXELS_PER_PATCH) for name, length in size.items()}
             implied = {"pad_size": size, "mask_size": quarter, "mask_pad_size": quarter}
     if given.get("size_divisor") is not None:
         implied["pad_size"] = None

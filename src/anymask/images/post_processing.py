@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..geometry.coordinates import LABEL_FOREGROUND, LABEL_PADDING, ResizeGeometry, resized_size_hw
+from ..geometry.coordinates import (
+    LABEL_FOREGROUND,
+    LABEL_PADDING,
+    MASK_PIXELS_PER_PATCH,
+    ResizeGeometry,
+    resized_size_hw,
+)
 from ..geometry.crops import boxes_near_crop_edge, build_point_grids, crop_boxes_xyxy, uncrop_boxes_xyxy, uncrop_masks
-from ..masks.measures import masks_to_boxes_xyxy, nms, resize_logits, resize_to_masks, stability_scores
+from ..masks.measures import masks_to_boxes_xyxy, nms, stability_scores
+from ..masks.resize import resize_logits, resize_to_masks
 from ..masks.rle import Rle, mask_to_rle, rle_to_mask
 
 # Masks are resized together as long as their low-resolution rows, resized to full width, take this many bytes.
@@ -100,8 +107,10 @@ class MaskPostProcessing:
             return reshaped_hw
         if self.size_divisor is None:
             return max(height for height, _ in reshaped_sizes), max(width for _, width in reshaped_sizes)
-        # The divisor is the patch size, and masks have four pixels per patch.
-        return low_res_hw[0] * self.size_divisor // 4, low_res_hw[1] * self.size_divisor // 4
+        height, width = (
+            side * self.size_divisor // MASK_PIXELS_PER_PATCH for side in low_res_hw
+        )  # it is the patch size
+        return height, width
 
     def generate_crop_boxes(
         self,

@@ -19,20 +19,11 @@ import torch
 
 from ..geometry.crops import boxes_near_crop_edge
 from ..masks.measures import nms
-from ..masks.rle import (
-    Rle,
-    remove_small_regions_rle,
-    rle_area,
-    rle_to_box_xyxy,
-    rle_to_coco,
-    rle_to_mask,
-    runs_to_rle,
-)
-from ..masks.sparse_upsampling import MaskCells
+from ..masks.record import MaskRecord, make_record, xyxy_to_xywh
+from ..masks.rle import Rle, remove_small_regions_rle, rle_to_box_xyxy, runs_to_rle
+from ..masks.sparse_upsampling import SparseUpsampler
 from ..support.chunks import is_accelerator, masks_per_chunk
 from .options import MaskGenerationOptions
-
-MaskRecord = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Candidate:
     """One mask that passed the filters of its crop."""
 
     low_res_logits: torch.Tensor  # on a CPU the part that can be foreground; on an accelerator all
-    cells: MaskCells  # of these logits; candidates of a crop share them where they have all
+    upsampler: SparseUpsampler  # of these logits; candidates of a crop share them where they have all
     crop_box_xyxy: list[int]
     box_xyxy: list[int]  # in pixels of the image
     predicted_iou: float
@@ -50,7 +41,7 @@ class Candidate:
 
 def filtered(
     masks: Any,
-    cells: MaskCells,
+    upsampler: SparseUpsampler,
     points_xy: np.ndarray,
     crop_box_xyxy: list[int],
     image_size_hw: tuple[int, int],
@@ -60,7 +51,7 @@ def filtered(
 
     Args:
         masks: a `CandidateMasks`; those with a low predicted IoU may be left out already.
-        cells: of the crop.
+        upsampler: of the crop.
         points_xy: (P, 2), in pixels of the crop.
         crop_box_xyxy: where the crop lies in the image.
         image_size_hw: height and width of the image.
@@ -75,11 +66,11 @@ def filtered(
     for first in range(0, len(masks.iou_scores), chunk):
         part = slice(first, first + chunk)
         logits, ious, prompts = masks.low_res_logits[part], masks.iou_scores[part], masks.prompt_index[part]
-        stability = cells.stability_scores(logits, options.mask_threshold, options.stability_score_offset)
+        stability = upsampler.stability_scores(logits, options.mask_threshold, options.stability_score_offset)
         if options.stability_score_thresh > 0:
             stable = (stability >= options.stability_score_thresh).nonzero()[:, 0]
             logits, ious, prompts, stability = logits[stable], ious[stable], prompts[stable], stability[stable]
-        boxes, exists = cells.boxes(logits, options.mask_threshold)
+        boxes, exists = upsampler.boxes(logits, options.mask_threshold)
         is_whole = exists & ~boxes_near_crop_edge(boxes, crop_box_xyxy, image_size_hw)
         # One copy to the host for all that Python needs to know; its whole numbers are far below 2^24.
         columns = [is_whole, ious, stability, prompts, *boxes.T]
@@ -88,13 +79,13 @@ def filtered(
             if not keep:
                 continue
             x0, y0, x1, y1 = (int(edge) for edge in box)
-            mask_cells, mask_logits = cells, logits[index]
+            mask_upsampler, mask_logits = upsampler, logits[index]
             if not is_accelerator(logits.device):
-                mask_cells, mask_logits = cells.crop(mask_logits, (x0, y0, x1, y1))
+                mask_upsampler, mask_logits = upsampler.crop(mask_logits, (x0, y0, x1, y1))
             x, y = points_xy[int(prompt)].tolist()
             yield Candidate(
                 low_res_logits=mask_logits.clone(),  # without those of the masks that go
-                cells=mask_cells,
+                upsampler=mask_upsampler,
                 crop_box_xyxy=crop_box_xyxy,
                 box_xyxy=[x0 + left, y0 + top, x1 + left, y1 + top],
                 predicted_iou=iou,
@@ -125,12 +116,12 @@ def to_records(
 
 @torch.inference_mode()
 def _to_rles(candidates: Sequence[Candidate], size_hw: tuple[int, int], mask_threshold: float) -> list[Rle]:
-    """RLEs of the whole image; neighbours that share their cells, which come from one crop, are found together."""
+    """RLEs of the whole image; neighbours that share their upsampler, which come from one crop, are found together."""
     rles = []
-    for _, neighbours in groupby(candidates, key=lambda candidate: id(candidate.cells)):
+    for _, neighbours in groupby(candidates, key=lambda candidate: id(candidate.upsampler)):
         group = list(neighbours)
         logits = torch.stack([candidate.low_res_logits for candidate in group])
-        runs = group[0].cells.runs_of_each(logits, mask_threshold, size_hw[0], group[0].crop_box_xyxy[:2])
+        runs = group[0].upsampler.runs_of_each(logits, mask_threshold, size_hw[0], group[0].crop_box_xyxy[:2])
         rles += [runs_to_rle(starts, ends, size_hw) for starts, ends in runs]
     return rles
 
@@ -152,28 +143,16 @@ def _cleaned_up(
     return [cleaned[index][0] for index in kept], [cleaned[index][1] for index in kept]
 
 
-def segmentation_of(rle: Rle, output_mode: str) -> Any:
-    """A mask in the form that `output_mode` names, from its uncompressed RLE."""
-    if output_mode == "binary_mask":
-        return rle_to_mask(rle)
-    return rle_to_coco(rle) if output_mode == "coco_rle" else rle
-
-
 def _record(candidate: Candidate, rle: Rle, options: MaskGenerationOptions) -> MaskRecord:
-    return {
-        "segmentation": segmentation_of(rle, options.output_mode),
-        "area": rle_area(rle),
-        "bbox": _xyxy_to_xywh(candidate.box_xyxy),
-        "predicted_iou": candidate.predicted_iou,
-        "point_coords": [candidate.point_xy],
-        "stability_score": candidate.stability_score,
-        "crop_box": _xyxy_to_xywh(candidate.crop_box_xyxy),
-    }
-
-
-def _xyxy_to_xywh(box_xyxy: Sequence[int]) -> list[int]:
-    x0, y0, x1, y1 = box_xyxy
-    return [x0, y0, x1 - x0, y1 - y0]
+    return make_record(
+        rle,
+        box_xyxy=candidate.box_xyxy,
+        form=options.output_mode,
+        predicted_iou=candidate.predicted_iou,
+        point_coords=[candidate.point_xy],
+        stability_score=candidate.stability_score,
+        crop_box=xyxy_to_xywh(candidate.crop_box_xyxy),
+    )
 
 
 def _box_area(box_xyxy: Sequence[int]) -> int:

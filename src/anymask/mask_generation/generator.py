@@ -26,12 +26,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..geometry.crops import crop_boxes_xyxy
-from ..masks.sparse_upsampling import MaskCells
+from ..masks.record import MaskRecord
+from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.mask_decoder import CandidateMasks
 from ..support.chunks import is_accelerator, is_out_of_memory, points_per_round, slices
 from .crop_encoder import Crop, CropEncoder, PreparedImage
-from .filters import Candidate, MaskRecord, filtered, to_records, without_duplicates
+from .filters import Candidate, filtered, to_records, without_duplicates
 from .options import MaskGenerationOptions
 
 __all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
@@ -155,7 +157,7 @@ class SamMaskGenerator:
         points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
 
         found: list[Candidate] = []
-        cells: MaskCells | None = None
+        upsampler: SparseUpsampler | None = None
         batch = min(options.points_per_batch or len(grid), len(grid))
         at_a_time = points_per_round(batch, self._mask_bytes_per_point(embedding), embedding.device)
         first = 0
@@ -166,9 +168,13 @@ class SamMaskGenerator:
                 if meanwhile is not None:
                     meanwhile()
                 with torch.inference_mode():
-                    if cells is None:
-                        cells = MaskCells.from_geometry(geometry, masks.low_res_logits.shape[-2:], embedding.device)
-                    passed = list(filtered(masks, cells, points_xy[first:last], crop.box_xyxy, crop.size_hw, options))
+                    if upsampler is None:
+                        upsampler = SparseUpsampler.from_geometry(
+                            geometry, masks.low_res_logits.shape[-2:], embedding.device
+                        )
+                    passed = list(
+                        filtered(masks, upsampler, points_xy[first:last], crop.box_xyxy, crop.size_hw, options)
+                    )
             except RuntimeError as error:
                 if not is_out_of_memory(error) or last - first == 1:
                     raise
@@ -198,7 +204,8 @@ class SamMaskGenerator:
 
     def _mask_bytes_per_point(self, embedding: torch.Tensor) -> int:
         masks_per_point = self.model.config.mask_decoder_config.num_multimask_outputs
-        return masks_per_point * 16 * embedding[0, 0].numel() * embedding.element_size()  # 4 x 4 pixels for a patch
+        pixels = embedding[0, 0].numel() * MASK_PIXELS_PER_PATCH**2
+        return masks_per_point * pixels * embedding.element_size()
 
     def _warn_of_memory(self, what_now: str) -> None:
         if torch.cuda.is_available():

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..geometry.crops import build_point_grids
+from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
-
-OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
 # Names in Transformers' pipeline, and what they stand for. Its one NMS over everything is Meta's two with one
 # threshold.
@@ -53,7 +52,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "min_mask_region_area": _WHOLE,
     "max_hole_area": _AREA_OR_NONE,
     "max_sprinkle_area": _AREA_OR_NONE,
-    "output_mode": (f"one of {', '.join(OUTPUT_MODES)}", lambda value: value in OUTPUT_MODES),
+    "output_mode": (f"one of {', '.join(SEGMENTATION_FORMS)}", lambda value: value in SEGMENTATION_FORMS),
     "progress": ("True, False or None", lambda value: value is None or isinstance(value, bool)),
 }
 

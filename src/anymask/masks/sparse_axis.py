@@ -1,4 +1,4 @@
-"""The cells of `mask_cells.py` along one axis: pixels of an image that mix the same low-resolution inputs."""
+"""The blocks of `sparse_upsampling.py` along one axis: pixels of an image that mix the same low-resolution inputs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-# What a cell costs by itself, along one axis, in pixels.
-_PIXELS_PER_CELL = 3
+# Work that a block costs whatever its size, along one axis, counted in pixels.
+_PIXELS_PER_BLOCK = 3
 
 
 @dataclass(frozen=True)
-class AxisCells:
-    """The cells along one axis. C cells, at most S pixels each, K low-resolution inputs each.
+class SparseAxis:
+    """The blocks along one axis. C blocks, at most S pixels each, K low-resolution inputs each.
 
-    A cell of unusual size is cut in several, which have the same inputs.
+    A block of unusual size is cut in several, which have the same inputs.
 
     Attributes:
-        starts: (C,) first low-resolution input of each cell.
-        offsets: (C + 1,) first pixel of each cell, and the position past the last pixel.
-        weights: (C, K, S) float32 on the device; NaN for pixels that a cell does not have, so that no comparison with a
-            threshold counts them.
+        starts: (C,) first low-resolution input of each block.
+        offsets: (C + 1,) first pixel of each block, and the position past the last pixel.
+        weights: (C, K, S) float32 on the device; NaN for pixels that a block does not have, so that no comparison with
+            a threshold counts them.
     """
 
     starts: np.ndarray
@@ -29,27 +29,27 @@ class AxisCells:
     weights: torch.Tensor
 
     @classmethod
-    def from_taps(cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device) -> AxisCells:
-        """Groups the pixels of an axis, given as `masks.axis_taps` gives them, by their inputs."""
+    def from_taps(cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device) -> SparseAxis:
+        """Groups the pixels of an axis, given as `resize.axis_taps` gives them, by their inputs."""
         starts, weights = taps
         firsts = np.flatnonzero(np.diff(starts, prepend=-1))
         step = np.arange(len(starts)) - np.repeat(firsts, np.diff(firsts, append=len(starts)))
         firsts = np.flatnonzero(step % _best_size(np.diff(firsts, append=len(starts))) == 0)
         offsets = np.append(firsts, len(starts))
         sizes = np.diff(offsets)
-        cell = np.repeat(np.arange(len(firsts)), sizes)
+        block = np.repeat(np.arange(len(firsts)), sizes)
         padded = np.full((len(firsts), weights.shape[1], int(sizes.max())), np.nan, dtype=np.float32)
-        padded[cell, :, np.arange(len(starts)) - firsts[cell]] = weights
+        padded[block, :, np.arange(len(starts)) - firsts[block]] = weights
         return cls(starts[firsts], offsets, torch.from_numpy(padded).to(device))
 
     @property
     def n_taps(self) -> int:
-        """K, low-resolution inputs of a cell."""
+        """K, low-resolution inputs of a block."""
         return self.weights.shape[1]
 
     @property
     def max_size(self) -> int:
-        """S, pixels of the largest cell."""
+        """S, pixels of the largest block."""
         return self.weights.shape[2]
 
     def __len__(self) -> int:
@@ -60,26 +60,28 @@ class AxisCells:
         values = np.diff(self.offsets) if name == "sizes" else getattr(self, name)
         return torch.from_numpy(values).to(self.weights.device)
 
-    def weights_of(self, cells: torch.Tensor) -> torch.Tensor:
-        """Weights (K, S, M) of some cells (M,)."""
-        # Copying whole cells and transposing the copy takes half the time of collecting single numbers.
-        chosen = self.weights.index_select(0, cells).view(len(cells), self.n_taps * self.max_size)
-        return chosen.T.contiguous().view(self.n_taps, self.max_size, len(cells))
+    def weights_of(self, blocks: torch.Tensor) -> torch.Tensor:
+        """Weights (K, S, M) of some blocks (M,)."""
+        # Copying whole blocks and transposing the copy takes half the time of collecting single numbers.
+        chosen = self.weights.index_select(0, blocks).view(len(blocks), self.n_taps * self.max_size)
+        return chosen.T.contiguous().view(self.n_taps, self.max_size, len(blocks))
 
-    def between(self, first_pixel: int, last_pixel: int) -> tuple[AxisCells, slice]:
-        """The cells that hold these pixels, their inputs counted from the first; and these inputs, as a slice."""
+    def between(self, first_pixel: int, last_pixel: int) -> tuple[SparseAxis, slice]:
+        """The blocks that hold these pixels, their inputs counted from the first; and these inputs, as a slice."""
         begin = int(np.searchsorted(self.offsets, first_pixel, side="right")) - 1
         end = int(np.searchsorted(self.offsets, last_pixel, side="right"))
         inputs = slice(int(self.starts[begin]), int(self.starts[end - 1]) + self.n_taps)
-        cells = AxisCells(self.starts[begin:end] - inputs.start, self.offsets[begin : end + 1], self.weights[begin:end])
-        return cells, inputs
+        blocks = SparseAxis(
+            self.starts[begin:end] - inputs.start, self.offsets[begin : end + 1], self.weights[begin:end]
+        )
+        return blocks, inputs
 
 
 def _best_size(sizes: np.ndarray) -> int:
-    """At how many pixels to cut cells of these sizes (C,).
+    """At how many pixels to cut blocks of these sizes (C,).
 
-    Those at the ends are two or three times the size of the others, and would make every cell's arrays as large.
+    Those at the ends are two or three times the size of the others, and would make every block's arrays as large.
     """
     candidates = np.arange(1, sizes.max() + 1)
     pieces = -(-sizes[:, None] // candidates)
-    return int(candidates[np.argmin(pieces.sum(axis=0) * (candidates + _PIXELS_PER_CELL))])
+    return int(candidates[np.argmin(pieces.sum(axis=0) * (candidates + _PIXELS_PER_BLOCK))])

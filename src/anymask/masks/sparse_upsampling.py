@@ -1,12 +1,12 @@
 """Exact answers about full-size masks from low-resolution logits, without making full-size logits.
 
 Upsampling is a weighted mean: every pixel of the full-size mask is a mix, with weights that add up to 1, of the K x K
-low-resolution logits around it. Pixels with the same K x K logits form a cell. If all logits of a cell lie above a
-threshold, so do all its pixels; if none does, no pixel does. Only cells in between, along the outline of a mask, need
-their pixels computed. Areas, boxes, stability and runs follow exactly from the two kinds of cells, so cost and memory
+low-resolution logits around it. Pixels with the same K x K logits form a block. If all logits of a block lie above a
+threshold, so do all its pixels; if none does, no pixel does. Only blocks in between, along the outline of a mask, need
+their pixels computed. Areas, boxes, stability and runs follow exactly from the two kinds of blocks, so cost and memory
 follow the outline of the mask, not the image.
 
-`masks.resize_logits` is the plain formula; the tests compare the two.
+`resize.resize_logits` is the plain formula; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -19,31 +19,34 @@ import numpy as np
 import torch
 
 from ..geometry.coordinates import ResizeGeometry
-from .measures import axis_taps
-from .sparse_axis import AxisCells
+from .resize import axis_taps
+from .sparse_axis import SparseAxis
 
 # Bytes of float32 pixels computed at a time: on a CPU what stays in a core's cache, elsewhere what keeps the device
 # busy.
 _CHUNK_BYTES = {"cpu": 2**21}
 _CHUNK_BYTES_ACCELERATOR = 2**26
-# Bytes of flags, one per column of pixels and row of cells, of the masks that are turned into runs together.
+# Bytes of flags, one per column of pixels and row of blocks, of the masks that are turned into runs together.
 _RUNS_BYTES = 2**28
 
 
 @dataclass(frozen=True)
-class MaskCells:
-    """How the pixels of an image fall into cells, for masks whose low-resolution logits are all of one size."""
+class SparseUpsampler:
+    """How the pixels of an image fall into blocks, for masks whose low-resolution logits are all of one size.
 
-    rows: AxisCells
-    columns: AxisCells
+    Source: the idea of computing only where coarse values leave it open is that of PointRend (2019); here it is exact.
+    """
+
+    rows: SparseAxis
+    columns: SparseAxis
 
     @classmethod
     def from_geometry(
         cls, geometry: ResizeGeometry, low_res_size_hw: Sequence[int], device: torch.device | str = "cpu"
-    ) -> MaskCells:
-        """Cells of the original image of `geometry`, for logits of size `low_res_size_hw`."""
+    ) -> SparseUpsampler:
+        """Blocks of the original image of `geometry`, for logits of size `low_res_size_hw`."""
         rows, columns = (
-            AxisCells.from_taps(axis_taps(int(low), padded, resized, original), torch.device(device))
+            SparseAxis.from_taps(axis_taps(int(low), padded, resized, original), torch.device(device))
             for low, padded, resized, original in zip(
                 low_res_size_hw,
                 geometry.padded_size_hw,
@@ -54,17 +57,17 @@ class MaskCells:
         )
         return cls(rows, columns)
 
-    def crop(self, low_res_logits: torch.Tensor, box_xyxy: Sequence[int]) -> tuple[MaskCells, torch.Tensor]:
-        """The cells of a box, its last pixels included, and a view of the logits (..., h, w) that they need."""
+    def crop(self, low_res_logits: torch.Tensor, box_xyxy: Sequence[int]) -> tuple[SparseUpsampler, torch.Tensor]:
+        """The blocks of a box, its last pixels included, and a view of the logits (..., h, w) that they need."""
         x0, y0, x1, y1 = box_xyxy
         rows, row_inputs = self.rows.between(y0, y1)
         columns, column_inputs = self.columns.between(x0, x1)
-        return MaskCells(rows, columns), low_res_logits[..., row_inputs, column_inputs]
+        return SparseUpsampler(rows, columns), low_res_logits[..., row_inputs, column_inputs]
 
     def stability_scores(
         self, low_res_logits: torch.Tensor, mask_threshold: float = 0.0, stability_score_offset: float = 1.0
     ) -> torch.Tensor:
-        """`masks.stability_scores` of the full-size logits.
+        """`measures.stability_scores` of the full-size logits.
 
         Args:
             low_res_logits: (N, h, w), any floating type.
@@ -85,7 +88,7 @@ class MaskCells:
         return intersections.float() / unions.clamp(min=1).float()
 
     def boxes(self, low_res_logits: torch.Tensor, mask_threshold: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-        """`masks.masks_to_boxes_xyxy` of the full-size masks (N, 4) int64, and which have a pixel at all (N,) bool.
+        """`measures.masks_to_boxes_xyxy` of the full-size masks (N, 4) int64, and which have a pixel at all (N,) bool.
 
         Args:
             low_res_logits: (N, h, w), any floating type.
@@ -93,10 +96,10 @@ class MaskCells:
         """
         logits = low_res_logits.float()
         inside, undecided = self._decide(logits, mask_threshold, mask_threshold)
-        left, right = _extent_of_cells(_any(inside, 1), self.columns)
-        top, bottom = _extent_of_cells(_any(inside, 2), self.rows)
+        left, right = _extent_of_blocks(_any(inside, 1), self.columns)
+        top, bottom = _extent_of_blocks(_any(inside, 2), self.rows)
         offsets_y, offsets_x = self.rows.tensor("offsets"), self.columns.tensor("offsets")
-        # Only cells that reach beyond the cells that are foreground as a whole can widen the box.
+        # Only blocks that reach beyond the blocks that are foreground as a whole can widen the box.
         beyond_y = (offsets_y[:-1] < top[:, None]) | (offsets_y[1:] - 1 > bottom[:, None])
         beyond_x = (offsets_x[:-1] < left[:, None]) | (offsets_x[1:] - 1 > right[:, None])
         undecided &= beyond_y[:, :, None] | beyond_x[:, None, :]
@@ -130,7 +133,7 @@ class MaskCells:
             low_res_logits: (N, h, w), any floating type.
             mask_threshold: logits above this are foreground.
             full_height: height of the image whose columns the runs follow.
-            origin_xy: where in that image pixel (0, 0) of these cells lies.
+            origin_xy: where in that image pixel (0, 0) of these blocks lies.
 
         Returns:
             For each mask first positions and positions past the last, (R,) int64, in column-major pixels of the image,
@@ -164,8 +167,8 @@ class MaskCells:
         """
         device, n_rows = logits.device, len(self.rows)
         inside, undecided = self._decide(logits, threshold, threshold)
-        # For undecided cells their line, a row of a mask (M,), column (M,), and pixels (Sy, Sx, M) of bool.
-        blocks = [
+        # For undecided blocks their line, a row of a mask (M,), column (M,), and pixels (Sy, Sx, M) of bool.
+        computed = [
             (mask * n_rows + row, column, values > threshold)
             for mask, row, column, values in self._values_of(logits, undecided)
         ]
@@ -175,34 +178,34 @@ class MaskCells:
         column_at = self.columns.tensor("offsets") * full_height
         steps_y = torch.arange(self.rows.max_size, device=device)
         steps_x = torch.arange(self.columns.max_size, device=device)
-        # The lowest pixels of every cell (N * R, C, Sx): they are what the cell below begins with.
+        # The lowest pixels of every block (N * R, C, Sx): they are what the block below begins with.
         lowest = (inside[..., None] & (steps_x < sizes_x[:, None])).flatten(0, 1)
-        for line, column, pixels in blocks:
-            cell = torch.arange(len(line), device=device)
-            lowest[line, column] = pixels[line_sizes[line] - 1, :, cell]
+        for line, column, pixels in computed:
+            block = torch.arange(len(line), device=device)
+            lowest[line, column] = pixels[line_sizes[line] - 1, :, block]
         above = torch.cat([torch.zeros_like(lowest[:1]), lowest[:-1]])
         above[::n_rows] = False  # above a mask is nothing
 
-        changed = (above != lowest) & ~undecided.flatten(0, 1)[..., None]  # a decided cell can only change at its top
+        changed = (above != lowest) & ~undecided.flatten(0, 1)[..., None]  # a decided block can only change at its top
         line, column, step_x = changed.nonzero(as_tuple=True)
         found = [line_at[line] + column_at[column] + step_x * full_height]
-        for line, column, pixels in blocks:
+        for line, column, pixels in computed:
             previous = torch.cat([above[line, column].T[None], pixels[:-1]])
             exists = steps_y[:, None] < line_sizes[line]
-            step_y, step_x, cell = ((pixels != previous) & exists[:, None]).nonzero(as_tuple=True)
-            found.append((line_at[line] + column_at[column])[cell] + step_x * full_height + step_y)
+            step_y, step_x, block = ((pixels != previous) & exists[:, None]).nonzero(as_tuple=True)
+            found.append((line_at[line] + column_at[column])[block] + step_x * full_height + step_y)
         mask, column, step_x = lowest.unflatten(0, (-1, n_rows))[:, -1].nonzero(as_tuple=True)
         found.append(mask * stride + offsets_y[-1] + column_at[column] + step_x * full_height)
         return torch.cat(found)
 
     def _decide(self, logits: torch.Tensor, lower: float, higher: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cells (N, R, C) with all pixels above `higher`, and cells that may have pixels between the two thresholds."""
+        """Blocks (N, R, C) with all pixels above `higher`, and those that may have pixels between the thresholds."""
         inside = self._over_inputs(logits > higher, torch.logical_and)
         possible = self._over_inputs(logits > lower, torch.logical_or)
         return inside, possible & ~inside
 
     def _over_inputs(self, flags: torch.Tensor, combine: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Combines flags (N, h, w) over the K x K inputs of every cell: (N, R, C)."""
+        """Combines flags (N, h, w) over the K x K inputs of every block: (N, R, C)."""
         for dim, axis in ((1, self.rows), (2, self.columns)):
             n_windows = flags.shape[dim] - axis.n_taps + 1
             combined = flags.narrow(dim, 0, n_windows)
@@ -213,31 +216,31 @@ class MaskCells:
                 flags = flags.index_select(dim, axis.tensor("starts"))
         return flags
 
-    def _pixel_counts(self, cells: torch.Tensor) -> torch.Tensor:
-        """Pixels (N,) int64 of the marked cells (N, R, C)."""
+    def _pixel_counts(self, blocks: torch.Tensor) -> torch.Tensor:
+        """Pixels (N,) int64 of the marked blocks (N, R, C)."""
         # Sums along a row are exact in float32, since no image is 2^24 pixels wide; whole images need more.
-        per_row = cells.float() @ self.columns.tensor("sizes").float()
+        per_row = blocks.float() @ self.columns.tensor("sizes").float()
         return (per_row.long() * self.rows.tensor("sizes")).sum(dim=1)
 
     def _values_of(
-        self, logits: torch.Tensor, cells: torch.Tensor
+        self, logits: torch.Tensor, blocks: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Full-size logits of the pixels of marked cells, some cells at a time.
+        """Full-size logits of the pixels of marked blocks, some blocks at a time.
 
         Args:
             logits: (N, h, w) float32.
-            cells: (N, R, C) bool.
+            blocks: (N, R, C) bool.
 
         Yields:
-            Mask, row and column (M,) of each cell, and its pixels (Sy, Sx, M); NaN where a cell has no such pixel.
-            Cells come last because they are many and pixels few: all arithmetic then runs along the long axis.
+            Mask, row and column (M,) of each block, and its pixels (Sy, Sx, M); NaN where a block has no such pixel.
+            Blocks come last because they are many and pixels few: all arithmetic then runs along the long axis.
         """
         _, height, width = logits.shape
         flat = logits.reshape(-1)
         starts_y, starts_x = self.rows.tensor("starts"), self.columns.tensor("starts")
         chunk_bytes = _CHUNK_BYTES.get(logits.device.type, _CHUNK_BYTES_ACCELERATOR)
         chunk = max(chunk_bytes // (4 * self.rows.max_size * self.columns.max_size), 1)
-        for indices in cells.nonzero().split(chunk):
+        for indices in blocks.nonzero().split(chunk):
             mask, row, column = indices.T.contiguous()
             corner = (mask * height + starts_y[row]) * width + starts_x[column]
             weights_y, weights_x = self.rows.weights_of(row), self.columns.weights_of(column)
@@ -271,19 +274,19 @@ def _any(flags: torch.Tensor, dim: int) -> torch.Tensor:
     return flags.view(torch.uint8).amax(dim).bool()
 
 
-def _extent_of_cells(cells: torch.Tensor, axis: AxisCells) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last pixel (N,) of the marked cells (N, C) of an axis; its far ends, swapped, if none is marked."""
+def _extent_of_blocks(blocks: torch.Tensor, axis: SparseAxis) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last pixel (N,) of the marked blocks (N, C) of an axis; its far ends, swapped, if none is marked."""
     offsets = axis.tensor("offsets")
     end = offsets[-1]
-    first = torch.where(cells, offsets[:-1], end).amin(dim=1)
-    last = torch.where(cells, offsets[1:] - 1, -1).amax(dim=1)
+    first = torch.where(blocks, offsets[:-1], end).amin(dim=1)
+    last = torch.where(blocks, offsets[1:] - 1, -1).amax(dim=1)
     return first, last
 
 
 def _widen_extent(
     first: torch.Tensor, last: torch.Tensor, mask: torch.Tensor, present: torch.Tensor, offset: torch.Tensor
 ) -> None:
-    """Takes pixels (S, M) that are present in cells of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
+    """Takes pixels (S, M) that are present in blocks of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
     n_steps = present.shape[0]
     steps = torch.arange(n_steps, device=present.device)[:, None]
     first_step = torch.where(present, steps, n_steps).amin(dim=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from ..masks.sparse_upsampling import MaskCells
+from ..masks.sparse_upsampling import SparseUpsampler
 
 CHOICES = ("best", "stable")
 STABLE_OFFSET = 0.05  # how far the threshold moves each way
@@ -32,7 +32,7 @@ def masks_wanted(choice: str, multimask_output: bool) -> bool | None:
 
 
 def choose_masks(
-    low_res_logits: torch.Tensor, iou_scores: torch.Tensor, choice: str, cells: MaskCells
+    low_res_logits: torch.Tensor, iou_scores: torch.Tensor, choice: str, upsampler: SparseUpsampler
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One mask for each prompt.
 
@@ -44,7 +44,7 @@ def choose_masks(
         low_res_logits: (P, M, h, w); for "stable" the single mask first.
         iou_scores: (P, M), predicted.
         choice: "best" or "stable".
-        cells: of the image, since stability is measured on masks of its size.
+        upsampler: of the image, since stability is measured on masks of its size.
 
     Returns:
         Logits (P, h, w) and predicted IoU (P,) of the chosen masks.
@@ -54,7 +54,7 @@ def choose_masks(
     """
     if choice == "stable":
         single = low_res_logits[:, 0]
-        is_stable = cells.stability_scores(single, stability_score_offset=STABLE_OFFSET) >= STABLE_SCORE
+        is_stable = upsampler.stability_scores(single, stability_score_offset=STABLE_OFFSET) >= STABLE_SCORE
         chosen = torch.where(is_stable.to(iou_scores.device), 0, 1 + iou_scores[:, 1:].argmax(dim=1))
     else:
         chosen = iou_scores.argmax(dim=1)

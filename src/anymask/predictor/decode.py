@@ -1,8 +1,8 @@
 """From prompts to masks: one record for each prompt, in the order of the prompts, whatever kinds of prompts they are.
 
 `SAM.predict` and `SamSession` are the callers. Prompts are decoded some at a time, and full-size masks are made as run
-lengths from low-resolution logits (`mask_cells.py`), so that memory follows neither the number of prompts, unless these
-logits are kept, nor the size of the image.
+lengths from low-resolution logits (`sparse_upsampling.py`), so that memory follows neither the number of prompts,
+unless these logits are kept, nor the size of the image.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from ..embeddings.image_embedding import EncodedImage
-from ..geometry.coordinates import ResizeGeometry
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
+from ..masks.record import MaskRecord, make_record
 from ..masks.rle import runs_to_rle
-from ..masks.sparse_upsampling import MaskCells
+from ..masks.sparse_upsampling import SparseUpsampler
 from ..prompts.mask_prompts import prepare_mask_prompts
 from ..prompts.short_forms import Prompt, check_inside
 from ..prompts.tensors import prepare_prompts
@@ -39,7 +40,7 @@ class PromptedMasks:
             where they were not to be kept.
     """
 
-    records: list[dict[str, Any]]
+    records: list[MaskRecord]
     low_res_logits: torch.Tensor
 
 
@@ -149,10 +150,9 @@ def decode_prompts(
         keep_logits: whether to return low-resolution logits too.
     """
     image_embedding = embedding.tensor.to(model.device)
-    # The decoder's masks have four pixels per patch.
-    low_res_hw = tuple(4 * side for side in image_embedding.shape[-2:])
-    cells = MaskCells.from_geometry(embedding.geometry, low_res_hw, model.device)
-    records: list[dict[str, Any]] = [{} for _ in prompts]
+    low_res_hw = tuple(MASK_PIXELS_PER_PATCH * side for side in image_embedding.shape[-2:])
+    upsampler = SparseUpsampler.from_geometry(embedding.geometry, low_res_hw, model.device)
+    records: dict[int, MaskRecord] = {}
     low_res_logits = torch.empty(len(prompts) if keep_logits else 0, *low_res_hw)
     for batch in batches:
         with times.stage("decode"):
@@ -162,36 +162,34 @@ def decode_prompts(
                 **{name: value.to(model.device) for name, value in batch.inputs.items()},
             )
         with times.stage("masks"):
-            logits, iou_scores = choose_masks(output.pred_masks[0], output.iou_scores[0], choice, cells)
+            logits, iou_scores = choose_masks(output.pred_masks[0], output.iou_scores[0], choice, upsampler)
             if keep_logits:
                 low_res_logits[batch.indices] = logits.float().cpu()
-            answers = _records(logits, iou_scores, cells, embedding.original_size_hw)
+            answers = _records(logits, iou_scores, upsampler, embedding.original_size_hw)
             for index, record in zip(batch.indices, answers, strict=True):
                 record["point_coords"] = [list(point) for point in prompts[index].points_xy]
                 records[index] = record
-    return PromptedMasks(records, low_res_logits)
+    return PromptedMasks([records[index] for index in range(len(prompts))], low_res_logits)
 
 
 def _records(
-    logits: torch.Tensor, iou_scores: torch.Tensor, cells: MaskCells, size_hw: tuple[int, int]
-) -> Iterator[dict[str, Any]]:
+    logits: torch.Tensor, iou_scores: torch.Tensor, upsampler: SparseUpsampler, size_hw: tuple[int, int]
+) -> Iterator[MaskRecord]:
     """A record without points for each of the logits (N, h, w)."""
     height, width = size_hw
-    stability = cells.stability_scores(logits, stability_score_offset=STABILITY_OFFSET).tolist()
+    stability = upsampler.stability_scores(logits, stability_score_offset=STABILITY_OFFSET).tolist()
     scores = iou_scores.tolist()
-    boxes, exists = cells.boxes(logits)
+    boxes, exists = upsampler.boxes(logits)
     for index, (box, is_mask) in enumerate(zip(boxes.tolist(), exists.tolist(), strict=True)):
-        x0, y0, x1, y1 = box
         starts = ends = np.zeros(0, dtype=np.int64)
         if is_mask:
-            box_cells, box_logits = cells.crop(logits[index], box)
-            starts, ends = box_cells.runs(box_logits, 0.0, height)
-        yield {
-            "segmentation": runs_to_rle(starts, ends, size_hw),
-            "area": int((ends - starts).sum()),
-            "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "predicted_iou": scores[index],
-            "point_coords": [],
-            "stability_score": stability[index],
-            "crop_box": [0, 0, width, height],
-        }
+            box_upsampler, box_logits = upsampler.crop(logits[index], box)
+            starts, ends = box_upsampler.runs(box_logits, 0.0, height)
+        yield make_record(
+            runs_to_rle(starts, ends, size_hw),
+            box_xyxy=box,
+            predicted_iou=scores[index],
+            point_coords=[],
+            stability_score=stability[index],
+            crop_box=[0, 0, width, height],
+        )

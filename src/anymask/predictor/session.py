@@ -21,6 +21,7 @@ import torch
 
 from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
 from ..prompts.short_forms import Prompt, check_inside, drawn_prompts
 from ..results.results import Results
@@ -34,7 +35,7 @@ class _Object:
 
     prompt: Prompt  # what was said about it
     fed_back: torch.Tensor | None = None  # (h, w) logits of an earlier prediction, which go in with the prompt
-    record: dict[str, Any] | None = None  # the answer, once it was asked for
+    record: MaskRecord | None = None  # the answer, once it was asked for
     low_res_logits: torch.Tensor | None = None  # (h, w) of the answer
 
     @property

@@ -13,19 +13,18 @@ import torch
 from PIL import Image
 
 from ..masks.polygons import Polygon
-from ..masks.rle import Rle, remove_small_regions_rle, rle_area, rle_to_coco, rle_to_mask
+from ..masks.record import MaskRecord, form_of, make_record, rle_of
+from ..masks.rle import Rle, remove_small_regions_rle, rle_to_coco, rle_to_mask
 from ..prompts.short_forms import DrawnPrompts
-from .formats.annotated_image import bbox_of, polygons_of, record_of, rle_of
+from .formats.annotated_image import polygons_of
 from .formats.coco import coco_document
 from .formats.files import FilePath
 from .formats.label_map_png import label_map_of
 from .formats.registry import format_to_write, read_as
 from .overlay import draw_overlay
 
-Record = dict[str, Any]
 
-
-class Results(Sequence[Record]):
+class Results(Sequence[MaskRecord]):
     """The masks of one image.
 
     A sequence of records, as `SamMaskGenerator` returns them. `results[3]` is a record; a slice, a list of ints or a
@@ -45,7 +44,7 @@ class Results(Sequence[Record]):
 
     def __init__(
         self,
-        records: Sequence[Record],
+        records: Sequence[MaskRecord],
         size_hw: Sequence[int],
         *,
         image: Any = None,
@@ -78,7 +77,7 @@ class Results(Sequence[Record]):
         return len(self.records)
 
     @overload
-    def __getitem__(self, index: int) -> Record: ...
+    def __getitem__(self, index: int) -> MaskRecord: ...
 
     @overload
     def __getitem__(self, index: slice | Sequence[int] | np.ndarray | torch.Tensor) -> Results: ...
@@ -94,7 +93,7 @@ class Results(Sequence[Record]):
         name = f", {self.name}" if self.name else ""
         return f"Results({len(self)} masks, {self.size_hw[0]} x {self.size_hw[1]}{name})"
 
-    def _with_records(self, records: Sequence[Record], low_res_logits: torch.Tensor | None) -> Results:
+    def _with_records(self, records: Sequence[MaskRecord], low_res_logits: torch.Tensor | None) -> Results:
         return Results(
             records,
             self.size_hw,
@@ -212,7 +211,7 @@ class Results(Sequence[Record]):
         for record in self.records:
             rle, changed = remove_small_regions_rle(rle_of(record), min_area, mode)
             if changed:
-                record = {**record, **record_of(rle), "segmentation": _in_form_of(record["segmentation"], rle)}
+                record = {**record, **make_record(rle, form=form_of(record["segmentation"]))}
             records.append(record)
         return self._with_records(records, self.low_res_logits)
 
@@ -279,7 +278,7 @@ class Results(Sequence[Record]):
         return cls(read.records, read.size_hw, image=image, name=read.name)
 
 
-def _complete(record: Record, index: int, size_hw: tuple[int, int]) -> Record:
+def _complete(record: MaskRecord, index: int, size_hw: tuple[int, int]) -> MaskRecord:
     """The record with its area and box, checked to be of the image's size."""
     mask = record.get("segmentation") if isinstance(record, Mapping) else None
     is_mask = {"size", "counts"} <= mask.keys() if isinstance(mask, Mapping) else hasattr(mask, "shape")
@@ -291,20 +290,12 @@ def _complete(record: Record, index: int, size_hw: tuple[int, int]) -> Record:
         raise ValueError(f"masks must have the image's size, height x width = {size_hw}, but mask {index} has {size}.")
     if "area" in record and "bbox" in record:
         return record
-    rle = rle_of(record)
-    return {"area": rle_area(rle), "bbox": bbox_of(rle), **record}
+    return {**make_record(rle_of(record)), **record}
 
 
 def _as_index(index: Any) -> np.ndarray:
     array = index.detach().cpu().numpy() if isinstance(index, torch.Tensor) else np.asarray(index)
     return array.astype(np.int64) if array.size == 0 and array.dtype != bool else array
-
-
-def _in_form_of(segmentation: Any, rle: Rle) -> Any:
-    """An uncompressed RLE in the form of another mask: dense, compressed or as it is."""
-    if not isinstance(segmentation, Mapping):
-        return rle_to_mask(rle)
-    return rle if isinstance(segmentation["counts"], list) else rle_to_coco(rle)
 
 
 _COLUMNS = [
@@ -313,7 +304,7 @@ _COLUMNS = [
 ]
 
 
-def _row(index: int, record: Record) -> list[Any]:
+def _row(index: int, record: MaskRecord) -> list[Any]:
     points = record.get("point_coords")
     point = points[0] if points is not None and len(points) == 1 else [None, None]
     crop = [None] * 4 if record.get("crop_box") is None else record["crop_box"]

@@ -28,5 +28,11 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
         known: what could have been meant.
         otherwise: the end of the message where nothing known is near.
     """
+    near = nearest_name(name, known)
+    return otherwise if near is None else f"did you mean {near!r}?"
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like this one, or None where none is like it."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else otherwise
+    return near[0] if near else None

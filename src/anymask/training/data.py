@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ..data.synthetic.scenes import Scene, draw_scene
+from ..masks.measures import outer_box_xyxy
 from .nano import MASK_STRIDE, PATCH_SIZE
 
 MIN_TARGET_PIXELS = 12  # at low resolution; below, neither prompt nor loss has anything to hold on to
@@ -124,7 +125,7 @@ def make_sample(
         return None
     chosen = candidates[sample_by_area(areas[candidates], options.num_prompts, rng)]
     scale_xy = np.array([size_hw[1] / masks.shape[2], size_hw[0] / masks.shape[1]] * 2)
-    boxes = np.stack([_box_xyxy(masks[index]) for index in chosen]) * scale_xy
+    boxes = np.stack([outer_box_xyxy(masks[index]) for index in chosen]) * scale_xy
 
     framed = np.empty((options.image_size, options.image_size, 3), dtype=np.uint8)
     framed[:] = PADDING_COLOUR
@@ -226,9 +227,3 @@ def _low_resolution_targets(masks: np.ndarray, size_hw: tuple[int, int], image_s
     coverage = F.adaptive_avg_pool2d(torch.from_numpy(masks).float().unsqueeze(1), (height, width)).squeeze(1)
     low_resolution = image_size // MASK_STRIDE
     return F.pad(coverage > 0.5, (0, low_resolution - width, 0, low_resolution - height))
-
-
-def _box_xyxy(mask: np.ndarray) -> np.ndarray:
-    """Outer edges of a non-empty mask (H, W), in its own pixels."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float64)

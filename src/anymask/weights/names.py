@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
+
+from ..support.unknown_names import nearest_name
 
 WEIGHTS_FOLDER = Path(__file__).parent
 PACKAGED_CHECKPOINTS = ("sam-vit-nano",)
@@ -61,8 +62,8 @@ def _check_can_exist(name_or_path: str | os.PathLike[str]) -> None:
     if os.path.basename(name_or_path) != name_or_path or os.path.splitext(name_or_path)[1]:
         return
     known = {name.rpartition("/")[2]: name for name in (*PACKAGED_CHECKPOINTS, *HUB_IDS, *HUB_IDS.values())}
-    near = difflib.get_close_matches(name_or_path, known, n=1, cutoff=0.5)
-    hint = f"did you mean {known[near[0]]!r}?" if near else f"{PACKAGED_CHECKPOINTS[0]!r} is in this package."
+    near = nearest_name(name_or_path, known)
+    hint = f"{PACKAGED_CHECKPOINTS[0]!r} is in this package." if near is None else f"did you mean {known[near]!r}?"
     raise FileNotFoundError(
         f"{name_or_path!r} must be a folder or file, or the id of a checkpoint on the hub, owner/name, but there is no "
         f"such path, and it names no owner; {hint}"

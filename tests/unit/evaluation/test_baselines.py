@@ -11,7 +11,7 @@ from anymask.evaluation.baselines import (
     score_baselines,
 )
 from anymask.evaluation.examples import Example
-from anymask.evaluation.metrics import mask_iou
+from anymask.masks.measures import mask_iou
 
 
 def disc_on_plain_ground(seed=0):

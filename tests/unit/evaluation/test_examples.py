@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.evaluation.examples import box_xyxy, folder_examples, held_out_scenes, innermost_pixel_xy
+from anymask.evaluation.examples import folder_examples, held_out_scenes, innermost_pixel_xy
 
 
 def test_click_is_the_middle_of_a_square():
@@ -26,12 +26,6 @@ def test_click_is_inside_a_ring():
     ring = (radius > 6) & (radius < 12)
     column, row = innermost_pixel_xy(ring).astype(int)
     assert ring[row, column]
-
-
-def test_box_has_outer_edges():
-    mask = np.zeros((10, 14), dtype=bool)
-    mask[3:5, 6:11] = True
-    assert box_xyxy(mask).tolist() == [6, 3, 11, 5]
 
 
 def test_held_out_scenes_repeat():

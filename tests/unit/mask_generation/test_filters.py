@@ -8,10 +8,11 @@ import torch
 from anymask import CandidateMasks
 from anymask.geometry.coordinates import ResizeGeometry
 from anymask.mask_generation import filters as mask_candidates
-from anymask.mask_generation.filters import filtered, segmentation_of, to_records
+from anymask.mask_generation.filters import filtered, to_records
 from anymask.mask_generation.options import MaskGenerationOptions
+from anymask.masks.record import to_form
 from anymask.masks.rle import mask_to_rle, rle_to_coco
-from anymask.masks.sparse_upsampling import MaskCells
+from anymask.masks.sparse_upsampling import SparseUpsampler
 
 OPTIONS = MaskGenerationOptions(stability_score_thresh=0.0)
 
@@ -27,9 +28,9 @@ def decoded(*squares, size=32):
 
 def candidates(*squares, crop_box=(0, 0, 64, 48), image_hw=(48, 64), options=OPTIONS):
     x0, y0, x1, y1 = crop_box
-    cells = MaskCells.from_geometry(ResizeGeometry((y1 - y0, x1 - x0), (48, 64), (64, 64)), (32, 32))
+    upsampler = SparseUpsampler.from_geometry(ResizeGeometry((y1 - y0, x1 - x0), (48, 64), (64, 64)), (32, 32))
     points = np.arange(2.0 * len(squares)).reshape(-1, 2)
-    return list(filtered(decoded(*squares), cells, points, list(crop_box), image_hw, options))
+    return list(filtered(decoded(*squares), upsampler, points, list(crop_box), image_hw, options))
 
 
 def test_a_candidate_keeps_its_box_of_logits_only():
@@ -67,13 +68,13 @@ def test_on_an_accelerator_masks_of_a_crop_are_encoded_together(monkeypatch):
     monkeypatch.setattr(mask_candidates, "is_accelerator", lambda device: True)
     found = [candidates(*squares, crop_box=crop) for crop in crops]
     assert all(candidate.low_res_logits.shape == (32, 32) for of_crop in found for candidate in of_crop)
-    together, runs_of_each = [], MaskCells.runs_of_each
+    together, runs_of_each = [], SparseUpsampler.runs_of_each
 
     def counted(self, logits, *args):
         together.append(len(logits))
         return runs_of_each(self, logits, *args)
 
-    monkeypatch.setattr(MaskCells, "runs_of_each", counted)
+    monkeypatch.setattr(SparseUpsampler, "runs_of_each", counted)
     assert to_records(found[0] + found[1], (50, 70), options) == expected[0] + expected[1]
     assert together == [len(of_crop) for of_crop in found] == [3, 2]  # one is cut off by the second crop's edge
 
@@ -85,6 +86,6 @@ def test_masks_without_a_pixel_are_none():
 def test_forms_of_a_mask():
     mask = np.eye(3, 5, dtype=bool)
     rle = mask_to_rle(mask)
-    np.testing.assert_array_equal(segmentation_of(rle, "binary_mask"), mask)
-    assert segmentation_of(rle, "uncompressed_rle") == rle
-    assert segmentation_of(rle, "coco_rle") == rle_to_coco(rle)
+    np.testing.assert_array_equal(to_form(rle, "binary_mask"), mask)
+    assert to_form(rle, "uncompressed_rle") == rle
+    assert to_form(rle, "coco_rle") == rle_to_coco(rle)

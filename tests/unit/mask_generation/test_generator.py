@@ -372,7 +372,7 @@ def test_rle_output_makes_no_full_size_array(monkeypatch):
     def forbidden(rle):
         raise AssertionError("a full-size mask was made")
 
-    monkeypatch.setattr("anymask.mask_generation.filters.rle_to_mask", forbidden)
+    monkeypatch.setattr("anymask.masks.record.rle_to_mask", forbidden)
     records = generator(output_mode="coco_rle", min_mask_region_area=5).generate(PICTURE)
     assert rle_to_mask(records[0]["segmentation"]).shape == (48, 64)
 

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.masks import sparse_axis as axis_cells
-from anymask.masks import sparse_upsampling as mask_cells
-from anymask.masks.measures import mask_to_rle, masks_to_boxes_xyxy, stability_scores
-from anymask.masks.rle import runs_to_rle
-from anymask.masks.sparse_upsampling import MaskCells
+from anymask.masks import sparse_axis as sparse_axis_module
+from anymask.masks import sparse_upsampling as sparse_upsampling_module
+from anymask.masks.measures import masks_to_boxes_xyxy, stability_scores
+from anymask.masks.rle import mask_to_rle, runs_to_rle
+from anymask.masks.sparse_upsampling import SparseUpsampler
 
 GEOMETRIES = [
     (ResizeGeometry((97, 61), (64, 40), (64, 64)), (16, 16)),
@@ -47,111 +47,113 @@ def full_size(logits, geometry):
 def case(request):
     geometry, low_res = request.param
     logits = masks_of_all_kinds(low_res)
-    return geometry, logits, MaskCells.from_geometry(geometry, low_res), full_size(logits, geometry)
+    return geometry, logits, SparseUpsampler.from_geometry(geometry, low_res), full_size(logits, geometry)
 
 
 def test_stability(case):
-    _, logits, cells, full = case
+    _, logits, upsampler, full = case
     for offset in (0.0, 1.0, 2.5):
         expected = stability_scores(full, THRESHOLD, offset)
-        torch.testing.assert_close(cells.stability_scores(logits, THRESHOLD, offset), expected, rtol=0, atol=0)
+        torch.testing.assert_close(upsampler.stability_scores(logits, THRESHOLD, offset), expected, rtol=0, atol=0)
 
 
 def test_boxes(case):
-    _, logits, cells, full = case
-    boxes, exists = cells.boxes(logits, THRESHOLD)
+    _, logits, upsampler, full = case
+    boxes, exists = upsampler.boxes(logits, THRESHOLD)
     assert exists.tolist() == (full > THRESHOLD).any(dim=2).any(dim=1).tolist()
     assert boxes.tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
 
 
 def test_runs(case):
-    geometry, logits, cells, full = case
+    geometry, logits, upsampler, full = case
     height, width = geometry.original_size_hw
     for mask_logits, mask in zip(logits, full > THRESHOLD, strict=True):
-        runs = cells.runs(mask_logits, THRESHOLD, height)
+        runs = upsampler.runs(mask_logits, THRESHOLD, height)
         assert runs_to_rle(*runs, (height, width)) == mask_to_rle(mask)
 
 
 def test_runs_in_a_larger_image(case):
-    geometry, logits, cells, full = case
+    geometry, logits, upsampler, full = case
     height, width = geometry.original_size_hw
     for mask_logits, mask in zip(logits, full > THRESHOLD, strict=True):
         padded = F.pad(mask, (4, 2, 3, 5))
-        runs = cells.runs(mask_logits, THRESHOLD, height + 8, origin_xy=(4, 3))
+        runs = upsampler.runs(mask_logits, THRESHOLD, height + 8, origin_xy=(4, 3))
         assert runs_to_rle(*runs, (height + 8, width + 6)) == mask_to_rle(padded)
 
 
 @pytest.mark.parametrize("masks_at_a_time", [1, 4, 100])
 def test_runs_of_many_masks_are_those_of_each(case, masks_at_a_time, monkeypatch):
-    geometry, logits, cells, full = case
-    flags = len(cells.rows) * len(cells.columns) * cells.columns.max_size
-    monkeypatch.setattr(mask_cells, "_RUNS_BYTES", masks_at_a_time * flags)
+    geometry, logits, upsampler, full = case
+    flags = len(upsampler.rows) * len(upsampler.columns) * upsampler.columns.max_size
+    monkeypatch.setattr(sparse_upsampling_module, "_RUNS_BYTES", masks_at_a_time * flags)
     height, width = geometry.original_size_hw
-    runs = cells.runs_of_each(logits, THRESHOLD, height + 8, origin_xy=(4, 3))
+    runs = upsampler.runs_of_each(logits, THRESHOLD, height + 8, origin_xy=(4, 3))
     for (starts, ends), mask in zip(runs, full > THRESHOLD, strict=True):
         padded = F.pad(mask, (4, 2, 3, 5))
         assert runs_to_rle(starts, ends, (height + 8, width + 6)) == mask_to_rle(padded)
-    assert cells.runs_of_each(logits[:0], THRESHOLD, height) == []
+    assert upsampler.runs_of_each(logits[:0], THRESHOLD, height) == []
 
 
 def test_a_box_of_logits_is_enough(case):
-    geometry, logits, cells, _ = case
+    geometry, logits, upsampler, _ = case
     height = geometry.original_size_hw[0]
-    boxes, exists = cells.boxes(logits, THRESHOLD)
+    boxes, exists = upsampler.boxes(logits, THRESHOLD)
     for mask_logits, box, exist in zip(logits, boxes.tolist(), exists.tolist(), strict=True):
         if not exist:
             continue
-        part_cells, part = cells.crop(mask_logits, box)
+        part_upsampler, part = upsampler.crop(mask_logits, box)
         for got, expected in zip(
-            part_cells.runs(part, THRESHOLD, height), cells.runs(mask_logits, THRESHOLD, height), strict=True
+            part_upsampler.runs(part, THRESHOLD, height), upsampler.runs(mask_logits, THRESHOLD, height), strict=True
         ):
             np.testing.assert_array_equal(got, expected)
 
 
 def test_a_small_mask_needs_few_logits():
     geometry = ResizeGeometry((1200, 1800), (683, 1024), (1024, 1024))
-    cells = MaskCells.from_geometry(geometry, (256, 256))
+    upsampler = SparseUpsampler.from_geometry(geometry, (256, 256))
     logits = torch.full((256, 256), -10.0)
     logits[50:60, 80:100] = 10.0
-    boxes, _ = cells.boxes(logits[None])
-    _, part = cells.crop(logits, boxes[0].tolist())
+    boxes, _ = upsampler.boxes(logits[None])
+    _, part = upsampler.crop(logits, boxes[0].tolist())
     assert part.shape[0] <= 14
     assert part.shape[1] <= 24
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
 @pytest.mark.parametrize("pair", GEOMETRIES)
-def test_where_cells_are_cut_changes_nothing(pair, size, monkeypatch):
+def test_where_blocks_are_cut_changes_nothing(pair, size, monkeypatch):
     geometry, low_res = pair
     logits = masks_of_all_kinds(low_res)
     full = full_size(logits, geometry)
-    monkeypatch.setattr(axis_cells, "_best_size", lambda sizes: size)
-    cells = MaskCells.from_geometry(geometry, low_res)
-    assert max(cells.rows.max_size, cells.columns.max_size) <= size
+    monkeypatch.setattr(sparse_axis_module, "_best_size", lambda sizes: size)
+    upsampler = SparseUpsampler.from_geometry(geometry, low_res)
+    assert max(upsampler.rows.max_size, upsampler.columns.max_size) <= size
     expected = stability_scores(full, THRESHOLD)
-    torch.testing.assert_close(cells.stability_scores(logits, THRESHOLD), expected, rtol=0, atol=0)
-    assert cells.boxes(logits, THRESHOLD)[0].tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
+    torch.testing.assert_close(upsampler.stability_scores(logits, THRESHOLD), expected, rtol=0, atol=0)
+    assert upsampler.boxes(logits, THRESHOLD)[0].tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
     height = geometry.original_size_hw[0]
     for low, high in zip(logits, full, strict=True):
-        rle = runs_to_rle(*cells.runs(low, THRESHOLD, height), geometry.original_size_hw)
+        rle = runs_to_rle(*upsampler.runs(low, THRESHOLD, height), geometry.original_size_hw)
         assert rle == mask_to_rle(high > THRESHOLD)
 
 
 def test_chunks_change_nothing(case, monkeypatch):
-    geometry, logits, cells, _ = case
-    expected = cells.stability_scores(logits), *cells.boxes(logits)
-    expected_runs = cells.runs(logits[0], THRESHOLD, geometry.original_size_hw[0])
-    monkeypatch.setattr(mask_cells, "_CHUNK_BYTES", {"cpu": 1})
-    for got, wanted in zip((cells.stability_scores(logits), *cells.boxes(logits)), expected, strict=True):
+    geometry, logits, upsampler, _ = case
+    expected = upsampler.stability_scores(logits), *upsampler.boxes(logits)
+    expected_runs = upsampler.runs(logits[0], THRESHOLD, geometry.original_size_hw[0])
+    monkeypatch.setattr(sparse_upsampling_module, "_CHUNK_BYTES", {"cpu": 1})
+    for got, wanted in zip((upsampler.stability_scores(logits), *upsampler.boxes(logits)), expected, strict=True):
         assert torch.equal(got, wanted)
-    for got, wanted in zip(cells.runs(logits[0], THRESHOLD, geometry.original_size_hw[0]), expected_runs, strict=True):
+    for got, wanted in zip(
+        upsampler.runs(logits[0], THRESHOLD, geometry.original_size_hw[0]), expected_runs, strict=True
+    ):
         np.testing.assert_array_equal(got, wanted)
 
 
 def test_no_masks(case):
-    _, logits, cells, _ = case
-    assert cells.stability_scores(logits[:0]).shape == (0,)
-    boxes, exists = cells.boxes(logits[:0])
+    _, logits, upsampler, _ = case
+    assert upsampler.stability_scores(logits[:0]).shape == (0,)
+    boxes, exists = upsampler.boxes(logits[:0])
     assert boxes.shape == (0, 4)
     assert exists.shape == (0,)
 
@@ -160,20 +162,20 @@ def test_no_masks(case):
 def test_half_precision_logits_are_upsampled_in_float32(dtype):
     geometry, low_res = GEOMETRIES[0]
     logits = masks_of_all_kinds(low_res).to(dtype)
-    cells = MaskCells.from_geometry(geometry, low_res)
+    upsampler = SparseUpsampler.from_geometry(geometry, low_res)
     full = full_size(logits.float(), geometry)
-    assert cells.boxes(logits, THRESHOLD)[0].tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
+    assert upsampler.boxes(logits, THRESHOLD)[0].tolist() == masks_to_boxes_xyxy(full > THRESHOLD).tolist()
     for mask_logits, mask in zip(logits, full > THRESHOLD, strict=True):
-        assert runs_to_rle(*cells.runs(mask_logits, THRESHOLD, 97), (97, 61)) == mask_to_rle(mask)
+        assert runs_to_rle(*upsampler.runs(mask_logits, THRESHOLD, 97), (97, 61)) == mask_to_rle(mask)
 
 
 def test_outline_of_a_hundred_megapixels():
     """A half plane: box and runs follow from arithmetic, and nothing of the image's size is ever made."""
     geometry = ResizeGeometry((10_000, 10_000), (1024, 1024), (1024, 1024))
-    cells = MaskCells.from_geometry(geometry, (256, 256))
+    upsampler = SparseUpsampler.from_geometry(geometry, (256, 256))
     logits = torch.where(torch.arange(256) < 128, 5.0, -5.0).expand(256, 256)  # left half
-    boxes, _ = cells.boxes(logits[None])
+    boxes, _ = upsampler.boxes(logits[None])
     assert boxes.tolist() == [[0, 0, 4_999, 9_999]]
-    assert cells.stability_scores(logits[None], 0.0, 0.0).tolist() == [1.0]
-    rle = runs_to_rle(*cells.runs(logits, 0.0, 10_000), (10_000, 10_000))
+    assert upsampler.stability_scores(logits[None], 0.0, 0.0).tolist() == [1.0]
+    rle = runs_to_rle(*upsampler.runs(logits, 0.0, 10_000), (10_000, 10_000))
     assert rle["counts"] == [0, 50_000_000, 50_000_000]

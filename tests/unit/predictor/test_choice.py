@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.masks.sparse_upsampling import MaskCells
+from anymask.masks.sparse_upsampling import SparseUpsampler
 from anymask.predictor.choice import check_choice, choose_masks, masks_wanted
 
 SIZE_HW = (6, 9)
-CELLS = MaskCells.from_geometry(ResizeGeometry(SIZE_HW, SIZE_HW, SIZE_HW), SIZE_HW)  # a pixel is a logit
+UPSAMPLER = SparseUpsampler.from_geometry(ResizeGeometry(SIZE_HW, SIZE_HW, SIZE_HW), SIZE_HW)  # a pixel is a logit
 
 
 def logits_with(*pixels_and_values):
@@ -31,7 +31,7 @@ def chosen(choice, singles, scores):
     """How many pixels the chosen mask of each prompt has, and its score."""
     first = 0 if choice == "stable" else 1
     logits = torch.stack([torch.stack([single, *OTHERS][first:]) for single in singles])
-    masks, ious = choose_masks(logits, torch.tensor(scores)[:, first:], choice, CELLS)
+    masks, ious = choose_masks(logits, torch.tensor(scores)[:, first:], choice, UPSAMPLER)
     return (masks > 0).sum(dim=(1, 2)).tolist(), [round(iou, 3) for iou in ious.tolist()]
 
 
@@ -48,12 +48,14 @@ def test_stable_takes_the_single_mask_if_it_hardly_changes():
 def test_padding_does_not_count():
     """What the model says of pixels outside the image makes no mask unstable."""
     wide = (SIZE_HW[0], SIZE_HW[1] + 4)
-    cells = MaskCells.from_geometry(ResizeGeometry(SIZE_HW, SIZE_HW, wide), wide)
+    upsampler = SparseUpsampler.from_geometry(ResizeGeometry(SIZE_HW, SIZE_HW, wide), wide)
     logits = torch.full((1, 4, *wide), 0.01)
     logits[0, :, :, : SIZE_HW[1] + 1] = 3.0
-    masks, _ = choose_masks(logits, torch.tensor([[0.1, 0.2, 0.3, 0.2]]), "stable", cells)
+    masks, _ = choose_masks(logits, torch.tensor([[0.1, 0.2, 0.3, 0.2]]), "stable", upsampler)
     torch.testing.assert_close(masks[0], logits[0, 0])
-    assert choose_masks(logits, torch.tensor([[0.1, 0.2, 0.3, 0.2]]), "stable", cells)[1].item() == pytest.approx(0.1)
+    assert choose_masks(logits, torch.tensor([[0.1, 0.2, 0.3, 0.2]]), "stable", upsampler)[1].item() == pytest.approx(
+        0.1
+    )
 
 
 def test_what_the_model_is_asked_for():

@@ -13,19 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...masks.polygons import polygons_to_rle
+from ...masks.record import MaskRecord, make_record, rle_of
 from ...masks.rle import rle_to_coco
-from .annotated_image import (
-    UNLABELLED,
-    Annotated,
-    AnnotatedImage,
-    Record,
-    checked_rle,
-    checked_size_hw,
-    joined,
-    polygons_of,
-    record_of,
-    rle_of,
-)
+from .annotated_image import UNLABELLED, Annotated, AnnotatedImage, checked_rle, checked_size_hw, joined, polygons_of
 from .files import FilePath, read_json, reading, write_json
 
 _FORMAT = "COCO JSON"
@@ -59,7 +49,7 @@ def coco_document(
     if unknown := [label for label in labels if label not in names]:
         raise ValueError(f"`class_names` must hold every label, but {unknown[0]!r} is missing from {names}.")
     category_ids = {name: number for number, name in enumerate(names, start=1)}
-    annotations: list[Record] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
         polygons = polygons_of(image, tolerance) if segmentation == "polygons" else [[] for _ in image.records]
         for record, parts in zip(image.records, polygons, strict=True):
@@ -73,7 +63,7 @@ def coco_document(
                 "area": record["area"],
                 "bbox": [x, y, width + edge, height + edge],
                 "iscrowd": 0,
-                **{key: record[key] for key in _AS_THEY_ARE if key in record},
+                **{key: value for key, value in record.items() if key in _AS_THEY_ARE},
             }
             if "predicted_iou" in record:
                 annotation["score"] = record["predicted_iou"]
@@ -122,7 +112,7 @@ def read_coco(path: FilePath) -> list[AnnotatedImage]:
     return list(images.values())
 
 
-def _record(annotation: dict[str, Any], size_hw: tuple[int, int], labels: dict[Any, str]) -> Record:
+def _record(annotation: dict[str, Any], size_hw: tuple[int, int], labels: dict[Any, str]) -> MaskRecord:
     segmentation = annotation["segmentation"]
     if isinstance(segmentation, dict):
         rle = checked_rle(segmentation, size_hw)
@@ -136,4 +126,4 @@ def _record(annotation: dict[str, Any], size_hw: tuple[int, int], labels: dict[A
         more["predicted_iou"] = annotation["score"]
     if annotation.get("category_id") in labels:
         more["label"] = labels[annotation["category_id"]]
-    return record_of(rle, **more)
+    return make_record(rle, **more)

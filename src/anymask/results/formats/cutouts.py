@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from ...images.load import as_rgb_uint8
+from ...masks.record import rle_of
 from ...masks.rle import rle_to_box_xyxy, rle_to_mask
 from ...support.atomic_files import write_whole
-from .annotated_image import Annotated, rle_of
+from .annotated_image import Annotated
 from .files import FilePath
 
 

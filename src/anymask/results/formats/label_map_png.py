@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from ...masks.label_maps import label_map_to_rles, rles_to_label_map
+from ...masks.record import make_record, rle_of
 from ...support.atomic_files import write_whole
 from ..overlay import palette
-from .annotated_image import Annotated, AnnotatedImage, record_of, rle_of
+from .annotated_image import Annotated, AnnotatedImage
 from .files import FilePath, reading
 
 _FORMAT = "a PNG label map"
@@ -67,4 +68,6 @@ def read_label_map_png(path: FilePath) -> AnnotatedImage:
             raise ValueError(f"its pixels must be numbers (mode P, L or I;16), got colours of mode {mode}.")
     rles = label_map_to_rles(label_map.astype(np.int64, copy=False))
     height, width = label_map.shape
-    return AnnotatedImage([record_of(rle, id=number) for number, rle in rles.items()], (height, width), Path(path).name)
+    return AnnotatedImage(
+        [make_record(rle, id=number) for number, rle in rles.items()], (height, width), Path(path).name
+    )

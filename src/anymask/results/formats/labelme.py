@@ -16,16 +16,9 @@ import numpy as np
 
 from ...images.load import as_rgb_uint8
 from ...masks.polygons import Polygon, polygons_to_rle, rle_to_polygons
+from ...masks.record import make_record
 from ...masks.rle import mask_to_rle
-from .annotated_image import (
-    UNLABELLED,
-    Annotated,
-    AnnotatedImage,
-    checked_size_hw,
-    joined,
-    polygons_of,
-    record_of,
-)
+from .annotated_image import UNLABELLED, Annotated, AnnotatedImage, checked_size_hw, joined, polygons_of
 from .files import FilePath, read_json, reading, write_json
 
 _FORMAT = "JSON of LabelMe"
@@ -97,7 +90,7 @@ def read_labelme(path: FilePath) -> AnnotatedImage:
             masks.setdefault(key, []).extend(_polygons(shape, kind, size_hw))
     if passed_over:
         warnings.warn(f"{path} holds shapes that are no masks, passed over: {sorted(passed_over)}.", stacklevel=2)
-    records = [record_of(polygons_to_rle(parts, size_hw), label=labels[key]) for key, parts in masks.items()]
+    records = [make_record(polygons_to_rle(parts, size_hw), label=labels[key]) for key, parts in masks.items()]
     return AnnotatedImage(records, size_hw, name or None)
 
 

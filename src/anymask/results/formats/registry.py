@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 from ...images.load import image_size_hw, load_image
 from ...support.atomic_files import write_whole
-from ...support.unknown_names import check_known_options
+from ...support.unknown_names import check_known_options, did_you_mean
 from .annotated_image import AnnotatedImage
 from .coco import read_coco, write_coco
 from .cutouts import write_cutouts
@@ -149,9 +148,8 @@ def _looks_like(path: FilePath) -> str:
 
 def _check_name(name: str) -> None:
     if name not in FORMATS:
-        near = difflib.get_close_matches(str(name), FORMATS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {name!r}{hint}")
+        hint = did_you_mean(str(name), FORMATS, otherwise="pass one of them.")
+        raise ValueError(f"`format` must be one of {', '.join(FORMATS)}, got {name!r}; {hint}")
 
 
 def _check_options(name: str, function: Callable[..., Any], positional: int, options: dict[str, Any]) -> None:

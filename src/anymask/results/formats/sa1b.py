@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...masks.record import make_record, rle_of
 from ...masks.rle import rle_to_coco
-from .annotated_image import Annotated, AnnotatedImage, checked_rle, checked_size_hw, record_of, rle_of
+from .annotated_image import Annotated, AnnotatedImage, checked_rle, checked_size_hw
 from .files import FilePath, read_json, reading, write_json
 
 _FORMAT = "JSON of SA-1B"
@@ -55,5 +56,5 @@ def read_sa1b(path: FilePath) -> AnnotatedImage:
     for number, annotation in enumerate(annotations, start=1):
         with reading(path, _FORMAT, f"annotation {number}"):
             more = {key: annotation[key] for key in annotation if key not in ("id", "segmentation", "area", "bbox")}
-            records.append(record_of(checked_rle(annotation["segmentation"], size_hw), **more))
+            records.append(make_record(checked_rle(annotation["segmentation"], size_hw), **more))
     return AnnotatedImage(records, size_hw, name)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...masks.polygons import polygons_to_rle
+from ...masks.record import MaskRecord, make_record
 from ...support.atomic_files import write_whole
-from .annotated_image import Annotated, AnnotatedImage, Record, joined, polygons_of, record_of
+from .annotated_image import Annotated, AnnotatedImage, joined, polygons_of
 from .files import FilePath, read_text, reading
 
 _FORMAT = "segmentation text of YOLO"
@@ -49,7 +50,7 @@ def write_yolo(
     write_whole(path, lambda file: file.write(text.encode()))
 
 
-def _class_number(record: Record, class_names: Sequence[str] | None) -> int:
+def _class_number(record: MaskRecord, class_names: Sequence[str] | None) -> int:
     label = record.get("label")
     if label is None:
         return 0
@@ -91,7 +92,7 @@ def read_yolo(path: FilePath, size_hw: Sequence[int], *, class_names: Sequence[s
             if not (np.abs(outline - 0.5) <= 0.51).all():  # a little outside is rounding of other programs
                 raise ValueError("x and y are fractions of the image's width and height, from 0 to 1.")
             rle = polygons_to_rle([(outline.reshape(-1, 2) * (width, height), [])], (height, width))
-            records.append(record_of(rle, label=_label(int(name), class_names)))
+            records.append(make_record(rle, label=_label(int(name), class_names)))
     return AnnotatedImage(records, (int(height), int(width)))
 
 

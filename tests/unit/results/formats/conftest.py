@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from anymask.masks.record import make_record
 from anymask.masks.rle import mask_to_rle
-from anymask.results.formats.annotated_image import AnnotatedImage, record_of
+from anymask.results.formats.annotated_image import AnnotatedImage
 
 HEIGHT, WIDTH = 23, 31
 
@@ -26,7 +27,7 @@ def masks():
 def annotated(masks):
     """The masks as an image's records, all with what a model says, two of them with a label."""
     records = [
-        record_of(
+        make_record(
             mask_to_rle(mask),
             predicted_iou=0.9 - index / 10,
             stability_score=0.95,
@@ -42,7 +43,7 @@ def annotated(masks):
 
 @pytest.fixture
 def empty_mask():
-    return AnnotatedImage([record_of(mask_to_rle(np.zeros((HEIGHT, WIDTH), bool)))], (HEIGHT, WIDTH), "photo.jpg")
+    return AnnotatedImage([make_record(mask_to_rle(np.zeros((HEIGHT, WIDTH), bool)))], (HEIGHT, WIDTH), "photo.jpg")
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from anymask.masks.record import make_record
 from anymask.masks.rle import mask_to_rle, rle_to_mask
-from anymask.results.formats.annotated_image import AnnotatedImage, record_of
+from anymask.results.formats.annotated_image import AnnotatedImage
 from anymask.results.formats.coco import coco_document, read_coco, write_coco
 
 
 @pytest.fixture
 def other():
-    return AnnotatedImage([record_of(mask_to_rle(np.ones((4, 6), bool)), label="cup")], (4, 6), "other.png")
+    return AnnotatedImage([make_record(mask_to_rle(np.ones((4, 6), bool)), label="cup")], (4, 6), "other.png")
 
 
 @pytest.mark.parametrize("segmentation", ["rle", "polygons"])

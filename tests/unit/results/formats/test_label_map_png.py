@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anymask.masks.record import make_record
 from anymask.masks.rle import mask_to_rle, rle_to_mask
-from anymask.results.formats.annotated_image import AnnotatedImage, record_of
+from anymask.results.formats.annotated_image import AnnotatedImage
 from anymask.results.formats.label_map_png import label_map_of, read_label_map_png, write_label_map_png
 
 
@@ -13,7 +14,7 @@ def grid_of(count):
     for index in range(count):
         mask = np.zeros((2, count), bool)
         mask[1, index] = True
-        records.append(record_of(mask_to_rle(mask)))
+        records.append(make_record(mask_to_rle(mask)))
     return AnnotatedImage(records, (2, count))
 
 

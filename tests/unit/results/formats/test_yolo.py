@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from anymask.masks.record import make_record
 from anymask.masks.rle import mask_to_rle, rle_to_mask
-from anymask.results.formats.annotated_image import AnnotatedImage, record_of
+from anymask.results.formats.annotated_image import AnnotatedImage
 from anymask.results.formats.yolo import read_yolo, write_yolo
 
 NAMES = ["dog", "cup", "sea lion"]
@@ -11,7 +12,7 @@ NAMES = ["dog", "cup", "sea lion"]
 def test_one_line_per_mask_in_fractions(tmp_path):
     mask = np.zeros((5, 8), bool)
     mask[1:4, 2:6] = True
-    write_yolo(tmp_path / "a.txt", AnnotatedImage([record_of(mask_to_rle(mask))], (5, 8)))
+    write_yolo(tmp_path / "a.txt", AnnotatedImage([make_record(mask_to_rle(mask))], (5, 8)))
     assert (tmp_path / "a.txt").read_text() == "0 0.25 0.8 0.25 0.2 0.75 0.2 0.75 0.8\n"
 
 
@@ -37,7 +38,7 @@ def test_digits_suffice_for_large_images(tmp_path):
     mask = np.zeros((11, 60_000), bool)
     for start in rng.integers(0, 59_000, 40):
         mask[3:8, start : start + 7] = True
-    write_yolo(tmp_path / "a.txt", AnnotatedImage([record_of(mask_to_rle(mask))], mask.shape))
+    write_yolo(tmp_path / "a.txt", AnnotatedImage([make_record(mask_to_rle(mask))], mask.shape))
     (record,) = read_yolo(tmp_path / "a.txt", mask.shape).records
     np.testing.assert_array_equal(rle_to_mask(record["segmentation"]), mask)
 
