@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -114,7 +113,13 @@ def make_sample(
         The sample of `SceneSamples`, or None when no mask is large enough to be a target.
     """
     image, masks = _random_turn(image, masks, rng)
-    image, masks = _random_crop(image, masks, rng)
+    return frame_sample(*_random_crop(image, masks, rng), options, rng)
+
+
+def frame_sample(
+    image: np.ndarray, masks: np.ndarray, options: SampleOptions, rng: np.random.Generator
+) -> dict[str, torch.Tensor] | None:
+    """Choose targets of a picture, change its colours, and bring both into the model frame: see `make_sample`."""
     size_hw = _resized_size_hw(image.shape[:2], options.image_size)
     targets = _low_resolution_targets(masks, size_hw, options.image_size)
     areas = targets.flatten(1).sum(dim=1).numpy()
@@ -165,10 +170,10 @@ def normalise_images(images: torch.Tensor) -> torch.Tensor:
     return (images.float() / 255 - mean) / std
 
 
-def make_loader(options: SampleOptions, start_index: int, batch_size: int, num_workers: int) -> DataLoader:
+def make_loader(samples: Dataset, start_index: int, batch_size: int, num_workers: int) -> DataLoader:
     """Batches of samples in index order from `start_index` on, without end."""
     return DataLoader(
-        SceneSamples(options),
+        samples,
         batch_size=batch_size,
         sampler=ConsecutiveSampler(start_index),
         num_workers=num_workers,
@@ -224,6 +229,8 @@ def _low_resolution_targets(masks: np.ndarray, size_hw: tuple[int, int], image_s
     if len(masks) == 0:
         return torch.zeros(0, image_size // MASK_STRIDE, image_size // MASK_STRIDE, dtype=torch.bool)
     height, width = size_hw[0] // MASK_STRIDE, size_hw[1] // MASK_STRIDE
-    coverage = F.adaptive_avg_pool2d(torch.from_numpy(masks).float().unsqueeze(1), (height, width)).squeeze(1)
-    low_resolution = image_size // MASK_STRIDE
-    return F.pad(coverage > 0.5, (0, low_resolution - width, 0, low_resolution - height))
+    targets = torch.zeros(len(masks), image_size // MASK_STRIDE, image_size // MASK_STRIDE, dtype=torch.bool)
+    for target, mask in zip(targets, masks, strict=True):
+        coverage = Image.fromarray(mask.view(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
+        target[:height, :width] = torch.from_numpy(np.asarray(coverage) > 127)
+    return targets

@@ -30,6 +30,9 @@ class TrainingOptions:
         evaluate_every: seconds of training between evaluations.
         checkpoint_every: seconds of training between checkpoints.
         evaluation_scenes: held-out scenes per evaluation.
+        data: folder of photographs, cut-outs and backgrounds (`photographs`) to train on beside scenes; "" for none.
+        evaluation_photos: held-out photographs of each source per evaluation.
+        start: model to take the first weights from, by folder or name; "" for random ones.
     """
 
     stages: tuple[str, ...] = ("128:50m", "256:45m")
@@ -47,6 +50,9 @@ class TrainingOptions:
     evaluate_every: float = 300.0
     checkpoint_every: float = 240.0
     evaluation_scenes: int = 64
+    data: str = ""
+    evaluation_photos: int = 8
+    start: str = ""
 
     def schedule(self) -> Schedule:
         """Stages and decay, parsed and checked."""

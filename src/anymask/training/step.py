@@ -32,9 +32,9 @@ class StepOptions:
 
     box_fraction: float = 0.5
     single_mask_fraction: float = 0.25
-    round_weights: tuple[float, ...] = (0.5, 0.35, 0.15)
+    round_weights: tuple[float, ...] = (0.6, 0.3, 0.1)
     mask_prompt_fraction: float = 0.75
-    iou_weight: float = 1.0
+    iou_weight: float = 2.0
     exploration: float = 0.1
 
 

@@ -26,11 +26,13 @@ from ..evaluation.metrics import summarise
 from ..evaluation.predict import score_example
 from ..modeling_sam import SamModel
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from .data import SampleOptions, make_loader
+from .data import SampleOptions, SceneSamples, make_loader
 from .export import export_model
 from .nano import nano_image_processor, nano_model
 from .optimizers import WeightAverage, make_optimizers
 from .options import TrainingOptions, parse_arguments
+from .photo_samples import PhotoSamples
+from .photographs import held_out_examples
 from .schedule import Amount, Schedule
 from .step import StepOptions, plan_rounds, training_loss
 
@@ -59,7 +61,7 @@ class Trainer:
         self.stop_requested = False
         self._last_evaluation = self._last_checkpoint = 0.0
         self._pending: list[dict[str, float]] = []
-        self._evaluation_examples: list[Example] | None = None
+        self._evaluation_examples: dict[str, list[Example]] | None = None
 
     @property
     def progress(self) -> float:
@@ -96,18 +98,25 @@ class Trainer:
         return {**numbers, "gradient_norm": norm, "learning_rate": self.options.learning_rate * factor}
 
     def evaluate(self, image_size: int) -> dict[str, dict[str, float]]:
-        """Scores of the averaged weights on held-out scenes."""
+        """Scores of the averaged weights on held-out scenes and, by source, on held-out photographs."""
         if self._evaluation_examples is None:
-            self._evaluation_examples = list(held_out_scenes(self.options.evaluation_scenes))
+            self._evaluation_examples = {"scenes": list(held_out_scenes(self.options.evaluation_scenes))}
+            if self.options.data:
+                photographs = held_out_examples(Path(self.options.data), self.options.evaluation_photos, masks_each=12)
+                self._evaluation_examples |= photographs
         self.average.swap(self.model)
         self.model.eval()
         image_processor = nano_image_processor(image_size)
-        scored = self.pool.map(
-            lambda example: score_example(self.model, image_processor, example), self._evaluation_examples
-        )
-        records = [record for example_records in scored for record in example_records]
+        summaries = {}
+        for source, examples in self._evaluation_examples.items():
+            scored = self.pool.map(lambda example: score_example(self.model, image_processor, example), examples)
+            summary = summarise([record for example_records in scored for record in example_records])
+            if source == "scenes":
+                summaries = summary
+            else:
+                summaries[source] = summary["all"]
         self.average.swap(self.model)
-        return summarise(records)
+        return summaries
 
     def save(self) -> Path:
         """Write a checkpoint from which `resume` continues as if nothing had happened."""
@@ -164,7 +173,10 @@ class Trainer:
     def _train_stage(self, stage: int) -> None:
         image_size = self.schedule.stages[stage].image_size
         sample_options = SampleOptions(image_size, self.options.num_prompts, seed=self.options.seed)
-        loader = make_loader(sample_options, self.samples, self.options.batch_size, self.workers)
+        samples = (
+            PhotoSamples(sample_options, Path(self.options.data)) if self.options.data else SceneSamples(sample_options)
+        )
+        loader = make_loader(samples, self.samples, self.options.batch_size, self.workers)
         began = time.perf_counter()
         for batch in loader:
             numbers = self.train_step(batch)
@@ -235,7 +247,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     torch.manual_seed(options.seed)
-    trainer = Trainer(arguments.output, nano_model(), options, arguments.threads, arguments.workers)
+    model = SamModel.from_pretrained(options.start, dtype="float32") if options.start else nano_model()
+    trainer = Trainer(arguments.output, model, options, arguments.threads, arguments.workers)
     if checkpoint:
         trainer.resume(checkpoint)
         if arguments.decay_now is not None:

@@ -83,8 +83,8 @@ def test_few_masks_are_all_used_then_repeated():
 
 
 def test_loader_continues_where_it_is_told():
-    from_zero = list(islice(make_loader(OPTIONS, 0, batch_size=2, num_workers=0), 3))
-    (resumed,) = islice(make_loader(OPTIONS, 4, batch_size=2, num_workers=0), 1)
+    from_zero = list(islice(make_loader(SceneSamples(OPTIONS), 0, batch_size=2, num_workers=0), 3))
+    (resumed,) = islice(make_loader(SceneSamples(OPTIONS), 4, batch_size=2, num_workers=0), 1)
     for name, tensor in resumed.items():
         assert torch.equal(tensor, from_zero[2][name]), name
     assert list(islice(ConsecutiveSampler(5), 3)) == [5, 6, 7]

@@ -11,7 +11,7 @@ from tests.tiny_sam import tiny_config
 from anymask.modeling_sam import SamModel
 from anymask.training import train
 from anymask.training.checkpoint import checkpoint_folders, latest_checkpoint
-from anymask.training.data import SampleOptions, make_loader
+from anymask.training.data import SampleOptions, SceneSamples, make_loader
 from anymask.training.nano import nano_config
 from anymask.training.options import TrainingOptions, parse_arguments
 from anymask.training.schedule import Amount
@@ -39,7 +39,9 @@ def options(**changes):
 
 
 def batches(start, count, num_prompts=3):
-    loader = make_loader(SampleOptions(SIZE, num_prompts, scene_size=96), start, batch_size=2, num_workers=0)
+    loader = make_loader(
+        SceneSamples(SampleOptions(SIZE, num_prompts, scene_size=96)), start, batch_size=2, num_workers=0
+    )
     return list(islice(loader, count))
 
 

@@ -1,0 +1,201 @@
+"""Score a model on the held-out photographs of a data folder: by source, by size, with outlines and calibration.
+
+    python -m anymask.training.evaluate_photographs --data DATA --model sam-vit-nano --json scores.json
+
+Clicks and boxes are those of `anymask.evaluation`. Means over sources count every source once, however many masks it
+has. "predicted" numbers compare the IoU that the model predicts for the mask it would choose with the real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
+from ..evaluation.baselines import score_baselines
+from ..evaluation.examples import Example, box_xyxy, innermost_pixel_xy
+from ..evaluation.metrics import mask_iou, summarise
+from ..evaluation.predict import answer
+from ..image_processing_sam import SamImageProcessor
+from ..modeling_sam import SamModel
+from .photographs import held_out_examples
+
+BOUNDARY_FRACTION = 0.02  # of the image's diagonal, as in the paper of boundary IoU
+CALIBRATION_BINS = 10
+
+Record = dict[str, float]
+
+
+def boundary_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """IoU of the inner rims of masks and targets, 2 % of the image's diagonal wide.
+
+    Args:
+        masks: (N, H, W) bool; targets: (N, H, W) bool.
+
+    Returns:
+        (N,) float32 in [0, 1].
+
+    Source: Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation Evaluation.
+    """
+    return mask_iou(_inner_rims(masks), _inner_rims(targets))
+
+
+def calibration(predicted: np.ndarray, real: np.ndarray) -> dict[str, Any]:
+    """How far predicted IoU lies from the real one.
+
+    Args:
+        predicted: (N,); real: (N,).
+
+    Returns:
+        `bias` (mean of predicted - real), `mean_absolute_error` over masks, `expected_error` (mean over masks of
+        the difference of means in their bin of predicted IoU), and the `bins`: count, predicted, real.
+    """
+    places = np.clip((predicted * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
+    bins = [
+        {
+            "count": int(members.sum()),
+            "predicted": float(predicted[members].mean()),
+            "real": float(real[members].mean()),
+        }
+        for place in range(CALIBRATION_BINS)
+        if (members := places == place).any()
+    ]
+    return {
+        "bias": float((predicted - real).mean()),
+        "mean_absolute_error": float(np.abs(predicted - real).mean()),
+        "expected_error": sum(bin_["count"] * abs(bin_["predicted"] - bin_["real"]) for bin_ in bins) / len(real),
+        "bins": bins,
+    }
+
+
+@torch.no_grad()
+def score_photograph(model: SamModel, image_processor: SamImageProcessor, example: Example) -> list[Record]:
+    """Scores of one click and one box for every mask of a photograph.
+
+    Returns:
+        One record per mask: area_fraction; for "click" and "box": PROMPT_best, _chosen, _single (IoU), _predicted (by
+        the model, for the chosen mask), _boundary (boundary IoU of the chosen mask).
+    """
+    if len(example.masks) == 0:
+        return []
+    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
+    geometry = image_processor.geometry(example.image.shape[:2])
+    embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
+    clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
+    boxes = torch.from_numpy(np.stack([box_xyxy(mask) for mask in example.masks]))
+    corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(boxes), 2)
+    prompts = {
+        "click": (geometry.points_to_model(clicks)[:, None], torch.full((len(clicks), 1), LABEL_FOREGROUND)),
+        "box": (geometry.boxes_to_model(boxes).view(-1, 2, 2), corners),
+    }
+    records: list[Record] = [{"area_fraction": float(mask.mean())} for mask in example.masks]
+    everyone = np.arange(len(records))
+    for name, (points, labels) in prompts.items():
+        answers = answer(model, embeddings, points, labels, geometry)
+        ious = mask_iou(answers.masks, example.masks[:, None])
+        chosen = answers.iou_scores.argmax(axis=1)
+        columns = {
+            "best": ious.max(axis=1),
+            "chosen": ious[everyone, chosen],
+            "single": mask_iou(answers.single_masks, example.masks),
+            "predicted": answers.iou_scores[everyone, chosen],
+            "boundary": boundary_iou(answers.masks[everyone, chosen], example.masks),
+        }
+        for score, values in columns.items():
+            for record, value in zip(records, values, strict=True):
+                record[f"{name}_{score}"] = float(value)
+    return records
+
+
+def report(records: dict[str, list[Record]]) -> dict[str, Any]:
+    """Summaries by source, the mean over sources, sizes over all sources, and calibration of clicks and boxes.
+
+    Args:
+        records: of each source; all with the same scores.
+    """
+    everything = [record for source_records in records.values() for record in source_records]
+    sources = {source: summarise(source_records)["all"] for source, source_records in records.items()}
+    scores = [name for name in everything[0] if name != "area_fraction"]
+    result: dict[str, Any] = {
+        "mean_of_sources": {name: float(np.mean([summary[name] for summary in sources.values()])) for name in scores},
+        "sources": sources,
+        "sizes": summarise(everything),
+    }
+    if "click_predicted" in scores:
+        result["calibration"] = {
+            prompt: calibration(
+                *(np.array([r[f"{prompt}_{name}"] for r in everything]) for name in ("predicted", "chosen"))
+            )
+            for prompt in ("click", "box")
+        }
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m anymask.training.evaluate_photographs", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with photos/*.tar")
+    parser.add_argument("--model", help="folder or name for SamModel.from_pretrained")
+    parser.add_argument("--baselines", action="store_true", help="score classical segmentation instead of a model")
+    parser.add_argument("--per-source", type=int, help="at most so many photographs of each source")
+    parser.add_argument("--masks-each", type=int, default=40, help="at most so many masks of a photograph (40)")
+    parser.add_argument("--image-size", type=int, help="another size of the model frame than the model's own")
+    parser.add_argument("--json", type=Path, help="write the report here")
+    arguments = parser.parse_args(argv)
+    if (arguments.model is None) != arguments.baselines:
+        parser.error("give --model or --baselines, one of them")
+
+    if arguments.baselines:
+        score = score_baselines
+    else:
+        model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
+        image_processor = SamImageProcessor.from_pretrained(arguments.model)
+        if arguments.image_size:
+            from .nano import nano_image_processor
+
+            image_processor = nano_image_processor(arguments.image_size)
+
+        def score(example: Example) -> list[Record]:
+            return score_photograph(model, image_processor, example)
+
+    examples = held_out_examples(arguments.data, arguments.per_source, arguments.masks_each)
+    records = {source: [r for e in members for r in score(e)] for source, members in examples.items()}
+    result = report({source: members for source, members in records.items() if members})
+    print(text_table(result))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"model": arguments.model, **result}, indent=1) + "\n")
+
+
+def text_table(result: dict[str, Any]) -> str:
+    """The report as text: a row for each source and each size, a column for each score."""
+    rows = {**result["sources"], "mean of sources": result["mean_of_sources"], **result["sizes"]}
+    scores = list(result["mean_of_sources"])
+    lines = [" " * 20 + "masks " + " ".join(f"{score[-14:]:>14}" for score in scores)]
+    for name, row in rows.items():
+        lines.append(f"{name:20}{row.get('count', ''):>5} " + " ".join(f"{row[score]:14.3f}" for score in scores))
+    for prompt, numbers in result.get("calibration", {}).items():
+        lines.append(f"{prompt}: " + ", ".join(f"{k} {v:.3f}" for k, v in numbers.items() if k != "bins"))
+    return "\n".join(lines)
+
+
+def _inner_rims(masks: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import minimum_filter
+
+    height, width = masks.shape[-2:]
+    reach = max(1, round(BOUNDARY_FRACTION * float(np.hypot(height, width))))
+    size = 2 * reach + 1
+    # Beyond the frame nothing is known to belong to the mask: the frame is part of the rim.
+    eroded = [minimum_filter(mask, size=size, mode="constant", cval=0) for mask in masks]
+    return masks & ~np.stack(eroded)
+
+
+if __name__ == "__main__":
+    main()
