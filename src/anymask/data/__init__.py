@@ -1,1 +1,1 @@
-"""Data to train and evaluate on: `synthetic` scenes."""
+"""Data to train and evaluate on: `synthetic` scenes; `photographs` from tars, and `collages` of them."""

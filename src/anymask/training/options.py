@@ -30,7 +30,7 @@ class TrainingOptions:
         evaluate_every: seconds of training between evaluations.
         checkpoint_every: seconds of training between checkpoints.
         evaluation_scenes: held-out scenes per evaluation.
-        data: folder of photographs, cut-outs and backgrounds (`photographs`) to train on beside scenes; "" for none.
+        data: folder of photographs, cut-outs and backgrounds (`anymask.data.photographs`); "" trains on scenes alone.
         evaluation_photos: held-out photographs of each source per evaluation.
         start: model to take the first weights from, by folder or name; "" for random ones.
     """

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..rle import rle_area
-from .collages import camera_effects, cut_out, mosaic, paste_objects
+from ..data.collages import camera_effects, cut_out, mosaic, paste_objects
+from ..data.photographs import Photograph, read_sources, split_held_out
+from ..masks.rle import rle_area
 from .data import SampleOptions, SceneSamples, frame_sample, sample_by_area
-from .photographs import Photograph, read_sources, split_held_out
 
 SCENE_EVERY = 5  # one sample in so many is a drawn scene
 KINDS = {"photograph": 0.45, "pasted": 0.25, "mosaic": 0.12, "collage": 0.18}
@@ -44,7 +44,8 @@ class PhotoSamples(Dataset):
     """Endless map from an index to a sample like those of `SceneSamples`.
 
     Args:
-        folder: with `photos`, `cutouts` and `backgrounds`; see `photographs`. It is read by the first sample.
+        folder: with `photos`, `cutouts` and `backgrounds`; see `anymask.data.photographs`. The first sample
+            reads it.
     """
 
     def __init__(self, options: SampleOptions, folder: Path):

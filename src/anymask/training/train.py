@@ -1,11 +1,13 @@
-"""Train `sam-vit-nano` from nothing on drawn scenes.
+"""Train `sam-vit-nano`: on drawn scenes, and on photographs where a folder of them is at hand.
 
     python -m anymask.training.train --output runs/nano --stage 128:50m --stage 256:45m --decay 15m
+    python -m anymask.training.train --output runs/nano --data DATA --start sam-vit-nano    # with photographs
     python -m anymask.training.train --output runs/nano --resume                      # go on after a stop
     python -m anymask.training.train --output runs/nano --resume --decay-now 8m       # finish within 8 minutes
 
 `OUTPUT` then holds log.jsonl (one JSON object per line: losses, scores, speed), checkpoints/ and export/, a folder
-for `SamModel.from_pretrained`. The exported weights are the running average.
+for `SamModel.from_pretrained`. The exported weights are the running average. What DATA holds is said in
+`anymask.data.photographs`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import torch
 
 from ..evaluation.examples import Example, held_out_scenes
 from ..evaluation.metrics import summarise
+from ..evaluation.photographs import held_out_examples
 from ..evaluation.predict import score_example
 from ..modeling_sam import SamModel
 from .checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
@@ -32,7 +35,6 @@ from .nano import nano_image_processor, nano_model
 from .optimizers import WeightAverage, make_optimizers
 from .options import TrainingOptions, parse_arguments
 from .photo_samples import PhotoSamples
-from .photographs import held_out_examples
 from .schedule import Amount, Schedule
 from .step import StepOptions, plan_rounds, training_loss
 

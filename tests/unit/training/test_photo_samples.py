@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from anymask.data.photographs import read_sources, split_held_out
 from anymask.training.data import MASK_STRIDE, SampleOptions
 from anymask.training.photo_samples import SCENE_EVERY, PhotoSamples
-from anymask.training.photographs import read_sources, split_held_out
 
 OPTIONS = SampleOptions(image_size=64, num_prompts=3, scene_size=96)
 

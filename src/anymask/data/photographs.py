@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..evaluation.examples import MIN_MASK_PIXELS, Example
-from ..rle import Rle, rle_area, rle_to_mask
+from ..masks.rle import Rle, rle_to_mask
 
 HELD_OUT_SHARE = 0.08
 MIN_HELD_OUT = 10
@@ -86,20 +85,6 @@ def split_held_out(photographs: list[Photograph]) -> tuple[list[Photograph], lis
     return training, held_out
 
 
-def held_out_examples(folder: Path, per_source: int | None = None, masks_each: int = 40) -> dict[str, list[Example]]:
-    """Held-out photographs by source, with at most `masks_each` masks of each, evenly taken from large to small.
-
-    Args:
-        folder: as in the head of this module.
-        per_source: how many of each; None takes all.
-    """
-    examples = {}
-    for source, photographs in read_sources(Path(folder) / "photos").items():
-        _, held_out = split_held_out(photographs)
-        examples[source] = [_example(photograph, masks_each) for photograph in held_out[:per_source]]
-    return examples
-
-
 def series_name(original: str) -> str:
     """What photographs taken one after the other share: the name up to its first number, and that by tens.
 
@@ -107,17 +92,6 @@ def series_name(original: str) -> str:
     """
     found = re.match(r"(.*?\d+)\d", original)
     return found.group(1) if found else original
-
-
-def _example(photograph: Photograph, masks_each: int) -> Example:
-    areas = np.array([rle_area(rle) for rle in photograph.rles])
-    order = np.flatnonzero(areas >= MIN_MASK_PIXELS)
-    order = order[np.argsort(-areas[order], kind="stable")]
-    if len(order) > masks_each:
-        order = order[np.linspace(0, len(order) - 1, masks_each).round().astype(int)]
-    image = photograph.image()
-    masks = photograph.masks(order) if len(order) else np.zeros((0, *image.shape[:2]), dtype=bool)
-    return Example(photograph.name, image, masks)
 
 
 def _read_tar(path: Path) -> list[Photograph]:

@@ -6,6 +6,8 @@ throw a shadow and be a little out of focus, so that its outline is not given aw
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -92,8 +94,6 @@ def camera_effects(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = rng.normal(0, rng.uniform(2, 10), image.shape).astype(np.float32)
         picture = Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
     if rng.random() < 0.25:
-        import io
-
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=int(rng.integers(30, 90)))
         picture = Image.open(buffer).convert("RGB")

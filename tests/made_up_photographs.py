@@ -1,11 +1,10 @@
-"""A made-up data folder: three photographs of two sources, cut-outs, backgrounds."""
+"""A made-up data folder: photographs of two sources, a cut-out, a background."""
 
 import io
 import json
 import tarfile
 
 import numpy as np
-import pytest
 from PIL import Image
 
 
@@ -40,9 +39,8 @@ def write_tar(path, pictures, suffix):
         add("annotations.json", json.dumps({"images": images, "annotations": annotations}).encode())
 
 
-@pytest.fixture(scope="session")
-def data_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
+def write_data_folder(folder):
+    """Write 60 photographs of a numbered series, 24 of single ones, a cut-out and a background."""
     rng = np.random.default_rng(0)
 
     def photograph(size_hw):
@@ -57,4 +55,3 @@ def data_folder(tmp_path_factory):
     stamp[..., 3] = 255 * disc((40, 30), (20, 15), 14)
     write_tar(folder / "cutouts" / "stamps.tar", [("stamp", stamp, [])], "webp")
     write_tar(folder / "backgrounds" / "walls.tar", [("wall", photograph((64, 90)), [])], "png")
-    return folder

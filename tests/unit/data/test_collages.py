@@ -2,9 +2,9 @@
 
 import numpy as np
 from PIL import Image
-from tests.unit.training.conftest import disc
+from tests.made_up_photographs import disc
 
-from anymask.training.collages import camera_effects, cut_out, mosaic, paste_objects
+from anymask.data.collages import camera_effects, cut_out, mosaic, paste_objects
 
 RED = Image.fromarray(np.tile(np.array([250, 0, 0, 255], np.uint8), (20, 34, 1)))
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.unit.training.conftest import disc
+from tests.made_up_photographs import disc
 
-from anymask.training.photographs import held_out_examples, read_sources, series_name, split_held_out
+from anymask.data.photographs import read_sources, series_name, split_held_out
 
 
 def test_images_and_masks_come_back_as_they_were_written(data_folder):
@@ -47,10 +47,3 @@ def test_held_out_photographs_are_few_fixed_and_of_series_of_their_own(data_fold
 )
 def test_series_are_told_by_the_first_number(original, series):
     assert series_name(original) == series
-
-
-def test_examples_hold_the_largest_and_the_smallest_masks(data_folder):
-    examples = held_out_examples(data_folder, per_source=2, masks_each=2)
-    assert {source: len(members) for source, members in examples.items()} == {"street": 2, "yard": 2}
-    areas = [mask.sum() for mask in examples["yard"][0].masks]
-    assert areas == [disc((60, 80), (30, 25), 18).sum(), disc((60, 80), (20, 60), 9).sum()]

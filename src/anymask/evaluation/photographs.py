@@ -1,6 +1,6 @@
 """Score a model on the held-out photographs of a data folder: by source, by size, with outlines and calibration.
 
-    python -m anymask.training.evaluate_photographs --data DATA --model sam-vit-nano --json scores.json
+    python -m anymask.evaluation.photographs --data DATA --model sam-vit-nano --json scores.json
 
 Clicks and boxes are those of `anymask.evaluation`. Means over sources count every source once, however many masks it
 has. "predicted" numbers compare the IoU that the model predicts for the mask it would choose with the real one.
@@ -17,19 +17,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
-from ..evaluation.baselines import score_baselines
-from ..evaluation.examples import Example, box_xyxy, innermost_pixel_xy
-from ..evaluation.metrics import mask_iou, summarise
-from ..evaluation.predict import answer
+from ..data.photographs import Photograph, read_sources, split_held_out
+from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
 from ..image_processing_sam import SamImageProcessor
+from ..masks.rle import rle_area
 from ..modeling_sam import SamModel
-from .photographs import held_out_examples
+from .baselines import score_baselines
+from .examples import MIN_MASK_PIXELS, Example, box_xyxy, innermost_pixel_xy
+from .metrics import mask_iou, summarise
+from .predict import answer
 
 BOUNDARY_FRACTION = 0.02  # of the image's diagonal, as in the paper of boundary IoU
 CALIBRATION_BINS = 10
 
 Record = dict[str, float]
+
+
+def held_out_examples(folder: Path, per_source: int | None = None, masks_each: int = 40) -> dict[str, list[Example]]:
+    """Held-out photographs by source, with at most `masks_each` masks of each, evenly taken from large to small.
+
+    Args:
+        folder: with photos/*.tar.
+        per_source: how many of each; None takes all.
+    """
+    examples = {}
+    for source, photographs in read_sources(Path(folder) / "photos").items():
+        _, held_out = split_held_out(photographs)
+        examples[source] = [_example(photograph, masks_each) for photograph in held_out[:per_source]]
+    return examples
 
 
 def boundary_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -57,15 +72,11 @@ def calibration(predicted: np.ndarray, real: np.ndarray) -> dict[str, Any]:
         the difference of means in their bin of predicted IoU), and the `bins`: count, predicted, real.
     """
     places = np.clip((predicted * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
-    bins = [
-        {
-            "count": int(members.sum()),
-            "predicted": float(predicted[members].mean()),
-            "real": float(real[members].mean()),
-        }
-        for place in range(CALIBRATION_BINS)
-        if (members := places == place).any()
-    ]
+    bins = []
+    for place in np.unique(places):
+        members = places == place
+        means = {"predicted": float(predicted[members].mean()), "real": float(real[members].mean())}
+        bins.append({"count": int(members.sum()), **means})
     return {
         "bias": float((predicted - real).mean()),
         "mean_absolute_error": float(np.abs(predicted - real).mean()),
@@ -128,26 +139,25 @@ def report(records: dict[str, list[Record]]) -> dict[str, Any]:
         "sizes": summarise(everything),
     }
     if "click_predicted" in scores:
-        result["calibration"] = {
-            prompt: calibration(
-                *(np.array([r[f"{prompt}_{name}"] for r in everything]) for name in ("predicted", "chosen"))
+        result["calibration"] = {}
+        for prompt in ("click", "box"):
+            predicted, real = (
+                np.array([r[f"{prompt}_{name}"] for r in everything]) for name in ("predicted", "chosen")
             )
-            for prompt in ("click", "box")
-        }
+            result["calibration"][prompt] = calibration(predicted, real)
     return result
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m anymask.training.evaluate_photographs", description=(__doc__ or "").split("\n")[0]
+        prog="python -m anymask.evaluation.photographs", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with photos/*.tar")
     parser.add_argument("--model", help="folder or name for SamModel.from_pretrained")
     parser.add_argument("--baselines", action="store_true", help="score classical segmentation instead of a model")
     parser.add_argument("--per-source", type=int, help="at most so many photographs of each source")
     parser.add_argument("--masks-each", type=int, default=40, help="at most so many masks of a photograph (40)")
-    parser.add_argument("--image-size", type=int, help="another size of the model frame than the model's own")
     parser.add_argument("--json", type=Path, help="write the report here")
     arguments = parser.parse_args(argv)
     if (arguments.model is None) != arguments.baselines:
@@ -158,10 +168,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
         image_processor = SamImageProcessor.from_pretrained(arguments.model)
-        if arguments.image_size:
-            from .nano import nano_image_processor
-
-            image_processor = nano_image_processor(arguments.image_size)
 
         def score(example: Example) -> list[Record]:
             return score_photograph(model, image_processor, example)
@@ -184,6 +190,17 @@ def text_table(result: dict[str, Any]) -> str:
     for prompt, numbers in result.get("calibration", {}).items():
         lines.append(f"{prompt}: " + ", ".join(f"{k} {v:.3f}" for k, v in numbers.items() if k != "bins"))
     return "\n".join(lines)
+
+
+def _example(photograph: Photograph, masks_each: int) -> Example:
+    areas = np.array([rle_area(rle) for rle in photograph.rles])
+    order = np.flatnonzero(areas >= MIN_MASK_PIXELS)
+    order = order[np.argsort(-areas[order], kind="stable")]
+    if len(order) > masks_each:
+        order = order[np.linspace(0, len(order) - 1, masks_each).round().astype(int)]
+    image = photograph.image()
+    masks = photograph.masks(order) if len(order) else np.zeros((0, *image.shape[:2]), dtype=bool)
+    return Example(photograph.name, image, masks)
 
 
 def _inner_rims(masks: np.ndarray) -> np.ndarray:

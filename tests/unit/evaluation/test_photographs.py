@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from tests.made_up_photographs import disc
 
-from anymask.training.evaluate_photographs import boundary_iou, calibration, main, report
+from anymask.evaluation.photographs import boundary_iou, calibration, held_out_examples, main, report
 
 
 def test_boundary_iou_sees_the_rim_alone():
@@ -45,3 +46,10 @@ def test_the_command_scores_a_model(data_folder, tmp_path, capsys):
 def test_model_or_baselines(data_folder):
     with pytest.raises(SystemExit):
         main(["--data", str(data_folder)])
+
+
+def test_examples_hold_the_largest_and_the_smallest_masks(data_folder):
+    examples = held_out_examples(data_folder, per_source=2, masks_each=2)
+    assert {source: len(members) for source, members in examples.items()} == {"street": 2, "yard": 2}
+    areas = [mask.sum() for mask in examples["yard"][0].masks]
+    assert areas == [disc((60, 80), (30, 25), 18).sum(), disc((60, 80), (20, 60), 9).sum()]
