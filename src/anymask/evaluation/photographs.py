@@ -20,11 +20,12 @@ import torch
 from ..data.photographs import Photograph, read_sources, split_held_out
 from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
 from ..image_processing_sam import SamImageProcessor
+from ..masks.measures import mask_iou, outer_box_xyxy
 from ..masks.rle import rle_area
 from ..modeling_sam import SamModel
 from .baselines import score_baselines
-from .examples import MIN_MASK_PIXELS, Example, box_xyxy, innermost_pixel_xy
-from .metrics import mask_iou, summarise
+from .examples import MIN_MASK_PIXELS, Example, innermost_pixel_xy
+from .metrics import summarise
 from .predict import answer
 
 BOUNDARY_FRACTION = 0.02  # of the image's diagonal, as in the paper of boundary IoU
@@ -99,7 +100,7 @@ def score_photograph(model: SamModel, image_processor: SamImageProcessor, exampl
     geometry = image_processor.geometry(example.image.shape[:2])
     embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
     clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
-    boxes = torch.from_numpy(np.stack([box_xyxy(mask) for mask in example.masks]))
+    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
     corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(boxes), 2)
     prompts = {
         "click": (geometry.points_to_model(clicks)[:, None], torch.full((len(clicks), 1), LABEL_FOREGROUND)),
