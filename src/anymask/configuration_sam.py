@@ -11,16 +11,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from transformers import PreTrainedConfig
 
 from .support.unknown_names import did_you_mean
+from .support.values import Rule, check_values, is_number, is_whole
 from .weights.names import resolve_checkpoint
 
 
 def _square_size(name: str, value: int | Sequence[int]) -> int:
     """A side length in pixels, given as one number or as two equal ones."""
     sides = list(value) if isinstance(value, Sequence) else [value]
-    if not sides or any(not isinstance(side, int) or side <= 0 for side in sides) or len(set(sides)) != 1:
+    if not sides or not all(is_whole(side, 1, _MAX_SIZE) for side in sides) or len(set(sides)) != 1:
         raise ValueError(
             f"{name} must be one positive number of pixels (or two equal ones), got {value!r}; "
             f"for rectangular images keep it square and pass interpolate_pos_encoding=True to the model."
@@ -33,19 +35,88 @@ def _require_multiple(name: str, value: int, of_name: str, of: int) -> None:
         raise ValueError(f"{name} must be a positive multiple of {of_name}, got {name}={value} and {of_name}={of}.")
 
 
+def _is_activation(name: Any) -> bool:
+    if name in ("gelu", "relu"):
+        return True
+    from transformers.activations import ACT2FN  # takes a second to import
+
+    return isinstance(name, str) and name in ACT2FN
+
+
+def _is_dtype(value: Any) -> bool:
+    dtype = getattr(torch, value.removeprefix("torch."), None) if isinstance(value, str) else value
+    return value is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)
+
+
+_MAX_BLOCKS, _MAX_SIZE = 1024, 2**16  # far beyond any SAM: what is larger is a damaged file, and would take for ever
+_SIZE: Rule = (f"a whole number from 1 to {_MAX_SIZE}", lambda value: is_whole(value, 1, _MAX_SIZE))
+_DICT: Rule = ("a dictionary", lambda value: value is None or isinstance(value, dict))
+_DTYPE: Rule = ("a floating dtype of torch, its name, or None", _is_dtype)
+_YES_OR_NO: Rule = ("true or false", lambda value: isinstance(value, bool))
+
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(("hidden_size", "output_channels", "num_attention_heads", "num_channels", "num_pos_feats"), _SIZE),
+    **dict.fromkeys(("mlp_dim", "mask_input_channels", "attention_downsample_rate", "num_multimask_outputs"), _SIZE),
+    "iou_head_hidden_dim": _SIZE,
+    "num_hidden_layers": (f"a whole number from 1 to {_MAX_BLOCKS}", lambda value: is_whole(value, 1, _MAX_BLOCKS)),
+    "num_point_embeddings": ("4: background, foreground and two box corners", lambda value: is_whole(value, 4, 4)),
+    "iou_head_depth": (
+        f"a whole number from 2 (input and output layer) to {_MAX_BLOCKS}",
+        lambda value: is_whole(value, 2, _MAX_BLOCKS),
+    ),
+    "window_size": ("a number of patches, or 0 for global attention", lambda value: is_whole(value, 0, _MAX_SIZE)),
+    "global_attn_indexes": (
+        "a list of blocks, counted from 0",
+        lambda value: isinstance(value, list) and all(is_whole(index, 0) for index in value),
+    ),
+    "hidden_act": ("the name of an activation that Transformers knows, such as 'gelu'", _is_activation),
+    "layer_norm_eps": ("a number above 0 and below 1", lambda value: is_number(value, 0, 1) and 0 < value < 1),
+    "attention_dropout": ("a number from 0 to 1", lambda value: is_number(value, 0, 1)),
+    "mlp_ratio": (f"a number above 0, up to {_MAX_SIZE}", lambda value: is_number(value, 0, _MAX_SIZE) and value > 0),
+    "initializer_range": ("a number of at least 0", lambda value: is_number(value, 0)),
+    **dict.fromkeys(("qkv_bias", "use_abs_pos", "use_rel_pos", "tie_word_embeddings"), _YES_OR_NO),
+    **dict.fromkeys(("dtype", "torch_dtype"), _DTYPE),
+    **dict.fromkeys(("id2label", "label2id", "mask_generation"), _DICT),
+}
+"""What fields of the configurations must be, besides sizes that must divide each other."""
+
+
 class _SamBaseConfig(PreTrainedConfig):
-    """What the configurations share: names of packaged checkpoints resolve in `from_pretrained`."""
+    """What the configurations share: rules for fields, and names of packaged checkpoints in `from_pretrained`."""
 
     def __init__(self, **kwargs: Any):
         kwargs.pop("model_type", None)  # the class says it; files of 2023 have an empty one in each part
-        super().__init__(**kwargs)
+        check_values(kwargs, _RULES)
+        try:
+            super().__init__(**kwargs)
+        except (AttributeError, TypeError) as error:  # what Transformers' fields of other kinds lead to
+            raise ValueError(f"{type(self).__name__} must have fields as Transformers writes them: {error}.") from error
 
     @classmethod
     def get_config_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read `config.json`; see `PreTrainedConfig.get_config_dict`."""
-        return super().get_config_dict(resolve_checkpoint(pretrained_model_name_or_path), **kwargs)
+        """Read `config.json`; see `PreTrainedConfig.get_config_dict`.
+
+        A part that names no dtype gets that of the whole, which is the one of the weights.
+
+        Raises:
+            OSError: If there is no such file.
+            ValueError: If it holds no JSON object.
+        """
+        try:
+            fields, rest = super().get_config_dict(resolve_checkpoint(pretrained_model_name_or_path), **kwargs)
+            fields = {**fields}
+        except TypeError as error:  # what JSON that is no object leads to
+            raise ValueError(
+                f"The config.json of {pretrained_model_name_or_path} must hold a JSON object with a configuration's "
+                f"fields, but: {error}; take the file that came with the weights."
+            ) from error
+        part = fields.get(cls.base_config_key) if cls.base_config_key else None
+        whole_dtype = fields.get("dtype") or fields.get("torch_dtype")
+        if isinstance(part, dict) and whole_dtype and not (part.get("dtype") or part.get("torch_dtype")):
+            fields[cls.base_config_key] = {**part, "dtype": whole_dtype}
+        return fields, rest
 
 
 class SamVisionConfig(_SamBaseConfig):
@@ -68,12 +139,12 @@ class SamVisionConfig(_SamBaseConfig):
         use_abs_pos: Whether a learned position is added to each patch.
         use_rel_pos: Whether attention has decomposed relative positions (MViTv2, section 4.1).
         window_size: Side of an attention window, in patches; 0 makes every block global.
-        global_attn_indexes: Which blocks attend globally.
+        global_attn_indexes: Which blocks attend globally; numbers beyond the last block mean none.
         num_pos_feats: Half the channels of the positional encoding shared by prompts and image.
         mlp_dim: Width of the MLP (pruned models such as SlimSAM set it).
 
     Raises:
-        ValueError: If sizes do not divide as they must, or a global block does not exist.
+        ValueError: If a field is of another kind, or sizes do not divide as they must.
     """
 
     model_type = "sam_vision_model"
@@ -118,18 +189,15 @@ class SamVisionConfig(_SamBaseConfig):
         self.use_abs_pos = use_abs_pos
         self.use_rel_pos = use_rel_pos
         self.window_size = window_size
-        self.global_attn_indexes = list(global_attn_indexes)
+        self.global_attn_indexes = (
+            list(global_attn_indexes) if isinstance(global_attn_indexes, Sequence) else global_attn_indexes
+        )
         self.num_pos_feats = num_pos_feats
+        check_values(vars(self), _RULES)
         self.mlp_dim = int(hidden_size * mlp_ratio) if mlp_dim is None else mlp_dim
+        check_values({"mlp_dim": self.mlp_dim}, _RULES)
         _require_multiple("image_size", self.image_size, "patch_size", self.patch_size)
         _require_multiple("hidden_size", hidden_size, "num_attention_heads", num_attention_heads)
-        if any(not 0 <= index < num_hidden_layers for index in self.global_attn_indexes):
-            raise ValueError(
-                f"global_attn_indexes must lie in 0..{num_hidden_layers - 1} (num_hidden_layers={num_hidden_layers}), "
-                f"got {self.global_attn_indexes}."
-            )
-        if window_size < 0:
-            raise ValueError(f"window_size must be a number of patches, or 0 for global attention, got {window_size}.")
         super().__init__(**kwargs)
         self.scale = hidden_size // 2  # derived; the hub's files carry it
 
@@ -147,7 +215,7 @@ class SamPromptEncoderConfig(_SamBaseConfig):
         layer_norm_eps: Epsilon of their layer norms.
 
     Raises:
-        ValueError: If sizes do not divide as they must.
+        ValueError: If a field is of another kind, or sizes do not divide as they must.
     """
 
     model_type = "sam_prompt_encoder"
@@ -172,11 +240,8 @@ class SamPromptEncoderConfig(_SamBaseConfig):
         self.hidden_act = hidden_act
         self.layer_norm_eps = layer_norm_eps
         _require_multiple("image_size", self.image_size, "patch_size", self.patch_size)
+        check_values(vars(self), _RULES)
         _require_multiple("mask_input_channels", mask_input_channels, "4", 4)
-        if num_point_embeddings != 4:
-            raise ValueError(
-                f"num_point_embeddings must be 4 (background, foreground, two box corners), got {num_point_embeddings}."
-            )
         super().__init__(**kwargs)
         self.image_embedding_size = self.image_size // self.patch_size  # derived, in patches
 
@@ -198,7 +263,7 @@ class SamMaskDecoderConfig(_SamBaseConfig):
             with 1e-5, which `SamConfig.from_preset` and checkpoints in Meta's format use.
 
     Raises:
-        ValueError: If sizes do not divide as they must.
+        ValueError: If a field is of another kind, or sizes do not divide as they must.
     """
 
     model_type = "sam_mask_decoder"
@@ -228,12 +293,11 @@ class SamMaskDecoderConfig(_SamBaseConfig):
         self.iou_head_depth = iou_head_depth
         self.iou_head_hidden_dim = iou_head_hidden_dim
         self.layer_norm_eps = layer_norm_eps
+        check_values(vars(self), _RULES)
         _require_multiple("hidden_size", hidden_size, "8", 8)
         _require_multiple("hidden_size", hidden_size, "attention_downsample_rate", attention_downsample_rate)
         inner = hidden_size // attention_downsample_rate
         _require_multiple("hidden_size // attention_downsample_rate", inner, "num_attention_heads", num_attention_heads)
-        if iou_head_depth < 2:
-            raise ValueError(f"iou_head_depth must be at least 2 (input and output layer), got {iou_head_depth}.")
         super().__init__(**kwargs)
 
 
@@ -250,7 +314,7 @@ class SamConfig(_SamBaseConfig):
             checkpoint and become the defaults of `SamMaskGenerator`. Meta's thresholds suit Meta's checkpoints.
 
     Raises:
-        ValueError: If the three do not fit together (image size, patch size, channels).
+        ValueError: If a field is of another kind, or the three do not fit together (image size, patch size, channels).
     """
 
     model_type = "sam"
@@ -273,6 +337,7 @@ class SamConfig(_SamBaseConfig):
         self.prompt_encoder_config = _as_config(SamPromptEncoderConfig, prompt_encoder_config)
         self.mask_decoder_config = _as_config(SamMaskDecoderConfig, mask_decoder_config)
         self.initializer_range = initializer_range
+        check_values({"initializer_range": initializer_range, "tie_word_embeddings": tie_word_embeddings}, _RULES)
         self._check_parts_fit()
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 
@@ -300,29 +365,15 @@ class SamConfig(_SamBaseConfig):
 
     def _check_parts_fit(self) -> None:
         vision, prompt, decoder = self.vision_config, self.prompt_encoder_config, self.mask_decoder_config
+        channels = ("prompt_encoder_config.hidden_size", prompt.hidden_size)
         must_be_equal = [
-            ("vision_config.image_size", vision.image_size, "prompt_encoder_config.image_size", prompt.image_size),
-            ("vision_config.patch_size", vision.patch_size, "prompt_encoder_config.patch_size", prompt.patch_size),
-            (
-                "vision_config.output_channels",
-                vision.output_channels,
-                "prompt_encoder_config.hidden_size",
-                prompt.hidden_size,
-            ),
-            (
-                "mask_decoder_config.hidden_size",
-                decoder.hidden_size,
-                "prompt_encoder_config.hidden_size",
-                prompt.hidden_size,
-            ),
-            (
-                "2 * vision_config.num_pos_feats",
-                2 * vision.num_pos_feats,
-                "prompt_encoder_config.hidden_size",
-                prompt.hidden_size,
-            ),
+            (("vision_config.image_size", vision.image_size), ("prompt_encoder_config.image_size", prompt.image_size)),
+            (("vision_config.patch_size", vision.patch_size), ("prompt_encoder_config.patch_size", prompt.patch_size)),
+            (("vision_config.output_channels", vision.output_channels), channels),
+            (("mask_decoder_config.hidden_size", decoder.hidden_size), channels),
+            (("2 * vision_config.num_pos_feats", 2 * vision.num_pos_feats), channels),
         ]
-        wrong = [f"{a}={x} but {b}={y}" for a, x, b, y in must_be_equal if x != y]
+        wrong = [f"{a}={x} but {b}={y}" for (a, x), (b, y) in must_be_equal if x != y]
         if wrong:
             raise ValueError(
                 f"The parts of a SamConfig must agree on image size, patch size and channels, got {'; '.join(wrong)}. "

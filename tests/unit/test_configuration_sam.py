@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 from tests.hub_configs import HUB_CONFIGS, MASK_DECODER, PROMPT_ENCODER
 from tests.tiny_sam import tiny_config
 
@@ -129,17 +130,35 @@ WRONG = [
         "image_size must be a positive multiple of patch_size, got image_size=1000",
     ),
     (SamVisionConfig, dict(hidden_size=100), "hidden_size must be a positive multiple of num_attention_heads, got"),
-    (SamVisionConfig, dict(num_attention_heads=0), "hidden_size must be a positive multiple of num_attention_heads"),
-    (SamVisionConfig, dict(global_attn_indexes=[2, 12]), r"must lie in 0\.\.11 .* got \[2, 12\]"),
-    (SamVisionConfig, dict(global_attn_indexes=[-1]), r"must lie in 0\.\.11"),
+    (SamVisionConfig, dict(num_attention_heads=0), "num_attention_heads must be a whole number from 1 to 65536, got 0"),
+    (SamVisionConfig, dict(global_attn_indexes=[-1]), r"must be a list of blocks, counted from 0, got \[-1\]"),
+    (SamVisionConfig, dict(global_attn_indexes=5), "must be a list of blocks, counted from 0, got 5"),
+    (
+        SamVisionConfig,
+        dict(num_hidden_layers=2**63),
+        "num_hidden_layers must be a whole number from 1 to 1024, got 922",
+    ),
+    (SamVisionConfig, dict(hidden_size="768"), "hidden_size must be a whole number from 1 to 65536, got '768'"),
+    (SamVisionConfig, dict(hidden_act="mishx"), "hidden_act must be the name of an activation .* got 'mishx'"),
+    (SamVisionConfig, dict(layer_norm_eps=-1), "layer_norm_eps must be a number above 0 and below 1, got -1"),
+    (SamVisionConfig, dict(layer_norm_eps=float("nan")), "layer_norm_eps must be a number above 0 .* got nan"),
+    (SamVisionConfig, dict(use_rel_pos="no"), "use_rel_pos must be true or false, got 'no'"),
+    (SamVisionConfig, dict(mlp_ratio=float("inf")), "mlp_ratio must be a number above 0, up to 65536, got inf"),
+    (SamVisionConfig, dict(image_size=2**40), "image_size must be one positive number"),
+    (SamConfig, dict(id2label=5), "id2label must be a dictionary, got 5"),
+    (SamConfig, dict(id2label={"a": 1}), "invalid literal for int"),
+    (SamConfig, dict(num_labels="x"), "SamConfig must have fields as Transformers writes them"),
+    (SamConfig, dict(dtype="floatx"), "dtype must be a floating dtype of torch, its name, or None, got 'floatx'"),
+    (SamConfig, dict(vision_config=dict(dtype="int8")), "dtype must be a floating dtype .* got 'int8'"),
+    (SamConfig, dict(initializer_range=None), "initializer_range must be a number of at least 0, got None"),
     (SamVisionConfig, dict(window_size=-1), "window_size must be a number of patches, or 0 .* got -1"),
     (SamPromptEncoderConfig, dict(image_size=100), "image_size must be a positive multiple of patch_size"),
     (SamPromptEncoderConfig, dict(mask_input_channels=6), "mask_input_channels must be a positive multiple of 4"),
-    (SamPromptEncoderConfig, dict(num_point_embeddings=5), "num_point_embeddings must be 4 .* got 5"),
+    (SamPromptEncoderConfig, dict(num_point_embeddings=5), "num_point_embeddings must be 4: .* got 5"),
     (SamMaskDecoderConfig, dict(hidden_size=100), "hidden_size must be a positive multiple of 8"),
     (SamMaskDecoderConfig, dict(attention_downsample_rate=3), "multiple of attention_downsample_rate"),
     (SamMaskDecoderConfig, dict(num_attention_heads=6), "hidden_size // attention_downsample_rate must be a positive"),
-    (SamMaskDecoderConfig, dict(iou_head_depth=1), "iou_head_depth must be at least 2 .* got 1"),
+    (SamMaskDecoderConfig, dict(iou_head_depth=1), "iou_head_depth must be a whole number from 2 .* got 1"),
 ]
 
 
@@ -147,6 +166,28 @@ WRONG = [
 def test_wrong_fields(config_class, fields, message):
     with pytest.raises(ValueError, match=message):
         config_class(**fields)
+
+
+def test_global_blocks_beyond_the_last_mean_none():
+    config = SamVisionConfig(num_hidden_layers=3, global_attn_indexes=[1, 7])
+    assert config.global_attn_indexes == [1, 7]  # as in Transformers, which stores them too
+
+
+@pytest.mark.parametrize("content", ["[]", "5", '"x"'])
+def test_a_file_that_is_no_configuration(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"The config\.json of .* must hold a JSON object"):
+        SamConfig.from_pretrained(tmp_path)
+
+
+def test_a_part_read_from_a_whole_has_its_dtype(tmp_path):
+    config = tiny_config()
+    config.dtype = torch.float16
+    config.save_pretrained(tmp_path)
+    assert SamVisionConfig.from_pretrained(tmp_path).dtype == torch.float16
+    config.vision_config.dtype = torch.bfloat16
+    config.save_pretrained(tmp_path)
+    assert SamVisionConfig.from_pretrained(tmp_path).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(

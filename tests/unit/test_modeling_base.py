@@ -23,6 +23,13 @@ def test_dtype_auto_keeps_the_file_s(saved, tmp_path):
     assert SamModel.from_pretrained(tmp_path, dtype=torch.float32).dtype == torch.float32
 
 
+def test_a_part_of_a_whole_has_its_dtype():
+    whole, part = SamModel.from_pretrained("sam-vit-nano"), SamVisionModel.from_pretrained("sam-vit-nano")
+    assert whole.dtype == part.dtype == torch.float32  # though the file's weights are float16
+    assert all(map(torch.equal, whole.vision_encoder.parameters(), part.vision_encoder.parameters()))
+    assert SamVisionModel.from_pretrained("sam-vit-nano", dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
 def test_device_map(saved, device_map):
     model = SamModel.from_pretrained(saved, device_map=device_map).eval()

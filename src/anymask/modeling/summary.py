@@ -144,7 +144,8 @@ def _part_info(name: str, modules: list[nn.Module], gflops: float) -> PartInfo:
 def _gflops(config: Any) -> dict[str, float]:
     """10^9 operations of each part, from a model of zeros that has one block of each kind."""
     vision = config.vision_config
-    n_global = len(set(vision.global_attn_indexes)) if vision.window_size else vision.num_hidden_layers
+    blocks = set(range(vision.num_hidden_layers))
+    n_global = len(blocks.intersection(vision.global_attn_indexes) if vision.window_size else blocks)
     config = copy.deepcopy(config)
     config.vision_config.num_hidden_layers, config.vision_config.global_attn_indexes = 2, [1]
     with torch.device("meta"):
