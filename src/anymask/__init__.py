@@ -23,6 +23,7 @@ __all__ = [
     "SamConfig",
     "SamImageProcessor",
     "SamImageProcessorFast",
+    "SamImageProcessorPil",
     "SamImageSegmentationOutput",
     "SamMaskDecoderConfig",
     "SamMaskGenerator",
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from .embeddings.cache import EmbeddingCache
     from .embeddings.image_embedding import ImageEmbedding, embed_image
     from .geometry.coordinates import ResizeGeometry
-    from .image_processing_sam import SamImageProcessor
+    from .image_processing_sam import SamImageProcessor, SamImageProcessorPil
     from .image_processing_sam_fast import SamImageProcessorFast
     from .images.load import load_image
     from .mask_generation.generator import SamMaskGenerator
@@ -85,6 +86,7 @@ _HOME_OF = {
     "SamConfig": "configuration_sam",
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",
+    "SamImageProcessorPil": "image_processing_sam",
     "SamImageSegmentationOutput": "modeling.network",
     "SamMaskDecoderConfig": "configuration_sam",
     "SamMaskGenerator": "mask_generation.generator",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .image_processing_base import HUB_OPTIONS
+from .image_processing_sam import HUB_OPTIONS
 from .mask_generation_pipeline import LOADER_OPTIONS, PIPELINE_OPTIONS, MaskGenerationPipeline
 from .modeling_sam import SamModel
 from .processing_sam import SamProcessor

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.image_processing_utils import BaseImageProcessor
 from transformers.processing_utils import ProcessorMixin
 
 from .geometry.coordinates import LABEL_PADDING
-from .image_processing_sam import SamImageProcessor
+from .image_processing_sam import SamImageProcessor, SamImageProcessorBase
 from .image_processing_sam_fast import SamImageProcessorFast
 from .images.options import OPTION_NAMES
-from .images.preparation import SamInputs, batch_geometries, check_tensor_type, to_inputs
+from .images.preparation import ImagePreprocessor, SamInputs, batch_geometries, check_tensor_type, to_inputs
 from .prompts.mask_prompts import prepare_mask_prompts
 from .prompts.tensors import count_objects, prepare_prompts
 from .support.unknown_names import check_known_options
@@ -58,8 +59,16 @@ class SamProcessor(ProcessorMixin):
     point_pad_value = LABEL_PADDING
 
     def __init__(self, image_processor: Any) -> None:
-        """Takes a `SamImageProcessor` or a `SamImageProcessorFast`."""
-        super().__init__(image_processor)
+        """Take an image processor.
+
+        Args:
+            image_processor: a `SamImageProcessor` or a `SamImageProcessorFast`. What has the options of one, such as
+                Transformers' image processors of SAM, becomes the one that resizes like it.
+
+        Raises:
+            TypeError: If it is no image processor of SAM.
+        """
+        super().__init__(_as_ours(image_processor))
 
     @classmethod
     def from_pretrained(
@@ -167,6 +176,22 @@ class SamProcessor(ProcessorMixin):
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[torch.Tensor]:
         """Same as `SamImageProcessor.post_process_masks`."""
         return self.image_processor.post_process_masks(*args, **kwargs)
+
+
+def _as_ours(image_processor: Any) -> SamImageProcessorBase:
+    if isinstance(image_processor, SamImageProcessorBase):
+        return image_processor
+    name = type(image_processor).__name__
+    if isinstance(image_processor, ImagePreprocessor):
+        is_fast = image_processor.backend == "torch"
+    elif isinstance(image_processor, BaseImageProcessor) and name.startswith("SamImageProcessor"):
+        is_fast = not name.endswith("Pil")  # Transformers' other one resizes with torchvision
+    else:
+        raise TypeError(
+            f"`image_processor` must be a SamImageProcessor or a SamImageProcessorFast, got {name}. "
+            "SamProcessor.from_pretrained loads the processor of a checkpoint."
+        )
+    return (SamImageProcessorFast if is_fast else SamImageProcessor).from_dict(image_processor.to_dict())
 
 
 def _sizes(original_sizes: Any) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ import torch
 from .checkpoints.packaged import load_network, load_preparation
 from .embeddings.image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
 from .images.load import image_size_hw
-from .images.resize_pillow import PillowPreparation
+from .images.preparation import ImagePreprocessor
 from .mask_generation.generator import SamMaskGenerator
 from .mask_generation.options import ALIASES, OPTION_NAMES
 from .modeling.network import SamNetwork
@@ -103,13 +103,11 @@ class SAM:
     @property
     def processor(self) -> SamProcessor:
         """The model's processor; made when it is first asked for, likewise."""
-        if isinstance(self._processor, PillowPreparation):
-            from .image_processing_sam import SamImageProcessor
+        if isinstance(self._processor, ImagePreprocessor):
             from .processing_sam import SamProcessor
 
-            image_processor = SamImageProcessor.from_dict(self._processor.to_dict())
-            self._processor = SamProcessor(image_processor)
-            self._generator.image_processor = image_processor
+            self._processor = SamProcessor(self._processor)
+            self._generator.image_processor = self._processor.image_processor
         return self._processor
 
     @property
@@ -312,7 +310,7 @@ def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -
     return SamModel.from_pretrained(name, **({} if dtype is None else {"dtype": dtype}))
 
 
-def _load_processor(name: str | os.PathLike[str]) -> SamProcessor | PillowPreparation:
+def _load_processor(name: str | os.PathLike[str]) -> SamProcessor | ImagePreprocessor:
     if is_packaged(name):
         return load_preparation(name)
     from .processing_sam import SamProcessor

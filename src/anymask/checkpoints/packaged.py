@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..configuration_sam import SamConfig
-from ..images.resize_pillow import PillowPreparation
+from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
 from ..weights.names import resolve_checkpoint
 from .key_map import TIED_KEY, TIED_TO
@@ -44,10 +44,10 @@ def load_network(name: str | os.PathLike[str], dtype: str | torch.dtype | None =
     return network.to(dtype).eval()
 
 
-def load_preparation(name: str | os.PathLike[str]) -> PillowPreparation:
+def load_preparation(name: str | os.PathLike[str]) -> ImagePreprocessor:
     """How images are prepared for a packaged checkpoint; `name` as in `load_network`."""
     options = Path(resolve_checkpoint(name)) / "preprocessor_config.json"
-    return PillowPreparation.from_dict(json.loads(options.read_text(encoding="utf-8")))
+    return ImagePreprocessor.from_dict(json.loads(options.read_text(encoding="utf-8")))
 
 
 def _floating(dtype: str | torch.dtype) -> torch.dtype:

@@ -78,7 +78,7 @@ def preprocessing_fingerprint(image_processor: Any) -> str:
         image_processor: one of anymask's image processors.
     """
     options = image_processor.to_dict()
-    kept = {name: value for name, value in options.items() if not name.startswith("mask_")}
+    kept = {name: value for name, value in options.items() if not name.startswith(("mask_", "processor_class"))}
     for switch, names in _OPTIONS_UNDER.items():
         if not options[switch]:
             kept = {name: value for name, value in kept.items() if name not in names}

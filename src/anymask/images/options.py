@@ -26,7 +26,7 @@ _NONE_HAS_A_MEANING = ("pad_size", "mask_pad_size", "size_divisor")
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """Options of `SamImageProcessor` and `SamImageProcessorFast`.
+    """Options of `SamImageProcessor` and `SamImageProcessorFast`, checked when it is made.
 
     Attributes:
         do_resize: bring images to `size`; otherwise they keep theirs.
@@ -45,10 +45,11 @@ class ImageOptions:
         mask_size: what `size` is, for segmentation maps and mask prompts: that of the model's low-resolution masks,
             which have four pixels per patch.
         mask_pad_size: what `pad_size` is, for them. Where `size_divisor` decides, both follow from the image's.
-        do_convert_rgb: always true; a grey image becomes three equal channels.
+        do_convert_rgb: without effect, as files have it; SAM takes three channels, so a grey image always becomes three
+            equal ones.
         size_divisor: without `pad_size`, pad to a multiple of this: the model's patch size. Rectangular images then
             reach the model without a square's padding; call it with `interpolate_pos_encoding=True`.
-        value_range: which values stand for black and white. "auto": by dtype, by the table of `images.py`. (black,
+        value_range: which values stand for black and white. "auto": by dtype, by the table of `load.py`. (black,
             white): these values, what lies outside is clipped; a CT window of level 40 and width 400 is (-160, 240).
             "min_max": the darkest and the brightest value of each image, after resizing, as MedSAM has it.
     """
@@ -80,8 +81,6 @@ class ImageOptions:
             set_field(self, name, _per_channel(name, getattr(self, name)))
         if 0.0 in self.image_std:
             raise ValueError(f"`image_std` must not hold zero, got {self.image_std}.")
-        if not self.do_convert_rgb:
-            raise ValueError("`do_convert_rgb` must be True: SAM's encoder takes three channels.")
         if self.size_divisor is not None and self.size_divisor < 1:
             raise ValueError(f"`size_divisor` must be the model's patch size or None, got {self.size_divisor}.")
         set_field(self, "resample", _filter_code(self.resample))
@@ -149,6 +148,18 @@ class ImageOptions:
         return gains, offsets
 
 
+class Size(dict[str, int]):
+    """A size as files write it, {"longest_edge": n} or {"height": h, "width": w}, with its sides as attributes too.
+
+    As an attribute a side that it does not have is None, as in Transformers' `SizeDict`.
+    """
+
+    def __getattr__(self, name: str) -> int | None:
+        if name not in ("longest_edge", "height", "width"):
+            raise AttributeError(f"a size has no side {name!r}")
+        return self.get(name)
+
+
 OPTION_NAMES = tuple(option.name for option in fields(ImageOptions))
 
 
@@ -179,7 +190,7 @@ def _round_up(length: int, divisor: int) -> int:
     return -(-length // divisor) * divisor
 
 
-def _size(name: str, value: Any, allow_longest_edge: bool) -> dict[str, int]:
+def _size(name: str, value: Any, allow_longest_edge: bool) -> Size:
     """A size in its one form: a dict of positive ints."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = {"longest_edge": value} if allow_longest_edge else {"height": value, "width": value}
@@ -191,7 +202,7 @@ def _size(name: str, value: Any, allow_longest_edge: bool) -> dict[str, int]:
     if set(size) not in forms or not all(float(side).is_integer() and side >= 1 for side in size.values()):
         accepted = ("{'longest_edge': n} or " if allow_longest_edge else "") + "{'height': h, 'width': w}"
         raise ValueError(f"`{name}` must be {accepted} in whole pixels, got {value!r}.")
-    return {key: int(side) for key, side in size.items()}
+    return Size({key: int(side) for key, side in size.items()})
 
 
 def _per_channel(name: str, value: Any) -> tuple[float, ...]:

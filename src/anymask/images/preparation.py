@@ -1,7 +1,7 @@
 """Images to what the model takes: what both image processors compute, without what makes them Transformers' classes.
 
-This is everything but how pixels are resized and normalised, which `image_preparation_pillow.py` and
-`image_processing_sam_fast.py` say. Options and sizes are in `image_options.py`, reading of images in `images.py`.
+Options and sizes are in `options.py`, reading of images in `load.py`, and how pixels are resized and normalised in
+`resize_pillow.py` and `resize_torch.py`: `RESIZERS` is the one place where one of the two is chosen.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from transformers.image_processing_base import BatchFeature
 from ..geometry.coordinates import ResizeGeometry
 from ..prompts.nested import flat_list
 from ..support.unknown_names import check_known_options
-from .load import image_size_hw, load_image
 from .options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions, implied_options
+from .resize_pillow import PillowResizer
+from .resize_torch import TorchResizer
 from .segmentation_maps import pair_with_images, resize_map
 
 logger = logging.getLogger(__name__)
@@ -43,27 +44,68 @@ class SamInputs(BatchFeature):
         return self
 
 
-class ImagePreparation:
-    """Images of any kind in, `pixel_values` and the sizes that lead back out; see `ImageOptions` for the options.
+class Resizer(Protocol):
+    """How images are read into memory, resized and normalised. What it loads, nobody else looks into."""
 
-    A subclass says how images are loaded and how they become `_pixel_values`.
+    def load(self, source: Any, timeout: float | None, input_data_format: str | None) -> Any:
+        """One image of any kind that `load_image` takes, checked, with the values that came."""
+
+    def size_hw(self, image: Any) -> tuple[int, int]:
+        """Height and width of a loaded image in pixels."""
+
+    def pixel_values(
+        self,
+        images: list[Any],
+        geometries: list[ResizeGeometry],
+        options: ImageOptions,
+        device: str | torch.device | None,
+    ) -> torch.Tensor:
+        """Pixel values (B, 3, H, W) float32 of loaded images, resized and normalised, zero in the padding."""
+
+    def black_and_white(self, image: Any, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
+        """The values of a loaded image that stand for black and white."""
+
+
+RESIZERS: dict[str, Resizer] = {"pil": PillowResizer(), "torch": TorchResizer()}
+"""By the name of the backend, as Transformers calls it."""
+
+# Under which name a configuration file says which backend it was written by.
+_TYPE_OF_BACKEND = {"pil": "SamImageProcessor", "torch": "SamImageProcessorFast"}
+
+
+class ImagePreprocessor:
+    """Images of any kind in, `pixel_values` and the sizes that lead back out.
+
+    The fields of `ImageOptions` are attributes too, to be read and to be set.
     """
+
+    backend: ClassVar[str] = "pil"
 
     def __init__(self, **options: Any) -> None:
         """Takes the fields of `ImageOptions` by name.
 
         Raises:
-            TypeError: an option is unknown; the message names the nearest one.
-            ValueError: an option has a value that it cannot have.
+            TypeError: If an option is unknown; the message names the nearest one.
+            ValueError: If an option has a value that it cannot have.
         """
         super().__init__()
         if options.get("do_center_crop"):
             raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
         given = {name: value for name, value in options.items() if name not in INERT_CONFIG_KEYS}
         check_known_options(given, OPTION_NAMES, type(self).__name__)
-        checked = ImageOptions.complete(given)
-        for name in OPTION_NAMES:
-            setattr(self, name, _plain(getattr(checked, name)))
+        self._options = ImageOptions.complete(given)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in OPTION_NAMES:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        value = getattr(self._options, name)
+        return list(value) if isinstance(value, tuple) else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OPTION_NAMES:
+            self._options = replace(self._options, **{name: value})
+        else:
+            super().__setattr__(name, value)
 
     @classmethod
     def from_dict(cls, image_processor_dict: Mapping[str, Any], **kwargs: Any) -> Any:
@@ -86,18 +128,21 @@ class ImagePreparation:
 
     def to_dict(self) -> dict[str, Any]:
         """The options, as they are written to `preprocessor_config.json`."""
-        options = {name: _plain(getattr(self, name)) for name in OPTION_NAMES}
+        options = {name: _plain(getattr(self._options, name)) for name in OPTION_NAMES}
         for name in _OURS_ALONE:
             if options[name] == getattr(ImageOptions, name):
                 del options[name]
-        return options
+        names = {"image_processor_type": _TYPE_OF_BACKEND[self.backend], "processor_class": "SamProcessor"}
+        return {**options, **names}
 
     # Sizes
 
     def options(self, **overrides: Any) -> ImageOptions:
-        """The checked options of this processor, with some overridden for one call."""
+        """The options of this preprocessor, with some overridden for one call."""
+        if not overrides:
+            return self._options
         check_known_options(overrides, OPTION_NAMES, type(self).__name__)
-        return ImageOptions.complete(overrides, {name: getattr(self, name) for name in OPTION_NAMES})
+        return ImageOptions.complete(overrides, vars(self._options))
 
     def geometry(self, original_size_hw: Sequence[int], **overrides: Any) -> ResizeGeometry:
         """How an image of this height and width is brought to the size of the model's input."""
@@ -112,10 +157,16 @@ class ImagePreparation:
         Args:
             image: as `load_image` takes it.
         """
-        options, loaded = self.options(), self._load(image, None, None)
-        return self._black_and_white(loaded, options.geometry(self._size_hw(loaded)), options)
+        loaded = self._resizer.load(image, None, None)
+        geometry = self._options.geometry(self._resizer.size_hw(loaded))
+        return self._resizer.black_and_white(loaded, geometry, self._options)
 
     # Images
+
+    def channels_first(self, image: Any) -> np.ndarray | torch.Tensor:
+        """An image of any kind as 3 x height x width, with the values that came; a view, where it can be one."""
+        loaded = self._resizer.load(image, None, None)
+        return loaded if isinstance(loaded, torch.Tensor) else np.asarray(loaded).transpose(2, 0, 1)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
         """Same as `preprocess`."""
@@ -139,7 +190,7 @@ class ImagePreparation:
                 that `anymask.images.load.load_image` takes.
             segmentation_maps: one integer map per image, as high and wide as the image, for training.
             return_tensors: "pt" for torch, "np" for NumPy, None for lists of NumPy arrays and of sizes.
-            device: where the result lies; `SamImageProcessorFast` also computes there.
+            device: where the result lies; with torch's resize also where it is computed.
             input_data_format: "channels_first" or "channels_last", for arrays whose shape allows both.
             timeout: seconds for each URL.
             **overrides: options of this processor, for this call.
@@ -149,14 +200,15 @@ class ImagePreparation:
             width before and after resizing; with segmentation maps, `labels` (B, h, w) int64.
 
         Raises:
-            TypeError: an option or the kind of an image is unknown.
-            ValueError: an image or a segmentation map cannot be used; the message says why.
+            TypeError: If an option or the kind of an image is unknown.
+            ValueError: If an image or a segmentation map cannot be used; the message says why.
         """
         check_tensor_type(return_tensors)
         options = self.options(**overrides)
-        loaded = [self._load(source, timeout, input_data_format) for source in flat_list(images)]
-        geometries = batch_geometries([self._size_hw(image) for image in loaded], options)
-        pixel_values = self._pixel_values(loaded, geometries, options, device)
+        resizer = self._resizer
+        loaded = [resizer.load(source, timeout, input_data_format) for source in flat_list(images)]
+        geometries = batch_geometries([resizer.size_hw(image) for image in loaded], options)
+        pixel_values = resizer.pixel_values(loaded, geometries, options, device)
         data: dict[str, Any] = {
             "pixel_values": pixel_values,
             "original_sizes": [geometry.original_size_hw for geometry in geometries],
@@ -166,25 +218,9 @@ class ImagePreparation:
             data["labels"] = [resize_map(*pair, options) for pair in pair_with_images(segmentation_maps, geometries)]
         return to_inputs(data, return_tensors)
 
-    def _load(self, source: Any, timeout: float | None, input_data_format: str | None) -> Any:
-        return load_image(source, timeout, input_data_format)
-
-    def _size_hw(self, image: Any) -> tuple[int, int]:
-        return image_size_hw(image)
-
-    def _pixel_values(
-        self,
-        images: list[Any],
-        geometries: list[ResizeGeometry],
-        options: ImageOptions,
-        device: str | torch.device | None,
-    ) -> torch.Tensor:
-        """Pixel values (B, 3, H, W) float32 of loaded images, zero in the padding."""
-        raise NotImplementedError
-
-    def _black_and_white(self, image: Any, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
-        """The values of a loaded image that stand for black and white."""
-        raise NotImplementedError
+    @property
+    def _resizer(self) -> Resizer:
+        return RESIZERS[self.backend]
 
 
 def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
@@ -226,5 +262,5 @@ def check_tensor_type(return_tensors: str | None) -> None:
 def _plain(value: Any) -> Any:
     """Tuples as lists, and copies of what is mutable, as JSON would bring them back."""
     if isinstance(value, Mapping):
-        return {key: side for key, side in dict(value).items() if side is not None}
+        return dict(value)
     return list(value) if isinstance(value, tuple | list) else value

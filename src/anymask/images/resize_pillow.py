@@ -1,8 +1,7 @@
 """Images to `pixel_values` with Pillow's resize, the one that SAM was trained with.
 
-Pillow resizes 8-bit images in 8 bits, with antialiasing, and rounds between its two passes; `SamImageProcessorFast`
-does the same in torch. On the CPU the two differ by at most one 8-bit step, 0.018 after normalising, in a few pixels;
-see there.
+Pillow resizes 8-bit images in 8 bits, with antialiasing, and rounds between its two passes; `resize_torch.py` does the
+same in torch. On the CPU the two differ by at most one 8-bit step, 0.018 after normalising, in a few pixels; see there.
 """
 
 from __future__ import annotations
@@ -14,26 +13,33 @@ import torch
 from PIL import Image
 
 from ..geometry.coordinates import ResizeGeometry
-from .load import white_level
+from .load import image_size_hw, load_image, white_level
 from .options import ImageOptions
-from .preparation import ImagePreparation
+
+_Loaded = Image.Image | np.ndarray  # as `load_image` returns it
 
 
-class PillowPreparation(ImagePreparation):
-    """Prepares images for SAM with Pillow and NumPy, on the CPU: what `SamImageProcessor` computes."""
+class PillowResizer:
+    """Resizes with Pillow and normalises with NumPy, image by image, on the CPU."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """The options, and the name of the image processor that prepares images so."""
-        return {**super().to_dict(), "image_processor_type": "SamImageProcessor"}
+    def load(self, source: Any, timeout: float | None, input_data_format: str | None) -> _Loaded:
+        """The image as `load_image` gives it."""
+        return load_image(source, timeout, input_data_format)
 
-    def _pixel_values(
+    def size_hw(self, image: _Loaded) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return image_size_hw(image)
+
+    def pixel_values(
         self,
-        images: list[Any],
+        images: list[_Loaded],
         geometries: list[ResizeGeometry],
         options: ImageOptions,
         device: str | torch.device | None,
     ) -> torch.Tensor:
-        pixel_values = torch.zeros(len(images), 3, *geometries[0].padded_size_hw)
+        """Pixel values (B, 3, H, W) float32, zero in the padding; made on the CPU, then brought to the device."""
+        padded_size_hw = geometries[0].padded_size_hw
+        pixel_values = torch.zeros(len(images), 3, *padded_size_hw, dtype=torch.float32, device="cpu")
         for image, geometry, target in zip(images, geometries, pixel_values.numpy(), strict=True):
             height, width = geometry.resized_size_hw
             pixels, black, white = _resize(image, geometry, options)
@@ -45,14 +51,13 @@ class PillowPreparation(ImagePreparation):
                 plane += np.float32(offsets[channel])
         return pixel_values if device is None else pixel_values.to(device)
 
-    def _black_and_white(self, image: Any, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
+    def black_and_white(self, image: _Loaded, geometry: ResizeGeometry, options: ImageOptions) -> tuple[float, float]:
+        """The values that stand for black and white."""
         _, black, white = _resize(image, geometry, options)
         return black, white
 
 
-def _resize(
-    image: Image.Image | np.ndarray, geometry: ResizeGeometry, options: ImageOptions
-) -> tuple[np.ndarray, float, float]:
+def _resize(image: _Loaded, geometry: ResizeGeometry, options: ImageOptions) -> tuple[np.ndarray, float, float]:
     """Pixels hxwx3 at the resized size, and which of their values stand for black and white."""
     if isinstance(options.value_range, tuple):
         black, white = options.value_range
@@ -65,7 +70,7 @@ def _resize(
     return _resize_array(image, geometry, options.resample), 0.0, white
 
 
-def _resize_array(image: Image.Image | np.ndarray, geometry: ResizeGeometry, resample: int) -> np.ndarray:
+def _resize_array(image: _Loaded, geometry: ResizeGeometry, resample: int) -> np.ndarray:
     """Pillow's resize; arrays whose channels lie apart, or have more than 8 bits, go through it channel by channel."""
     if geometry.resized_size_hw == geometry.original_size_hw:
         return np.asarray(image)

@@ -25,7 +25,7 @@ def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_imag
     if not depths:
         return [[] for _ in range(n_images)]
     if leaf == 4 and depths == {levels + 1}:
-        # As in Transformers, whose notebooks write boxes so: all boxes of an image are its objects, one level deeper too.
+        # Transformers flattens what is nested one level deeper, and its notebooks write boxes so.
         nested = [[box for boxes in image or [] for box in boxes or [None]] for image in nested]
         depths = {levels}
     missing = levels - max(depths)

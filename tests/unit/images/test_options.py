@@ -20,6 +20,9 @@ def test_sizes_in_every_form():
     assert options.pad_size == {"height": 640, "width": 640}
     assert options.mask_size == options.mask_pad_size == {"height": 64, "width": 96}
     assert ImageOptions(size={"longest_edge": 512, "height": None}).size == {"longest_edge": 512}
+    assert (options.size.longest_edge, options.size.height, options.pad_size.width) == (512, None, 640)
+    with pytest.raises(AttributeError, match="a size has no side 'depth'"):
+        options.size.depth  # noqa: B018
 
 
 def test_a_fixed_size_leaves_nothing_to_pad_and_masks_of_a_quarter():
@@ -106,7 +109,6 @@ def test_affine_knows_what_values_mean(options, levels, value, expected):
         ({"image_mean": (1, 2)}, "`image_mean` must be one number or three"),
         ({"image_std": 0}, "`image_std` must not hold zero"),
         ({"resample": 9}, r"`resample` must be one of Pillow's filters .*2 \(bilinear\).* got 9"),
-        ({"do_convert_rgb": False}, "`do_convert_rgb` must be True"),
         ({"size_divisor": 0}, "`size_divisor` must be the model's patch size or None, got 0"),
         ({"value_range": (5, 5)}, "`value_range` must be 'auto', 'min_max' or"),
         ({"value_range": "minmax"}, "`value_range` must be 'auto', 'min_max' or"),

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast
-from anymask.images import post_processing as mask_post_processing
+from anymask.images.post_processing import post_process_masks
 from anymask.masks.rle import mask_to_rle
 
 SMALL = {"size": 64, "pad_size": 64, "mask_size": 16, "mask_pad_size": 16}
@@ -39,12 +39,11 @@ def test_masks_come_back_at_the_size_of_their_images(kind):
         assert torch.equal(mask, logit > 0.5)
 
 
-def test_chunks_change_nothing(monkeypatch):
-    masks = torch.randn(1, 5, 2, 16, 16)
-    whole = SamImageProcessor(**SMALL).post_process_masks(masks, SIZES[:1], RESHAPED[:1], binarize=False)[0]
+def test_chunks_change_nothing():
+    arguments, options = (torch.randn(1, 5, 2, 16, 16), SIZES[:1], RESHAPED[:1]), SamImageProcessor(**SMALL).options()
+    whole = post_process_masks(*arguments, options=options, binarize=False)[0]
     for n_bytes in (4 * 16 * 80 * 7, 4 * 16 * 80 * 3, 1):
-        monkeypatch.setattr(mask_post_processing, "_CHUNK_BYTES", n_bytes)
-        in_chunks = SamImageProcessor(**SMALL).post_process_masks(masks, SIZES[:1], RESHAPED[:1], binarize=False)[0]
+        in_chunks = post_process_masks(*arguments, options=options, binarize=False, chunk_bytes=n_bytes)[0]
         torch.testing.assert_close(in_chunks, whole)
 
 

@@ -1,4 +1,4 @@
-"""What every image processor computes, as a plain `ImagePreparation` and as one of Transformers' image processors."""
+"""What every image processor computes, as a plain `ImagePreprocessor` and as one of Transformers' image processors."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,9 @@ import torch
 from PIL import Image
 
 from anymask.image_processing_sam_fast import SamImageProcessorFast
-from anymask.images.preparation import SamInputs
-from anymask.images.resize_pillow import PillowPreparation
+from anymask.images.preparation import ImagePreprocessor, SamInputs
 
-BOTH = pytest.mark.parametrize("make", [PillowPreparation, SamImageProcessorFast])
+BOTH = pytest.mark.parametrize("make", [ImagePreprocessor, SamImageProcessorFast])
 SMALL = {"size": 64, "pad_size": 64, "mask_size": 16, "mask_pad_size": 16}
 
 
@@ -223,13 +222,32 @@ def test_options_can_be_set_as_attributes(make):
 
 
 @BOTH
+def test_what_is_set_is_checked_at_once_and_a_size_can_be_changed_in_place(make):
+    processor = make(**SMALL)
+    with pytest.raises(ValueError, match="`image_std` must not hold zero"):
+        processor.image_std = 0
+    processor.size["longest_edge"] = 32
+    assert processor.geometry((40, 80)).resized_size_hw == (16, 32)
+    assert make(**SMALL).size == {"longest_edge": 64}
+
+
+@BOTH
+def test_conversion_to_rgb_cannot_be_switched_off(make):
+    grey = photo(40, 80)[..., 0]
+    switched_off = make(**SMALL, do_convert_rgb=False)
+    assert switched_off.do_convert_rgb is False
+    expected = make(**SMALL)(grey, return_tensors="pt")["pixel_values"]
+    assert torch.equal(switched_off(grey, return_tensors="pt")["pixel_values"], expected)
+
+
+@BOTH
 def test_no_images(make):
     with pytest.raises(ValueError, match="at least one image, got an empty list"):
         make()([])
 
 
 def test_ours_alone_is_written_only_where_it_says_something():
-    assert not {"size_divisor", "value_range"} & set(PillowPreparation().to_dict())
+    assert not {"size_divisor", "value_range"} & set(ImagePreprocessor().to_dict())
 
 
 # The returned dictionary
