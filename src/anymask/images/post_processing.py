@@ -99,7 +99,9 @@ def _padded_size_hw(
         return reshaped_hw
     if options.size_divisor is None:
         return max(height for height, _ in reshaped_sizes), max(width for _, width in reshaped_sizes)
-    height, width = (side * options.size_divisor // MASK_PIXELS_PER_PATCH for side in low_res_hw)  # it is the patch size
+    height, width = (
+        side * options.size_divisor // MASK_PIXELS_PER_PATCH for side in low_res_hw
+    )  # it is the patch size
     return height, width
 
 
