@@ -39,6 +39,12 @@ EXTRAS = {
     "tables": [
         "pandas>=2.2.2",  # 2.2.2 is the oldest with NumPy 2 wheels
     ],
+    # Images larger than memory, and rasters with a place on earth.
+    "geo": [
+        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels; pieces are grouped with it
+        "rasterio>=1.4",  # 1.4 is the oldest with NumPy 2 wheels for Python 3.13
+        "geopandas>=1.0",  # 1.0 is the oldest that writes through pyogrio by default
+    ],
     "test": [
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages

@@ -1,0 +1,199 @@
+"""Large images, read window by window: anything with a shape and slices, and rasters with a place on earth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .grid import Box
+
+Transform = tuple[float, float, float, float, float, float]
+
+
+class Sliceable(Protocol):
+    """What gives its pixels in slices: a NumPy memmap, a zarr array, tifffile's `aszarr` opened by zarr, a reader."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) or (height, width, bands)."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """Pixels of `[top:bottom, left:right]`."""
+
+
+@dataclass(frozen=True)
+class LargeImage:
+    """An image that is never in memory as a whole.
+
+    Attributes:
+        pixels: (height, width) or (height, width, bands), read in slices.
+        nodata: Value of pixels that show nothing, in all bands; None where every pixel shows something.
+        bands: Which bands are red, green and blue, counted from 0; None takes what there is, at most four.
+        transform: Six numbers (a, b, c, d, e, f): column x and row y lie at (a x + b y + c, d x + e y + f) on the map.
+        crs: The map's coordinate reference system, as text that pyproj reads, such as "EPSG:32632".
+    """
+
+    pixels: Sliceable
+    nodata: float | None = None
+    bands: tuple[int, int, int] | None = None
+    transform: Transform | None = None
+    crs: str | None = None
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.pixels.shape)
+        n_bands = shape[2] if len(shape) == 3 else 1
+        if len(shape) not in (2, 3) or min(shape) < 1:
+            raise ValueError(f"A large image must have shape (height, width) or (height, width, bands), got {shape}.")
+        if self.bands is None and n_bands > 4:
+            raise ValueError(f"An image of {n_bands} bands must come with `bands`, such as (3, 2, 1), got None.")
+        if self.bands is not None and not all(0 <= band < n_bands for band in self.bands):
+            raise ValueError(f"`bands` must be of the image's {n_bands} bands, counted from 0, got {self.bands}.")
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    def read(self, box_xyxy: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Pixels of a window, and where it shows something.
+
+        Args:
+            box_xyxy: The window, right and lower edge excluded.
+
+        Returns:
+            (height, width[, bands]), and (height, width) bool, or None where every pixel shows something.
+        """
+        left, top, right, bottom = box_xyxy
+        pixels = np.asarray(self.pixels[top:bottom, left:right])
+        is_valid = None
+        if self.nodata is not None:
+            empty = np.isnan(pixels) if np.isnan(self.nodata) else pixels == self.nodata
+            is_valid = ~(empty.all(axis=-1) if empty.ndim == 3 else empty)
+            is_valid = None if is_valid.all() else is_valid
+        return (pixels if self.bands is None else pixels[..., list(self.bands)]), is_valid
+
+    def read_small(self, most: int, block: int) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """The whole image, reduced by the mean of squares of pixels.
+
+        Args:
+            most: Longer side of the reduced image at the most.
+            block: Side of what is read at a time.
+
+        Returns:
+            The reduced image and where it shows something, as in `read`, and the side of a square.
+        """
+        height, width = self.size_hw
+        factor = max(1, -(-max(height, width) // most))
+        step = max(block // factor, 1) * factor
+        rows, valid_rows = [], []
+        for top in range(0, height, step):
+            parts = [
+                _reduce(*self.read((left, top, min(left + step, width), min(top + step, height))), factor)
+                for left in range(0, width, step)
+            ]
+            rows.append(np.concatenate([pixels for pixels, _ in parts], axis=1))
+            valid_rows.append(np.concatenate([valid for _, valid in parts], axis=1))
+        is_valid = np.concatenate(valid_rows)
+        return np.concatenate(rows), None if is_valid.all() else is_valid, factor
+
+
+def _reduce(pixels: np.ndarray, is_valid: np.ndarray | None, factor: int) -> tuple[np.ndarray, np.ndarray]:
+    """Means of squares of pixels, those at the edges smaller, and whether their upper left pixel shows something."""
+    valid = np.ones(pixels.shape[:2], dtype=bool) if is_valid is None else is_valid
+    starts_y, starts_x = (np.arange(0, side, factor) for side in pixels.shape[:2])
+    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), starts_y, axis=0), starts_x, axis=1)
+    heights = np.diff(starts_y, append=pixels.shape[0])
+    counts = np.outer(heights, np.diff(starts_x, append=pixels.shape[1]))
+    means = sums / counts.reshape(*counts.shape, *[1] * (pixels.ndim - 2))
+    return means.astype(pixels.dtype), valid[::factor, ::factor]
+
+
+class RasterPixels:
+    """The bands of a raster file as (height, width, bands), read by rasterio window by window."""
+
+    def __init__(self, dataset: Any):
+        self._dataset = dataset
+        self.shape = (int(dataset.height), int(dataset.width), int(dataset.count))
+
+    def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+        rows, columns = (part.indices(side) for part, side in zip(index, self.shape[:2], strict=True))
+        window = ((rows[0], rows[1]), (columns[0], columns[1]))
+        return np.moveaxis(self._dataset.read(window=window), 0, -1)
+
+
+def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None = None) -> LargeImage:
+    """Open a raster file, such as a GeoTIFF, with its nodata value and its place on earth.
+
+    Args:
+        path: The file.
+        bands: See `LargeImage`.
+
+    Raises:
+        ImportError: If rasterio is not installed.
+        OSError: If it is no raster that can be read.
+    """
+    try:
+        import rasterio
+        from rasterio.errors import RasterioIOError
+    except ImportError as error:
+        raise ImportError(
+            "Rasters need rasterio, which is not installed; run pip install 'anymask[geo]', or pass an array."
+        ) from error
+    try:
+        dataset = rasterio.open(path)
+    except RasterioIOError as error:
+        raise OSError(f"{os.fspath(path)} must be a raster that rasterio reads, but: {error}.") from error
+    has_place = dataset.crs is not None
+    return LargeImage(
+        RasterPixels(dataset),
+        nodata=dataset.nodata,
+        bands=bands,
+        transform=tuple(dataset.transform)[:6] if has_place else None,
+        crs=dataset.crs.to_string() if has_place else None,
+    )
+
+
+def large_image(image: LargeImage | Sliceable) -> LargeImage:
+    """A `LargeImage` of anything with a shape and slices; one is returned as it is."""
+    return image if isinstance(image, LargeImage) else LargeImage(image)
+
+
+def map_xy(xy: np.ndarray, transform: Transform | None) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 2) as x and y on the map; as they are without a map."""
+    x, y = np.asarray(xy, dtype=np.float64).T
+    if transform is None:
+        return x, y
+    a, b, c, d, e, f = transform
+    return a * x + b * y + c, d * x + e * y + f
+
+
+def pixel_xy(map_points_xy: np.ndarray, transform: Transform | None) -> np.ndarray:
+    """The way back from `map_xy`: (N, 2) on the map to pixels."""
+    points = np.asarray(map_points_xy, dtype=np.float64)
+    if transform is None:
+        return points
+    a, b, c, d, e, f = transform
+    return np.linalg.solve(np.array([[a, b], [d, e]]), (points - [c, f]).T).T
+
+
+def window_around(box_xyxy: Sequence[float], side: int, size_hw: Sequence[int]) -> Box:
+    """The square window of a side around a box's centre, moved to lie in the image as far as the image is as large.
+
+    Args:
+        box_xyxy: In pixels of the image.
+        side: Of the window.
+        size_hw: Height and width of the image.
+    """
+    height, width = size_hw
+    left, right = _range_around((box_xyxy[0] + box_xyxy[2]) / 2, side, width)
+    top, bottom = _range_around((box_xyxy[1] + box_xyxy[3]) / 2, side, height)
+    return left, top, right, bottom
+
+
+def _range_around(centre: float, side: int, length: int) -> tuple[int, int]:
+    first = min(max(round(centre - side / 2), 0), max(length - side, 0))
+    return first, min(first + side, length)

@@ -1,0 +1,79 @@
+import geopandas
+import numpy as np
+import pytest
+from shapely.geometry import Point
+from tests.tiny_sam import tiny_image_processor, tiny_model
+
+from anymask.masks.rle import rle_to_mask
+from anymask.processing_sam import SamProcessor
+from anymask.sam import SAM
+from anymask.tiling.predictor import LargeImagePredictor
+from anymask.tiling.sources import LargeImage
+
+SIZE_HW = (300, 410)
+PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
+TRANSFORM = (2.0, 0.0, 500000.0, 0.0, -2.0, 5000000.0)
+
+
+@pytest.fixture
+def sam():
+    return SAM(tiny_model(), processor=SamProcessor(tiny_image_processor()))
+
+
+def dense(found):
+    mask = np.zeros(SIZE_HW, bool)
+    left, top, right, bottom = found.box_xyxy
+    mask[top:bottom, left:right] = rle_to_mask(found.rle)
+    return mask
+
+
+def test_answers_are_those_of_the_window(sam):
+    predictor = LargeImagePredictor(sam, PIXELS, window=64, windows_kept=2)
+    (found,) = predictor.predict(points=[[196, 100]])
+    left, top, right, bottom = predictor._window(np.array([196, 100, 196, 100.0]))
+    assert (right - left, bottom - top) == (64, 64) and left < 196 < right and top < 100 < bottom
+    (record,) = sam.predict(PIXELS[top:bottom, left:right], points=[196 - left, 100 - top])[0]
+    expected = np.zeros(SIZE_HW, bool)
+    expected[top:bottom, left:right] = rle_to_mask(record["segmentation"])
+    np.testing.assert_array_equal(dense(found), expected)
+    assert found.area == expected.sum() and found.points_xy == ((196.0, 100.0),)
+
+
+def test_a_box_gets_a_window_twice_its_size_and_neighbours_share_one(sam):
+    predictor = LargeImagePredictor(sam, PIXELS, window=64, windows_kept=2)
+    left, _, right, _ = predictor._window(np.array([104, 50, 204, 90.0]))
+    assert right - left == 256 and left <= 54 and right >= 254
+    predictor.predict(points=[[196, 100], [194, 98]])
+    assert len(predictor._embeddings) == 1
+    predictor.predict(boxes=[[104, 50, 204, 90], [0, 0, 30, 30]])
+    assert len(predictor._embeddings) == 2  # the first window went
+
+
+def test_places_on_the_map(sam):
+    image = LargeImage(PIXELS, transform=TRANSFORM, crs="EPSG:32632")
+    predictor = LargeImagePredictor(sam, image, window=64)
+    (expected,) = predictor.predict(points=[[196, 100]])
+    x, y = 500000 + 2 * 196, 5000000 - 2 * 100
+    (on_map,) = predictor.predict(points=[[x, y]], crs="EPSG:32632")
+    frame = geopandas.GeoDataFrame(geometry=[Point(x, y)], crs="EPSG:32632").to_crs("EPSG:4326")
+    (of_frame,) = predictor.predict(points=frame)
+    for found in (on_map, of_frame):  # degrees and back are off by some 1e-6 pixels
+        assert (dense(found) != dense(expected)).mean() < 1e-3
+    (box,) = predictor.predict(boxes=[[x, y - 40, x + 60, y]], crs="EPSG:32632")
+    (of_pixels,) = predictor.predict(boxes=[[196, 100, 226, 120]])
+    assert (dense(box) != dense(of_pixels)).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        (dict(), "Either points or boxes must be given, got neither"),
+        (dict(points=[[1, 2]], boxes=[[1, 2, 3, 4]]), "got both"),
+        (dict(points=[[411, 2]]), r"must lie in the image of 410 x 300 pixels, got \[411.0, 2.0"),
+        (dict(points=[[1, 2]], labels=[1, 0]), "one for each of 1 points, got 2"),
+        (dict(points=[[1, 2]], crs="EPSG:4326"), "need an image with a place on earth"),
+    ],
+)
+def test_prompts_that_cannot_be(sam, prompts, message):
+    with pytest.raises(ValueError, match=message):
+        LargeImagePredictor(sam, PIXELS, window=64).predict(**prompts)

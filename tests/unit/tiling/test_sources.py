@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import rasterio
+
+from anymask.tiling.sources import LargeImage, map_xy, open_raster, pixel_xy, window_around
+
+TRANSFORM = (0.5, 0.0, 500000.0, 0.0, -0.5, 5000000.0)
+CRS = "EPSG:32632"
+
+
+def test_rasters_are_read_in_windows(tmp_path):
+    bands = np.random.default_rng(0).integers(1, 4000, (5, 70, 90)).astype(np.uint16)
+    bands[:, 10:20, 30:50] = 0
+    profile = dict(driver="GTiff", height=70, width=90, count=5, dtype="uint16", nodata=0)
+    with rasterio.open(tmp_path / "s.tif", "w", crs=CRS, transform=rasterio.Affine(*TRANSFORM), **profile) as raster:
+        raster.write(bands)
+    with pytest.raises(ValueError, match=r"5 bands must come with `bands`"):
+        open_raster(tmp_path / "s.tif")
+    image = open_raster(tmp_path / "s.tif", bands=(3, 2, 1))
+    assert (image.size_hw, image.crs, image.transform) == ((70, 90), CRS, TRANSFORM)
+    pixels, is_valid = image.read((20, 5, 60, 33))
+    np.testing.assert_array_equal(pixels, np.moveaxis(bands[[3, 2, 1], 5:33, 20:60], 0, -1))
+    assert not is_valid[5:15, 10:30].any() and is_valid.sum() == 28 * 40 - 200
+    small, valid, factor = image.read_small(40, 25)
+    assert factor == 3 and small.shape == (24, 30, 3)
+    np.testing.assert_array_equal(small[2, 4], bands[[3, 2, 1], 6:9, 12:15].mean(axis=(1, 2)).astype(np.uint16))
+    assert not valid[4:6, 10:16].any()
+    with pytest.raises(OSError, match="must be a raster that rasterio reads"):
+        open_raster(__file__)
+
+
+def test_the_map_and_back():
+    transform = (0.5, 0.1, 500000.0, 0.2, -0.5, 5000000.0)
+    pixels = np.array([[3.0, 4.0], [70.5, 12.25]])
+    x, y = map_xy(pixels, transform)
+    expected = [rasterio.Affine(*transform) @ tuple(pixel) for pixel in pixels]
+    np.testing.assert_allclose(np.stack([x, y], axis=1), expected)
+    np.testing.assert_allclose(pixel_xy(np.stack([x, y], axis=1), transform), pixels, atol=1e-6)
+
+
+def test_windows_stay_in_the_image():
+    assert window_around((50, 60, 70, 80), 40, (200, 300)) == (40, 50, 80, 90)
+    assert window_around((2, 195, 4, 199), 40, (200, 300)) == (0, 160, 40, 200)
+    assert window_around((2, 195, 4, 199), 400, (200, 300)) == (0, 0, 300, 200)
+
+
+@pytest.mark.parametrize(
+    ("shape", "bands", "message"),
+    [
+        ((4,), None, r"must have shape \(height, width\) or \(height, width, bands\), got \(4,\)"),
+        ((4, 5, 6), None, "6 bands must come with `bands`"),
+        ((4, 5, 6), (0, 1, 6), r"must be of the image's 6 bands, counted from 0, got \(0, 1, 6\)"),
+    ],
+)
+def test_images_that_cannot_be(shape, bands, message):
+    with pytest.raises(ValueError, match=message):
+        LargeImage(np.zeros(shape, np.uint8), bands=bands)
+
+
+def test_memory_maps_and_nan(tmp_path):
+    pixels = np.arange(35.0).reshape(5, 7)
+    pixels[2, 3] = np.nan
+    np.save(tmp_path / "a.npy", pixels)
+    image = LargeImage(np.load(tmp_path / "a.npy", mmap_mode="r"), nodata=float("nan"))
+    read, is_valid = image.read((2, 1, 6, 4))
+    np.testing.assert_array_equal(read, pixels[1:4, 2:6])
+    assert np.argwhere(~is_valid).tolist() == [[1, 1]]
