@@ -92,7 +92,11 @@ def read_coco(path: FilePath) -> list[AnnotatedImage]:
         OSError: the file cannot be read.
         ValueError: it is cut off, or not of this format; the message says where.
     """
-    document = read_json(path, _FORMAT)
+    return read_coco_document(path, read_json(path, _FORMAT))
+
+
+def read_coco_document(path: FilePath, document: dict[str, Any]) -> list[AnnotatedImage]:
+    """`read_coco` of a document that is read already, or of a part of it; `path` is for messages."""
     images: dict[Any, AnnotatedImage] = {}
     with reading(path, _FORMAT, "the file"):
         image_entries, annotations = list(document["images"]), list(document["annotations"])

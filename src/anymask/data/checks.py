@@ -1,0 +1,113 @@
+"""What is wrong with a data set, said before hours are spent on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..masks.rle import rle_area
+from .samples import BrokenSampleError, MaskDataset
+
+ALMOST_FULL = 0.9  # of the image: SAM's own training leaves such masks out
+TINY_PIXELS = 10
+
+_MEANINGS = {
+    "broken": "cannot be read",
+    "no masks": "have no masks",
+    "empty": "masks are empty",
+    "almost full": f"masks cover more than {ALMOST_FULL:.0%} of their image",
+    "tiny": f"masks have fewer than {TINY_PIXELS} pixels",
+    "values": "mask files were not plain 0 and 1",
+}
+"""Kinds of findings, the worst first, and what to say of several."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that may be wrong.
+
+    Attributes:
+        kind: "broken", "no masks", "empty", "almost full", "tiny" or "values".
+        sample: its name.
+        detail: which object, and why.
+    """
+
+    kind: str
+    sample: str
+    detail: str
+
+
+@dataclass
+class DataReport:
+    """What a data set holds.
+
+    Attributes:
+        origin: of the data set.
+        samples: how many could be read.
+        objects: how many masks they have.
+        sizes_hw: how many samples have each height and width.
+        findings: what may be wrong, in the order of the samples.
+    """
+
+    origin: str
+    samples: int = 0
+    objects: int = 0
+    sizes_hw: Counter[tuple[int, int]] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a mask to learn from, and every sample can be read."""
+        return self.objects > 0 and not any(finding.kind == "broken" for finding in self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "origin": self.origin,
+            "samples": self.samples,
+            "objects": self.objects,
+            "sizes_hw": {f"{height} x {width}": count for (height, width), count in self.sizes_hw.most_common()},
+            "findings": [vars(finding) for finding in self.findings],
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.origin}: {self.samples} images, {self.objects} masks"]
+        if self.sizes_hw:
+            (height, width), count = self.sizes_hw.most_common(1)[0]
+            others = len(self.sizes_hw) - 1
+            lines.append(f"  {count} of {height} x {width} pixels" + (f", {others} other sizes" if others else ""))
+        for kind, meaning in _MEANINGS.items():
+            of_kind = [finding for finding in self.findings if finding.kind == kind]
+            if of_kind:
+                lines.append(f"  {len(of_kind)} {meaning}, the first: {of_kind[0].sample}: {of_kind[0].detail}")
+        return "\n".join(lines)
+
+
+def check(dataset: MaskDataset) -> DataReport:
+    """Reads every sample of a data set and reports what may be wrong with it.
+
+    Nothing is raised: samples that cannot be read, with masks of another size than their image for one, are findings.
+    """
+    report = DataReport(dataset.origin)
+    for index in range(len(dataset)):
+        name = dataset.entries[index].name
+        try:
+            sample = dataset[index]
+        except BrokenSampleError as error:
+            report.findings.append(Finding("broken", name, str(error)))
+            continue
+        report.samples += 1
+        report.objects += len(sample.rles)
+        report.sizes_hw[sample.size_hw] += 1
+        report.findings += [Finding("values", name, note) for note in sample.notes]
+        if not sample.rles:
+            report.findings.append(Finding("no masks", name, "it has no objects"))
+        pixels = sample.size_hw[0] * sample.size_hw[1]
+        for object_id, rle in zip(sample.object_ids, sample.rles, strict=True):
+            area = rle_area(rle)
+            kind = "empty" if area == 0 else "almost full" if area > ALMOST_FULL * pixels else None
+            kind = "tiny" if kind is None and area < TINY_PIXELS else kind
+            if kind is not None:
+                report.findings.append(Finding(kind, name, f"object {object_id} has {area} of {pixels} pixels"))
+    return report

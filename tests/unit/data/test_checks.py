@@ -1,0 +1,44 @@
+"""The report on a data set with one of every fault."""
+
+import json
+
+import numpy as np
+
+from anymask.data import check, open_dataset
+
+
+def test_every_fault_is_found(tmp_path, photo, shapes, save):
+    masks = {
+        "good": shapes[0].astype(np.uint8),
+        "empty": np.zeros((20, 30), np.uint8),
+        "full": np.ones((20, 30), np.uint8),
+        "tiny": np.pad(np.ones((1, 3), np.uint8), ((5, 14), (5, 22))),
+        "white": shapes[0],
+        "small": shapes[0][:10],
+    }
+    for name, mask in masks.items():
+        save(tmp_path / f"images/{name}.png", photo)
+        save(tmp_path / f"masks/{name}.png", mask)
+    (tmp_path / "images/broken.png").write_bytes(b"no image")
+    save(tmp_path / "masks/broken.png", shapes[0])
+    report = check(open_dataset(tmp_path))
+    found = {(finding.kind, finding.sample.removeprefix("images/")) for finding in report.findings}
+    assert found == {
+        ("broken", "broken.png"),
+        ("broken", "small.png"),
+        ("empty", "empty.png"),
+        ("almost full", "full.png"),
+        ("tiny", "tiny.png"),
+        ("values", "white.png"),
+    }
+    assert (report.samples, report.objects, report.is_usable) == (5, 5, False)
+    assert "2 cannot be read, the first: images/broken.png" in str(report)
+    assert json.loads(json.dumps(report.as_dict()))["sizes_hw"] == {"20 x 30": 5}
+
+
+def test_nothing_to_say(tmp_path, photo, shapes, save):
+    save(tmp_path / "a.png", photo)
+    save(tmp_path / "a_mask.png", shapes[0].astype(np.uint8))
+    report = check(open_dataset(tmp_path))
+    assert report.is_usable and report.findings == []
+    assert str(report).splitlines()[1:] == ["  1 of 20 x 30 pixels"]
