@@ -31,6 +31,16 @@ EXTRAS = {
         "scikit-image>=0.24",  # 0.24 is the oldest with NumPy 2 wheels
         "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels
     ],
+    # `anymask evaluate`: distances and matchings, the thinning of edges, COCO's AP and AR.
+    "evaluation": [
+        "faster-coco-eval>=1.8",  # 1.8 is the oldest that the tests ran with
+        "scikit-image>=0.24",  # as in train
+        "scipy>=1.13",  # as in train
+    ],
+    # Volumes in NIfTI as data sets.
+    "medical": [
+        "nibabel>=5.4",  # 5.4 is the oldest that the tests ran with
+    ],
     # Frames of video files and streams as sources of `SAM.predict`.
     "video": [
         "av>=14.2",  # the first that tells how a frame is rotated
@@ -46,6 +56,7 @@ EXTRAS = {
         "geopandas>=1.0",  # 1.0 is the oldest that writes through pyogrio by default
     ],
     "test": [
+        "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
         "pytest-xdist>=3.6",  # the suite runs on two processes
