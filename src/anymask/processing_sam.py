@@ -20,7 +20,7 @@ from .image_processing_sam_fast import SamImageProcessorFast
 from .images.options import OPTION_NAMES
 from .images.preparation import ImagePreprocessor, SamInputs, batch_geometries, check_tensor_type, to_inputs
 from .prompts.mask_prompts import prepare_mask_prompts
-from .prompts.tensors import count_objects, prepare_prompts
+from .prompts.tensors import count_prompts, prepare_prompts
 from .support.unknown_names import check_known_options
 from .weights.names import resolve_checkpoint
 
@@ -167,8 +167,8 @@ class SamProcessor(ProcessorMixin):
         prompts = prepare_prompts(input_points, input_labels, input_boxes, geometries)
         if input_masks is not None:
             mask_geometries = [options.mask_geometry(geometry) for geometry in geometries]
-            n_objects = count_objects(prompts, len(geometries))
-            prompts["input_masks"] = prepare_mask_prompts(input_masks, mask_geometries, n_objects)
+            n_prompts = count_prompts(prompts, len(geometries))
+            prompts["input_masks"] = prepare_mask_prompts(input_masks, mask_geometries, n_prompts)
         if device is not None:
             prompts = {name: value.to(device) for name, value in prompts.items()}
         return to_inputs({**data, **prompts}, return_tensors)

@@ -22,10 +22,11 @@ from .mask_generation.generator import SamMaskGenerator
 from .mask_generation.options import ALIASES, OPTION_NAMES
 from .modeling.network import SamNetwork
 from .predictor.choice import check_choice
-from .predictor.decode import StageTimes, decode_prompts, prepare_batches
+from .predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
 from .predictor.session import SamSession
 from .predictor.sources import SourceImage, is_live, open_source
-from .prompts.short_forms import Prompt, drawn_prompts, read_prompts
+from .prompts.prompt import Prompt, drawn_prompts
+from .prompts.short_forms import read_prompts
 from .results.results import Results
 from .support.unknown_names import check_known_options
 from .weights.names import is_packaged
@@ -277,7 +278,8 @@ class SAM:
         with times.stage("encode"):
             encoded = self._encoded(image)
         model = self._generator.model
-        found = decode_prompts(model, encoded, prompts, batches, times, multimask_output, choice, keep_logits)
+        options = DecodingOptions(multimask_output=multimask_output, choice=choice, keep_logits=keep_logits)
+        found = decode_prompts(model, encoded, prompts, batches, times=times, options=options)
         return Results(
             found.records,
             encoded.original_size_hw,

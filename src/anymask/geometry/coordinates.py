@@ -26,6 +26,9 @@ LABEL_BOX_BOTTOM_RIGHT = 3
 LABEL_NOT_A_POINT = -1  # a token that says "no point here"; the model attends to it
 LABEL_PADDING = -10  # fills up a batch; masked out, so that it changes nothing
 
+LABEL_MEANINGS = "1 (foreground), 0 (background), 2 and 3 (corners of a box), -1 (not a point) or -10 (padding)"
+"""The codes for people, in messages."""
+
 MASK_PIXELS_PER_PATCH = 4
 """Pixels of the model's low-resolution masks along each side of a patch of the image embedding: the mask decoder
 upscales twice by 2."""

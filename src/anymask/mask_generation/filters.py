@@ -20,7 +20,7 @@ import torch
 from ..geometry.crops import boxes_near_crop_edge
 from ..masks.measures import nms
 from ..masks.record import MaskRecord, make_record, xyxy_to_xywh
-from ..masks.rle import Rle, remove_small_regions_rle, rle_to_box_xyxy, runs_to_rle
+from ..masks.rle import Rle, remove_small_regions_of_both_kinds, rle_to_box_xyxy, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..support.chunks import is_accelerator, masks_per_chunk
 from .options import MaskGenerationOptions
@@ -132,9 +132,7 @@ def _cleaned_up(
     """Small holes filled and small islands removed, then duplicates dropped, masks that did not change winning."""
     cleaned = []
     for candidate, rle in zip(candidates, rles, strict=True):
-        filled, had_holes = remove_small_regions_rle(rle, options.min_hole_area, "holes")
-        clean, had_islands = remove_small_regions_rle(filled, options.min_island_area, "islands")
-        changed = had_holes or had_islands
+        clean, changed = remove_small_regions_of_both_kinds(rle, options.min_hole_area, options.min_island_area)
         box = rle_to_box_xyxy(clean) if changed else candidate.box_xyxy
         cleaned.append((replace(candidate, box_xyxy=box), clean, changed))
     boxes = torch.tensor([candidate.box_xyxy for candidate, _, _ in cleaned]).reshape(-1, 4)

@@ -32,7 +32,9 @@ class MaskRecord(_Shape, total=False):
         stability_score: how little the mask changes when its threshold moves, in [0, 1].
         crop_box: [x, y, width, height] of the part of the image that the model saw.
         label: what the mask shows.
+        score: how sure the detector was that asked for the mask.
         object_id: number of the object in its session.
+        prompt_index: number of the prompt, where one prompt has several masks.
     """
 
     predicted_iou: float
@@ -40,7 +42,9 @@ class MaskRecord(_Shape, total=False):
     stability_score: float
     crop_box: list[int]
     label: str
+    score: float
     object_id: int
+    prompt_index: int
 
 
 def make_record(

@@ -221,6 +221,15 @@ def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, b
     return runs_to_rle(starts[kept], ends[kept], (height, width)), True
 
 
+def remove_small_regions_of_both_kinds(rle: Rle, min_hole_area: int, min_island_area: int) -> tuple[Rle, bool]:
+    """Fill holes of fewer pixels than one area, then remove islands of fewer than another; say whether any was."""
+    filled, had_holes = remove_small_regions_rle(rle, min_hole_area, "holes") if min_hole_area > 0 else (rle, False)
+    if min_island_area <= 0:
+        return filled, had_holes
+    clean, had_islands = remove_small_regions_rle(filled, min_island_area, "islands")
+    return clean, had_holes or had_islands
+
+
 def _complement(starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """The runs between the given runs, of which none is empty."""
     gap_starts = np.concatenate([[0], ends])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..geometry.coordinates import LABELS
+from ..geometry.coordinates import LABEL_MEANINGS, LABELS
 
 
 def check_prompts(
@@ -67,6 +67,5 @@ def check_labels(labels: Tensor) -> None:
     known = torch.isin(labels.detach().cpu().double(), torch.tensor(LABELS, dtype=torch.float64))
     if not known.all():
         raise ValueError(
-            f"input_labels must be 1 (foreground), 0 (background), 2 and 3 (corners of a box), -1 (not a point) or -10 "
-            f"(padding), got {sorted(set(labels[~known.to(labels.device)].tolist()))}."
+            f"input_labels must be {LABEL_MEANINGS}, got {sorted(set(labels[~known.to(labels.device)].tolist()))}."
         )

@@ -1,7 +1,7 @@
 """Which of a prompt's masks is its answer.
 
-The decoder gives four for each prompt: one that is meant for prompts that leave no doubt, and three for prompts that do
-(whole, part, subpart). Torch only.
+The decoder gives four for each prompt: one that is meant for unambiguous prompts, and three for ambiguous ones (whole,
+part, subpart). Torch only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 
 from ..masks.sparse_upsampling import SparseUpsampler
 
-CHOICES = ("best", "stable")
+CHOICES = ("best", "stable", "all")
 STABLE_OFFSET = 0.05  # how far the threshold moves each way
 STABLE_SCORE = 0.98  # from here on the single mask is trusted
 
@@ -19,11 +19,8 @@ def check_choice(choice: str, multimask_output: bool = True) -> None:
     """Raises ValueError for a choice that there is not, or nothing to choose from."""
     if choice not in CHOICES:
         raise ValueError(f"`choice` must be one of {', '.join(map(repr, CHOICES))}, got {choice!r}.")
-    if choice != "best" and not multimask_output:
-        raise ValueError(
-            f"`choice` must be 'best' with multimask_output=False, which leaves one mask to choose from, "
-            f"got {choice!r}."
-        )
+    if choice == "stable" and not multimask_output:
+        raise ValueError("`choice` must be 'best' with multimask_output=False, which leaves one mask, got 'stable'.")
 
 
 def masks_wanted(choice: str, multimask_output: bool) -> bool | None:
@@ -32,9 +29,13 @@ def masks_wanted(choice: str, multimask_output: bool) -> bool | None:
 
 
 def choose_masks(
-    low_res_logits: torch.Tensor, iou_scores: torch.Tensor, choice: str, upsampler: SparseUpsampler
+    low_res_logits: torch.Tensor,
+    iou_scores: torch.Tensor,
+    choice: str,
+    upsampler: SparseUpsampler,
+    stable_score: float = STABLE_SCORE,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One mask for each prompt.
+    """Choose the masks that answer each prompt: one, or with "all" each of them.
 
     "best" is the mask with the highest predicted IoU; of equal ones the first. "stable" is the single mask where it
     hardly changes when its threshold moves (stability score of at least 0.98 at an offset of 0.05), else the best of
@@ -43,20 +44,23 @@ def choose_masks(
     Args:
         low_res_logits: (P, M, h, w); for "stable" the single mask first.
         iou_scores: (P, M), predicted.
-        choice: "best" or "stable".
-        upsampler: of the image, since stability is measured on masks of its size.
+        choice: One of `CHOICES`.
+        upsampler: Of the image, since stability is measured on masks of its size.
+        stable_score: From which stability on the single mask is trusted.
 
     Returns:
-        Logits (P, h, w) and predicted IoU (P,) of the chosen masks.
+        Logits (P, K, h, w) and predicted IoU (P, K) of the chosen masks; K is 1, or M with "all".
 
     Source: "stable" is SAM 2's dynamic multimask (https://arxiv.org/abs/2408.00714), which measures on the
         low-resolution masks and takes an empty mask for a stable one.
     """
+    if choice == "all":
+        return low_res_logits, iou_scores
     if choice == "stable":
         single = low_res_logits[:, 0]
-        is_stable = upsampler.stability_scores(single, stability_score_offset=STABLE_OFFSET) >= STABLE_SCORE
+        is_stable = upsampler.stability_scores(single, stability_score_offset=STABLE_OFFSET) >= stable_score
         chosen = torch.where(is_stable.to(iou_scores.device), 0, 1 + iou_scores[:, 1:].argmax(dim=1))
     else:
         chosen = iou_scores.argmax(dim=1)
     prompts = torch.arange(len(chosen), device=chosen.device)
-    return low_res_logits[prompts, chosen], iou_scores[prompts, chosen]
+    return low_res_logits[prompts, chosen, None], iou_scores[prompts, chosen, None]

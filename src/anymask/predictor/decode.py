@@ -1,4 +1,4 @@
-"""From prompts to masks: one record for each prompt, in the order of the prompts, whatever kinds of prompts they are.
+"""From prompts to masks: records in the order of the prompts, whatever kinds of prompts they are.
 
 `SAM.predict` and `SamSession` are the callers. Prompts are decoded some at a time, and full-size masks are made as run
 lengths from low-resolution logits (`sparse_upsampling.py`), so that memory follows neither the number of prompts,
@@ -19,15 +19,38 @@ import torch
 from ..embeddings.image_embedding import EncodedImage
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
 from ..masks.record import MaskRecord, make_record
-from ..masks.rle import runs_to_rle
+from ..masks.rle import remove_small_regions_of_both_kinds, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
-from ..prompts.mask_prompts import prepare_mask_prompts
-from ..prompts.short_forms import Prompt, check_inside
-from ..prompts.tensors import prepare_prompts
-from .choice import choose_masks, masks_wanted
+from ..prompts.prompt import Prompt, check_prompt
+from ..prompts.tensors import to_tensors
+from .choice import STABLE_SCORE, check_choice, choose_masks, masks_wanted
 
 PROMPTS_AT_A_TIME = 64  # as many as the points that the generator decodes at a time
 STABILITY_OFFSET = 1.0  # of the stability score in records, as in Meta's generator
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How prompts are answered.
+
+    Attributes:
+        multimask_output: Choose the mask from several; False takes the one that is made for unambiguous prompts.
+        choice: "best", "stable" or "all"; see `choose_masks`.
+        stable_score: From which stability on "stable" trusts the single mask.
+        keep_logits: Return low-resolution logits too.
+        min_hole_area: Fill holes of fewer pixels than this.
+        min_island_area: Remove islands of fewer pixels than this.
+    """
+
+    multimask_output: bool = True
+    choice: str = "best"
+    stable_score: float = STABLE_SCORE
+    keep_logits: bool = True
+    min_hole_area: int = 0
+    min_island_area: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice(self.choice, self.multimask_output)
 
 
 @dataclass(frozen=True)
@@ -35,9 +58,10 @@ class PromptedMasks:
     """The answers to prompts.
 
     Attributes:
-        records: one per prompt, as `SamMaskGenerator` makes them, the segmentation as uncompressed RLE.
-        low_res_logits: (prompts, h, w) float32 on the CPU; as mask prompts they say what these masks are. (0, h, w)
-            where they were not to be kept.
+        records: N, in the order of the prompts, the segmentation as uncompressed RLE: one per prompt, or with
+            choice="all" those of a prompt one after another, each with its "prompt_index".
+        low_res_logits: (N, h, w) float32 on the CPU; as mask prompts they say what these masks are. (0, h, w) where
+            they were not to be kept.
     """
 
     records: list[MaskRecord]
@@ -74,56 +98,37 @@ class StageTimes(dict[str, float]):
         self[name] = self.get(name, 0.0) + time.perf_counter() - start
 
 
-def prepare_batches(prompts: Sequence[Prompt], geometry: ResizeGeometry, image_processor: Any) -> list[PromptBatch]:
-    """Checks prompts and brings them to the model's frame; runs no model, so that mistakes show before it is run.
+def prepare_batches(
+    prompts: Sequence[Prompt],
+    geometry: ResizeGeometry,
+    image_processor: Any,
+    prompts_at_a_time: int = PROMPTS_AT_A_TIME,
+) -> list[PromptBatch]:
+    """Check prompts and bring them to the model's frame; runs no model, so that mistakes show before it is run.
 
     Args:
-        prompts: in pixels of the original image.
-        geometry: how that image is brought to the model's input.
-        image_processor: one of anymask's.
+        prompts: In pixels of the original image.
+        geometry: How that image is brought to the model's input.
+        image_processor: One of anymask's.
+        prompts_at_a_time: How many of them the model takes together at most.
 
     Raises:
-        ValueError: a point or a box lies outside the image, or a mask has another size.
+        ValueError: If a point or a box lies outside the image, or a mask has another size.
     """
     # Prompts with masks of their own share less of the decoder's work, those with nothing but a mask have no tokens.
     kinds: dict[tuple[bool, bool], list[int]] = {}
     for index, prompt in enumerate(prompts):
-        check_inside(prompt, geometry.original_size_hw, f" of object {index}")
+        check_prompt(prompt, geometry.original_size_hw, f" of prompt {index}")
         is_mask_alone = not prompt.points_xy and prompt.box_xyxy is None
         kinds.setdefault((is_mask_alone, prompt.mask is not None), []).append(index)
+    mask_geometry = image_processor.options().mask_geometry(geometry) if prompts else geometry
     batches = []
     for indices in kinds.values():
-        for first in range(0, len(indices), PROMPTS_AT_A_TIME):
-            some = indices[first : first + PROMPTS_AT_A_TIME]
-            batches.append(PromptBatch(some, _inputs([prompts[index] for index in some], geometry, image_processor)))
+        for first in range(0, len(indices), prompts_at_a_time):
+            some = indices[first : first + prompts_at_a_time]
+            of_image = [[prompts[index] for index in some]]
+            batches.append(PromptBatch(some, to_tensors(of_image, [geometry], mask_geometries=[mask_geometry])))
     return batches
-
-
-def mask_to_logits(mask: Any, geometry: ResizeGeometry, image_processor: Any) -> torch.Tensor:
-    """Logits (h, w) of the model's low-resolution masks from a mask prompt; see `mask_prompts.py`.
-
-    Raises:
-        ValueError: the mask is neither binary and of the image's size nor logits of the model's.
-    """
-    low_res_geometry = image_processor.options().mask_geometry(geometry)
-    return prepare_mask_prompts(mask, [low_res_geometry], [0])[0, 0]
-
-
-def _inputs(prompts: Sequence[Prompt], geometry: ResizeGeometry, image_processor: Any) -> dict[str, torch.Tensor]:
-    points = [list(prompt.points_xy) or None for prompt in prompts]
-    labels = [list(prompt.labels) or None for prompt in prompts]
-    boxes = [prompt.box_xyxy for prompt in prompts]
-    has_points, has_boxes = any(points), any(boxes)
-    inputs = prepare_prompts(
-        [points] if has_points else None,
-        [labels] if has_points else None,
-        [boxes] if has_boxes else None,
-        [geometry],
-    )
-    if prompts[0].mask is not None:
-        masks = [mask_to_logits(prompt.mask, geometry, image_processor) for prompt in prompts]
-        inputs["input_masks"] = torch.stack(masks)[None]
-    return inputs
 
 
 @torch.no_grad()  # not inference_mode: logits may be prompts of a model that is trained
@@ -132,48 +137,66 @@ def decode_prompts(
     embedding: EncodedImage,
     prompts: Sequence[Prompt],
     batches: Sequence[PromptBatch],
+    *,
     times: StageTimes,
-    multimask_output: bool = True,
-    choice: str = "best",
-    keep_logits: bool = True,
+    options: DecodingOptions,
 ) -> PromptedMasks:
-    """One mask for each prompt, in the order of the prompts; an empty one too.
+    """Answer each prompt with its mask, or masks, in the order of the prompts; an empty one too.
 
     Args:
-        model: a `SamModel`.
-        embedding: made by it.
-        prompts: in pixels of the original image.
-        batches: what `prepare_batches` made of them.
-        times: takes the stages "decode" and "masks".
-        multimask_output: whether the mask is chosen from several, or is the one for prompts that leave no doubt.
-        choice: "best" or "stable"; see `mask_choice.py`.
-        keep_logits: whether to return low-resolution logits too.
+        model: A `SamModel`.
+        embedding: Made by it.
+        prompts: In pixels of the original image.
+        batches: What `prepare_batches` made of them.
+        times: Takes the stages "decode" and "masks".
+        options: How prompts are answered.
     """
     image_embedding = embedding.tensor.to(model.device)
     low_res_hw = tuple(MASK_PIXELS_PER_PATCH * side for side in image_embedding.shape[-2:])
     upsampler = SparseUpsampler.from_geometry(embedding.geometry, low_res_hw, model.device)
-    records: dict[int, MaskRecord] = {}
-    low_res_logits = torch.empty(len(prompts) if keep_logits else 0, *low_res_hw)
+    records: dict[int, list[MaskRecord]] = {}
+    kept: dict[int, torch.Tensor] = {}
     for batch in batches:
         with times.stage("decode"):
             output = model(
                 image_embeddings=image_embedding,
-                multimask_output=masks_wanted(choice, multimask_output),
+                multimask_output=masks_wanted(options.choice, options.multimask_output),
                 **{name: value.to(model.device) for name, value in batch.inputs.items()},
             )
         with times.stage("masks"):
-            logits, iou_scores = choose_masks(output.pred_masks[0], output.iou_scores[0], choice, upsampler)
-            if keep_logits:
-                low_res_logits[batch.indices] = logits.float().cpu()
-            answers = _records(logits, iou_scores, upsampler, embedding.original_size_hw)
-            for index, record in zip(batch.indices, answers, strict=True):
-                record["point_coords"] = [list(point) for point in prompts[index].points_xy]
-                records[index] = record
-    return PromptedMasks([records[index] for index in range(len(prompts))], low_res_logits)
+            # (prompts, masks, h, w) and (prompts, masks)
+            logits, iou_scores = choose_masks(
+                output.pred_masks[0], output.iou_scores[0], options.choice, upsampler, options.stable_score
+            )
+            made = _records(logits.flatten(0, 1), iou_scores.flatten(), upsampler, embedding.original_size_hw, options)
+            for index in batch.indices:
+                records[index] = [_about(next(made), prompts[index]) for _ in range(logits.shape[1])]
+            if options.choice == "all":
+                for index in batch.indices:
+                    records[index] = [{**record, "prompt_index": index} for record in records[index]]
+            if options.keep_logits:
+                kept.update(zip(batch.indices, logits.float().cpu(), strict=True))
+    in_order = range(len(prompts))
+    low_res_logits = torch.cat([kept[index] for index in in_order]) if kept else torch.empty(0, *low_res_hw)
+    return PromptedMasks([record for index in in_order for record in records[index]], low_res_logits)
+
+
+def _about(record: MaskRecord, prompt: Prompt) -> MaskRecord:
+    """Say in a record what asked for it."""
+    record["point_coords"] = [list(point) for point in prompt.points_xy]
+    if prompt.name is not None:
+        record["label"] = prompt.name
+    if prompt.score is not None:
+        record["score"] = prompt.score
+    return record
 
 
 def _records(
-    logits: torch.Tensor, iou_scores: torch.Tensor, upsampler: SparseUpsampler, size_hw: tuple[int, int]
+    logits: torch.Tensor,
+    iou_scores: torch.Tensor,
+    upsampler: SparseUpsampler,
+    size_hw: tuple[int, int],
+    options: DecodingOptions,
 ) -> Iterator[MaskRecord]:
     """A record without points for each of the logits (N, h, w)."""
     height, width = size_hw
@@ -183,11 +206,13 @@ def _records(
     for index, (box, is_mask) in enumerate(zip(boxes.tolist(), exists.tolist(), strict=True)):
         starts = ends = np.zeros(0, dtype=np.int64)
         if is_mask:
-            box_upsampler, box_logits = upsampler.crop(logits[index], box)
-            starts, ends = box_upsampler.runs(box_logits, 0.0, height)
+            of_box, box_logits = upsampler.crop(logits[index], box)
+            starts, ends = of_box.runs(box_logits, 0.0, height)
+        rle = runs_to_rle(starts, ends, size_hw)
+        rle, is_changed = remove_small_regions_of_both_kinds(rle, options.min_hole_area, options.min_island_area)
         yield make_record(
-            runs_to_rle(starts, ends, size_hw),
-            box_xyxy=box,
+            rle,
+            box_xyxy=None if is_changed else box,
             predicted_iou=scores[index],
             point_coords=[],
             stability_score=stability[index],

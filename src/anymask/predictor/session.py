@@ -23,10 +23,11 @@ from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fing
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
 from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
-from ..prompts.short_forms import Prompt, check_inside, drawn_prompts
+from ..prompts.mask_prompts import mask_to_logits
+from ..prompts.prompt import Prompt, check_prompt, drawn_prompts
+from ..prompts.short_forms import read_prompts
 from ..results.results import Results
-from .choice import check_choice
-from .decode import StageTimes, decode_prompts, mask_to_logits, prepare_batches
+from .decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
 
 
 @dataclass(eq=False)
@@ -91,13 +92,16 @@ class SamSession:
             name: of the image, for its results.
             choice: which mask answers a prompt, "best" or "stable"; see `mask_choice.py`.
         """
-        check_choice(choice)
+        if choice == "all":
+            raise ValueError(
+                "`choice` must be 'best' or 'stable' in a session, whose objects have one mask, got 'all'."
+            )
         if isinstance(embedding, ImageEmbedding):
             embedding.check_model(model)
             embedding.check_preprocessing(processor)
         self._encoded = embedding
         self._model, self._image_processor = model, getattr(processor, "image_processor", processor)
-        self._image, self._name, self._choice = image, name, choice
+        self._image, self._name, self._options = image, name, DecodingOptions(choice=choice)
         self._now = _Step({}, None, 1)
         self._past: list[_Step] = []
         self._future: list[_Step] = []
@@ -192,7 +196,11 @@ class SamSession:
             object_id: the selected object by default.
         """
         number, target = self._target(object_id)
-        logits = mask_to_logits(mask, self._encoded.geometry, self._image_processor)
+        geometry = self._image_processor.options().mask_geometry(self._encoded.geometry)
+        read = read_prompts(masks=mask) or []
+        if len(read) != 1:
+            raise ValueError(f"`mask` must be one mask, got {len(read)}.")
+        logits = mask_to_logits(read[0].mask, geometry)
         self._change(number, replace(target.prompt, mask=logits))
 
     def clear_mask(self, object_id: int | None = None) -> None:
@@ -269,7 +277,7 @@ class SamSession:
         waiting = [found for found in objects.values() if found.record is None]
         prompts = [found.prompt_for_model for found in waiting]
         batches = prepare_batches(prompts, self._encoded.geometry, self._image_processor)
-        answers = decode_prompts(self._model, self._encoded, prompts, batches, times, choice=self._choice)
+        answers = decode_prompts(self._model, self._encoded, prompts, batches, times=times, options=self._options)
         for found, record, logits in zip(waiting, answers.records, answers.low_res_logits, strict=True):
             found.record, found.low_res_logits = record, logits
         return times
@@ -294,7 +302,7 @@ class SamSession:
 
     def _change(self, number: int, prompt: Prompt, fed_back: torch.Tensor | None = None) -> None:
         """Takes the step after which an object has this prompt."""
-        check_inside(prompt, self._encoded.original_size_hw)
+        check_prompt(prompt, self._encoded.original_size_hw)
         changed = _Object(prompt, fed_back)
         selected = number if self._now.selected is None else self._now.selected
         self._go_to({**self._now.objects, number: changed}, selected, max(self._now.next_id, number + 1))

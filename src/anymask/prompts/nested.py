@@ -1,4 +1,7 @@
-"""Nested lists, tuples, arrays and tensors: how deep they are, what they hold, what is left out of their nesting."""
+"""Prompts as `SamProcessor` takes them, nested by image, prompt and point, read into `Prompt`s.
+
+Nested lists, tuples, arrays and tensors: how deep they are, what they hold, what is left out of their nesting.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,64 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..geometry.coordinates import LABEL_FOREGROUND
+from .prompt import Prompt
+
+_POINT_FORMS = "[image][prompt][point][x, y] or [image][point][x, y]"
+_LABEL_FORMS = "[image][prompt][point] or [image][point]"
+_BOX_FORMS = "[image][prompt][x0, y0, x1, y1]"
+
+
+def read_nested_prompts(input_points: Any, input_labels: Any, input_boxes: Any, n_images: int) -> list[list[Prompt]]:
+    """Read points, labels and boxes into the prompts of each image; the arguments are `SamProcessor`'s.
+
+    Raises:
+        ValueError: If they are nested in another way than `SamProcessor` says, or are not of the same prompts.
+    """
+    if input_points is None and input_labels is not None:
+        raise ValueError("`input_labels` must come with `input_points`; got labels alone.")
+    points = nested_prompts("input_points", input_points, 4, 2, n_images, _POINT_FORMS)
+    labels = nested_prompts("input_labels", input_labels, 3, None, n_images, _LABEL_FORMS)
+    boxes = nested_prompts("input_boxes", input_boxes, 3, 4, n_images, _BOX_FORMS)
+    label_depths = {depth + 1 for depth in depths_of(to_lists("input_labels", input_labels))}
+    if label_depths and label_depths != depths_of(to_lists("input_points", input_points)):
+        raise ValueError(
+            "`input_labels` must be nested like `input_points`, one label per point; got points of shape "
+            f"{shape_of(input_points)} and labels of shape {shape_of(input_labels)}."
+        )
+    prompts = []
+    for index in range(n_images):
+        counts = {len(kind[index]) for kind in (points, labels, boxes) if kind[index]}
+        if len(counts) > 1:
+            raise ValueError(
+                f"Points, labels and boxes of an image must be of the same prompts; image {index} has points for "
+                f"{len(points[index])} prompts, labels for {len(labels[index])} and boxes for {len(boxes[index])} "
+                f"(`input_points` {shape_of(input_points)}, `input_labels` {shape_of(input_labels)}, `input_boxes` "
+                f"{shape_of(input_boxes)}). Use None for a prompt without one of them."
+            )
+        of_image = []
+        for number in range(counts.pop() if counts else 0):
+            parts = (kind[index][number] if kind[index] else None for kind in (points, labels, boxes))
+            of_image.append(_read_prompt(f"[{index}][{number}]", *parts))
+        prompts.append(of_image)
+    return prompts
+
+
+def _read_prompt(where: str, points: Any, labels: Any, box: Any) -> Prompt:
+    if points is None and box is None:
+        raise ValueError(f"Every prompt must have points or a box; prompt {where} (image, prompt) has neither.")
+    if points is None and labels is not None:
+        raise ValueError(f"`input_labels`{where} must come with points, got labels {labels} and no points.")
+    points_xy = tuple((float(x), float(y)) for x, y in points or ())
+    codes = (LABEL_FOREGROUND,) * len(points_xy) if labels is None else tuple(labels)
+    if box is None:
+        return Prompt(points_xy, codes)
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    return Prompt(points_xy, codes, (x0, y0, x1, y1))
+
 
 def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_images: int, forms: str) -> list[list[Any]]:
-    """A prompt at full depth: for each image a list of objects, empty where it has none of this kind.
+    """A prompt at full depth: for each image a list of prompts, empty where it has none of this kind.
 
     Args:
         name: of the argument, for messages.
@@ -47,9 +105,9 @@ def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_imag
 
 
 def _add_levels(nested: Any, missing: int, has_points: bool, one_image: bool) -> list[Any]:
-    """Adds the levels that may be left out: that of images if there is one, of objects and points if each has one.
+    """Adds the levels that may be left out: that of images if there is one, of prompts and points if each has one.
 
-    Points without one level belong to one object per image. Without two, they are the points of one object in one
+    Points without one level belong to one prompt per image. Without two, they are the points of one prompt in one
     image, or one point in each of several images. Boxes without one level are those of one image, or one in each of
     several images.
     """

@@ -17,7 +17,7 @@ from PIL import Image
 from ..images.load import as_rgb_uint8
 from ..masks.label_maps import paint_label_map
 from ..masks.rle import mask_to_rle, rle_to_runs
-from ..prompts.short_forms import DrawnPrompts
+from ..prompts.prompt import DrawnPrompts
 from .overlay_marks import draw_prompts, draw_tag
 
 FILL_OPACITY = 0.5

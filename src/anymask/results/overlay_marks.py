@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..prompts.short_forms import DrawnPrompts
+from ..prompts.prompt import DrawnPrompts
 
 FOREGROUND, BACKGROUND = (38, 166, 91), (214, 48, 49)  # green and red, told apart by their sign as well
 WHITE, INK = (255, 255, 255), (24, 24, 27)

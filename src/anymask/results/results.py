@@ -15,7 +15,7 @@ from PIL import Image
 from ..masks.polygons import Polygon
 from ..masks.record import MaskRecord, form_of, make_record, rle_of
 from ..masks.rle import Rle, remove_small_regions_rle, rle_to_coco, rle_to_mask
-from ..prompts.short_forms import DrawnPrompts
+from ..prompts.prompt import DrawnPrompts
 from .formats.annotated_image import polygons_of
 from .formats.coco import coco_document
 from .formats.files import FilePath

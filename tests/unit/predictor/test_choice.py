@@ -32,7 +32,7 @@ def chosen(choice, singles, scores):
     first = 0 if choice == "stable" else 1
     logits = torch.stack([torch.stack([single, *OTHERS][first:]) for single in singles])
     masks, ious = choose_masks(logits, torch.tensor(scores)[:, first:], choice, UPSAMPLER)
-    return (masks > 0).sum(dim=(1, 2)).tolist(), [round(iou, 3) for iou in ious.tolist()]
+    return (masks > 0).sum(dim=(2, 3))[:, 0].tolist(), [round(iou, 3) for iou in ious[:, 0].tolist()]
 
 
 def test_best_has_the_highest_predicted_iou_of_three():
@@ -45,6 +45,12 @@ def test_stable_takes_the_single_mask_if_it_hardly_changes():
     assert chosen("stable", [STABLE, UNSTABLE, EMPTY], scores) == ([50, 7, 7], [0.1, 0.3, 0.3])
 
 
+def test_all_are_all():
+    logits, scores = torch.stack(OTHERS)[None], torch.tensor([[0.1, 0.3, 0.2]])
+    masks, ious = choose_masks(logits, scores, "all", UPSAMPLER)
+    assert torch.equal(masks, logits) and torch.equal(ious, scores)
+
+
 def test_padding_does_not_count():
     """What the model says of pixels outside the image makes no mask unstable."""
     wide = (SIZE_HW[0], SIZE_HW[1] + 4)
@@ -52,7 +58,7 @@ def test_padding_does_not_count():
     logits = torch.full((1, 4, *wide), 0.01)
     logits[0, :, :, : SIZE_HW[1] + 1] = 3.0
     masks, _ = choose_masks(logits, torch.tensor([[0.1, 0.2, 0.3, 0.2]]), "stable", upsampler)
-    torch.testing.assert_close(masks[0], logits[0, 0])
+    torch.testing.assert_close(masks[0, 0], logits[0, 0])
     assert choose_masks(logits, torch.tensor([[0.1, 0.2, 0.3, 0.2]]), "stable", upsampler)[1].item() == pytest.approx(
         0.1
     )
@@ -66,8 +72,9 @@ def test_what_the_model_is_asked_for():
 
 def test_choices_that_are_none():
     check_choice("best", False)
+    check_choice("all", False)
     check_choice("stable")
-    with pytest.raises(ValueError, match="`choice` must be one of 'best', 'stable', got 'bst'"):
+    with pytest.raises(ValueError, match="`choice` must be one of 'best', 'stable', 'all', got 'bst'"):
         check_choice("bst")
-    with pytest.raises(ValueError, match="leaves one mask to choose from"):
+    with pytest.raises(ValueError, match="which leaves one mask"):
         check_choice("stable", False)

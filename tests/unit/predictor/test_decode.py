@@ -7,11 +7,12 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask.embeddings.image_embedding import embed_image
 from anymask.masks.measures import masks_to_boxes_xyxy, stability_scores
-from anymask.masks.rle import rle_to_mask
-from anymask.predictor import decode as prompted_masks
-from anymask.predictor.decode import StageTimes, decode_prompts, mask_to_logits, prepare_batches
+from anymask.masks.record import make_record
+from anymask.masks.rle import remove_small_regions_rle, rle_to_mask
+from anymask.predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
 from anymask.processing_sam import SamProcessor
-from anymask.prompts.short_forms import Prompt
+from anymask.prompts.mask_prompts import mask_to_logits
+from anymask.prompts.prompt import Prompt
 
 SIZE_HW = (47, 71)
 MODEL = tiny_model()
@@ -27,7 +28,8 @@ MASK[10:40, 20:50] = True
 
 def decoded(prompts, embedding=EMBEDDING, **how):
     batches = prepare_batches(prompts, embedding.geometry, PROCESSOR.image_processor)
-    return decode_prompts(MODEL, embedding, prompts, batches, StageTimes(MODEL.device), **how)
+    times, options = StageTimes(MODEL.device), DecodingOptions(**how)
+    return decode_prompts(MODEL, embedding, prompts, batches, times=times, options=options)
 
 
 @torch.no_grad()
@@ -79,7 +81,7 @@ def test_several_points_with_a_box_and_a_mask():
 
 
 def test_a_mask_alone():
-    logits = mask_to_logits(MASK, EMBEDDING.geometry, PROCESSOR.image_processor)
+    logits = mask_to_logits(MASK, PROCESSOR.image_processor.options().mask_geometry(EMBEDDING.geometry))
     with torch.no_grad():
         outputs = MODEL(image_embeddings=EMBEDDING.tensor, input_masks=logits[None, None])
     found = decoded([Prompt(mask=MASK)])
@@ -88,7 +90,7 @@ def test_a_mask_alone():
     assert again.records == found.records
 
 
-def test_kinds_of_prompts_mix_and_keep_their_order(monkeypatch):
+def test_kinds_of_prompts_mix_and_keep_their_order():
     """Decoded together, some at a time, each answer is that of its prompt alone."""
     prompts = [
         Prompt(box_xyxy=(5, 6, 60, 40)),
@@ -99,10 +101,10 @@ def test_kinds_of_prompts_mix_and_keep_their_order(monkeypatch):
         Prompt(mask=~MASK),
         Prompt(((30, 40),), (1,)),
     ]
-    monkeypatch.setattr(prompted_masks, "PROMPTS_AT_A_TIME", 2)
-    batches = prepare_batches(prompts, EMBEDDING.geometry, PROCESSOR.image_processor)
+    batches = prepare_batches(prompts, EMBEDDING.geometry, PROCESSOR.image_processor, prompts_at_a_time=2)
     assert [batch.indices for batch in batches] == [[0, 3], [4, 6], [1, 5], [2]]
-    together = decoded(prompts)
+    times, options = StageTimes(MODEL.device), DecodingOptions()
+    together = decode_prompts(MODEL, EMBEDDING, prompts, batches, times=times, options=options)
     for index, prompt in enumerate(prompts):
         alone = decoded([prompt])
         torch.testing.assert_close(together.low_res_logits[index], alone.low_res_logits[0], rtol=1e-4, atol=1e-4)
@@ -142,11 +144,32 @@ def test_stable_decodes_the_single_mask_too():
     prompts = [Prompt(tuple(map(tuple, object_points)), (1,)) for object_points in POINTS]
     single = decoded(prompts, multimask_output=False)
     best = decoded(prompts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("anymask.predictor.choice.STABLE_SCORE", 0.0)
-        torch.testing.assert_close(decoded(prompts, choice="stable").low_res_logits, single.low_res_logits)
-        patch.setattr("anymask.predictor.choice.STABLE_SCORE", 1.1)
-        torch.testing.assert_close(decoded(prompts, choice="stable").low_res_logits, best.low_res_logits)
+    trusting, doubting = (decoded(prompts, choice="stable", stable_score=score) for score in (0.0, 1.1))
+    torch.testing.assert_close(trusting.low_res_logits, single.low_res_logits)
+    torch.testing.assert_close(doubting.low_res_logits, best.low_res_logits)
+
+
+def test_all_masks_of_a_prompt_follow_each_other():
+    prompts = [Prompt(((10, 20),), (1,), name="cup", score=0.75), Prompt(mask=MASK), Prompt(((30, 40),), (1,))]
+    found, best = decoded(prompts, choice="all"), decoded(prompts)
+    assert [record["prompt_index"] for record in found.records] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert found.low_res_logits.shape[0] == 9
+    for index in range(3):
+        three = found.records[3 * index : 3 * index + 3]
+        winner = max(three, key=lambda record: record["predicted_iou"])
+        assert {name: winner[name] for name in best.records[index]} == best.records[index]
+    assert (found.records[2]["label"], found.records[2]["score"]) == ("cup", 0.75)
+    assert "label" not in found.records[3]
+
+
+def test_small_holes_are_filled_and_islands_removed():
+    prompts = [Prompt(((10, 20),), (1,)), Prompt(box_xyxy=(5, 6, 60, 40))]
+    plain, clean = decoded(prompts), decoded(prompts, min_hole_area=9, min_island_area=7)
+    assert plain.records != clean.records
+    for before, after in zip(plain.records, clean.records, strict=True):
+        expected, _ = remove_small_regions_rle(before["segmentation"], 9, "holes")
+        expected, _ = remove_small_regions_rle(expected, 7, "islands")
+        assert after == {**before, **make_record(expected)}
 
 
 def test_logits_can_be_trained_on():
@@ -162,7 +185,9 @@ def test_half_precision():
     embedding = embed_image(model, PROCESSOR, IMAGE)
     prompts = [Prompt(((10, 20),), (1,), mask=MASK), Prompt(box_xyxy=(5, 6, 60, 40))]
     batches = prepare_batches(prompts, embedding.geometry, PROCESSOR.image_processor)
-    found = decode_prompts(model, embedding, prompts, batches, StageTimes(model.device), choice="stable")
+    found = decode_prompts(
+        model, embedding, prompts, batches, times=StageTimes(model.device), options=DecodingOptions(choice="stable")
+    )
     assert found.low_res_logits.dtype == torch.float32
     assert len(found.records) == 2
 
@@ -170,8 +195,8 @@ def test_half_precision():
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        (Prompt(((73, 3),), (1,)), r"Points of object 1 must lie in the image, x in \[0, 71\] and y in \[0, 47\]"),
-        (Prompt(box_xyxy=(5, 6, 4, 8)), "The box of object 1"),
+        (Prompt(((73, 3),), (1,)), r"Points of prompt 1 must lie in the image, x in \[0, 71\] and y in \[0, 47\]"),
+        (Prompt(box_xyxy=(5, 6, 4, 8)), "The box of prompt 1"),
         (Prompt(mask=MASK.T), r"binary masks as high and wide as the image, \(47, 71\)"),
         (Prompt(mask=np.full(SIZE_HW, 3)), "must be binary"),
     ],

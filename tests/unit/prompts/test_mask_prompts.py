@@ -85,7 +85,7 @@ def test_every_nesting():
     assert prepare_mask_prompts([logits(2.5, 3), logits(2.5, 3, 1)], two, [3, 3]).shape == (2, 3, 16, 16)
 
 
-def test_different_numbers_of_objects_are_padded_and_one_mask_is_for_all():
+def test_different_numbers_of_prompts_are_padded_and_one_mask_is_for_all():
     result = prepare_mask_prompts([logits(1.0, 3), logits(2.0, 1)], [FRAME, FRAME], [3, 2])
     assert result[:, :, 0, 0].tolist() == [[1, 1, 1], [2, 2, 0]]
 
@@ -105,13 +105,13 @@ def test_none_is_no_mask():
     two = [FRAME, FRAME]
     assert prepare_mask_prompts([None, logits(3.0)], two, [1, 1])[:, 0, 0, 0].tolist() == [nan, 3]
     ragged = prepare_mask_prompts([None, [logits(3.0), None]], two, [3, 2])
-    assert ragged[:, :, 0, 0].tolist() == [[nan] * 3, [3, nan, 0]]  # the last is padding, not an object
+    assert ragged[:, :, 0, 0].tolist() == [[nan] * 3, [3, nan, 0]]  # the last is padding, not an prompt
 
 
 @pytest.mark.parametrize(
-    ("masks", "n_objects", "message"),
+    ("masks", "n_prompts", "message"),
     [
-        (logits(2.5, 2), [3], "image 0 has 2 masks for 3 objects"),
+        (logits(2.5, 2), [3], "image 0 has 2 masks for 3 prompts"),
         (
             np.zeros((80, 60), bool),
             [1],
@@ -125,15 +125,15 @@ def test_none_is_no_mask():
         ),
         (logits(float("nan")), [1], "given as logits must be finite"),
         (logits(2.5, 1, 1, 1, 1), [1], r"must have shape \(height, width\), .* got \(1, 1, 1, 1, 16, 16\) for 1 image"),
-        (logits(2.5, 1, 1, 3), [1], r"or \(objects, height, width\), got \(1, 3, 16, 16\)"),
+        (logits(2.5, 1, 1, 3), [1], r"or \(prompts, height, width\), got \(1, 3, 16, 16\)"),
         ([None], [1], "must have at least one mask, got None alone"),
         ([[None, None]], [2], "must have at least one mask, got None alone"),
         ([[None, torch.zeros(4, 4)]], [2], "got torch.float32 of size"),
-        ([[None, logits()]], [3], "image 0 has 2 masks for 3 objects"),
+        ([[None, logits()]], [3], "image 0 has 2 masks for 3 prompts"),
         ([[logits(), torch.zeros(4, 4)]], [1], "must all have one size"),
         ([np.zeros((2, 0, 80))], [1], "`input_masks` of an image must have shape"),
     ],
 )
-def test_masks_that_cannot_be(masks, n_objects, message):
+def test_masks_that_cannot_be(masks, n_prompts, message):
     with pytest.raises(ValueError, match=message):
-        prepare_mask_prompts(masks, [FRAME], n_objects)
+        prepare_mask_prompts(masks, [FRAME], n_prompts)

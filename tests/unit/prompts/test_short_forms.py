@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from anymask.prompts.short_forms import Prompt, check_inside, drawn_prompts, read_prompts
+from anymask.prompts.short_forms import read_prompts
 
 MASK = np.arange(12).reshape(3, 4) > 5
 RLE = {"size": [3, 4], "counts": [2, 1, 2, 1, 2, 1, 2, 1]}  # the last row alone, column by column
@@ -56,8 +57,30 @@ def test_masks():
         (prompt,) = read_prompts(masks=masks)
         np.testing.assert_array_equal(np.asarray(prompt.mask), MASK)
     first, second = read_prompts(masks=[MASK, RLE])
-    np.testing.assert_array_equal(second.mask, np.arange(12).reshape(3, 4) > 7)
+    assert second.mask is RLE  # it is decoded when its size is known to be the image's
     assert first.mask is MASK
+
+
+def test_masks_of_pictures(tmp_path):
+    grey = Image.fromarray(MASK.astype(np.uint8) * 255)
+    grey.convert("RGB").save(tmp_path / "mask.png")
+    prompts = read_prompts(masks=[grey, str(tmp_path / "mask.png"), tmp_path / "mask.png", None], points=[[1, 2]] * 4)
+    for prompt in prompts[:3]:
+        np.testing.assert_array_equal(prompt.mask, MASK * 255)
+    assert read_prompts(masks=grey)[0].mask.shape == (3, 4)
+    assert prompts[3].mask is None
+    with pytest.raises(FileNotFoundError, match=r"must be an image file, but 'none\.png' is none"):
+        read_prompts(masks="none.png")
+    coloured = Image.new("RGB", (4, 3), (255, 0, 0))
+    with pytest.raises(ValueError, match="must be grey, got mode RGB with colours"):
+        read_prompts(masks=coloured)
+
+
+def test_names_and_scores_of_a_detector():
+    boxes = np.array([[1, 2, 3, 4], [5, 6, 7, 8]])
+    one, two = read_prompts(boxes=boxes, names=["cup", None], scores=np.float32([0.5, 0.25]))
+    assert (one.name, one.score, two.name, two.score) == ("cup", 0.5, None, 0.25)
+    assert read_prompts(boxes=[1, 2, 3, 4], names="cup", scores=0.5)[0].name == "cup"
 
 
 def test_prompts_of_one_object_together():
@@ -99,48 +122,22 @@ def test_no_prompt_is_not_no_objects():
         (dict(points=[[[1, 2], [3, 4]]], labels=[[1]]), "one label per point"),
         (dict(points=[1, 2], labels=2), r"`labels` must be 1 \(foreground\) or 0 \(background\), got \[2\]"),
         (dict(points=[1, 2], labels=-1), r"got \[-1\]"),
-        (dict(points=[[1, 2], [3, 4]], labels=[1, 0]), r"object 1 has a background point alone.*\(1, K, 2\)"),
+        (dict(points=[[1, 2], [3, 4]], labels=[1, 0]), r"prompt 1 has a background point alone.*\(1, K, 2\)"),
         (dict(boxes=[1, 2, 3]), r"`boxes` must be \[x0, y0, x1, y1\] or \(N, 4\), got shape \(3,\)"),
         (dict(boxes=np.ones((1, 2, 4))), r"`boxes` must be .* got shape \(1, 2, 4\)"),
         (dict(boxes=[[1, 2, 3, None]]), "`boxes` must be"),
+        (dict(names=["cup"]), "`names` and `scores` must come with points"),
+        (dict(boxes=[1, 2, 3, 4], names=["cup", "pot"]), "`names` must be one per prompt, got 2 for 1"),
+        (dict(boxes=[1, 2, 3, 4], names=[3]), "`names` must be text, one per prompt, got 3"),
+        (dict(boxes=[1, 2, 3, 4], scores=["0.5"]), "`scores` must be numbers, one per prompt, got '0.5'"),
         (dict(masks=5), "`masks` must be .* got int"),
         (dict(masks=torch.zeros(2, 3, 4, 4)), r"got Tensor of shape \(2, 3, 4, 4\)"),
         (dict(masks=[[0, 1], [1, 0]]), "arrays or tensors"),
         (dict(points=[[1, 2], [3, 4]], boxes=[0, 0, 4, 4]), r"`points` of shape \(2, 2\), `boxes` of shape \(4,\)"),
-        (dict(points=[None, [1, 2]]), "object 0 has none of them"),
-        (dict(points=[[], [[1, 2]]]), "object 0 has none of them"),
+        (dict(points=[None, [1, 2]]), "prompt 0 has none of them"),
+        (dict(points=[[], [[1, 2]]]), "prompt 0 has none of them"),
     ],
 )
 def test_what_cannot_be_read(given, message):
     with pytest.raises(ValueError, match=message):
         read_prompts(**given)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "message"),
-    [
-        (Prompt(points_xy=((8.1, 2),), labels=(1,)), r"Points of object 3 must lie .* x in \[0, 7\] .*got \(8\.1, 2\)"),
-        (Prompt(points_xy=((1, 1), (2, -1.5)), labels=(1, 1)), r"got \(2, -1\.5\)"),
-        (Prompt(points_xy=((float("nan"), 1),), labels=(1,)), "must lie in the image"),
-        (Prompt(box_xyxy=(1, 1, 9, 2)), "The box of object 3 must lie in the image"),
-        (Prompt(box_xyxy=(3, 1, 2, 2)), r"x0 < x1 and y0 < y1, got \[3, 1, 2, 2\]"),
-        (Prompt(box_xyxy=(1, 1, 2, 1)), "x0 < x1 and y0 < y1"),
-    ],
-)
-def test_outside_of_the_image(prompt, message):
-    with pytest.raises(ValueError, match=message):
-        check_inside(prompt, (5, 7), " of object 3")
-
-
-def test_the_border_is_inside_and_detectors_may_overshoot_by_a_pixel():
-    check_inside(Prompt(((0, 0), (7, 5)), (1, 0), (0, 0, 7, 5)), (5, 7))
-    check_inside(Prompt(((-1, 6),), (1,), (-0.5, -1, 8, 6)), (5, 7))
-
-
-def test_what_is_drawn():
-    drawn = drawn_prompts([Prompt(((1, 2), (3, 4)), (1, 0)), Prompt(box_xyxy=(1, 2, 3, 4)), Prompt(mask=MASK)])
-    np.testing.assert_array_equal(drawn.points_xy, [[1, 2], [3, 4]])
-    np.testing.assert_array_equal(drawn.labels, [1, 0])
-    np.testing.assert_array_equal(drawn.boxes_xyxy, [[1, 2, 3, 4]])
-    nothing = drawn_prompts([])
-    assert (nothing.points_xy.shape, nothing.labels.shape, nothing.boxes_xyxy.shape) == ((0, 2), (0,), (0, 4))

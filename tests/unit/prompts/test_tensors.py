@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.prompts.tensors import count_objects, prepare_prompts
+from anymask.prompts.prompt import Prompt
+from anymask.prompts.tensors import count_prompts, prepare_prompts, to_tensors
 
 # Two images of one and of two model pixels per original pixel.
 ONE = ResizeGeometry((60, 80), (60, 80), (80, 80))
@@ -87,8 +88,6 @@ def test_an_overshoot_of_a_pixel_is_clipped():
         torch.testing.assert_close(prepare([given])["input_points"], prepare([inside])["input_points"])
     box = prepare(boxes=[-0.4, 0, 80.999, 60.5])["input_boxes"]
     torch.testing.assert_close(box, prepare(boxes=[0, 0, 80, 60])["input_boxes"])
-    with pytest.raises(ValueError, match="x0 < x1 and y0 < y1 in pixels, got"):
-        prepare(boxes=[80, 0, 80.5, 60])
 
 
 def test_prompts_are_not_changed():
@@ -111,7 +110,7 @@ def test_different_numbers_of_points_are_padded():
         [[[18, 20], pad, pad], [pad, pad, pad]],
     ]
     assert tensors["input_labels"].tolist() == [[[1, 1, 1], [1, -10, -10]], [[1, -10, -10], [-10, -10, -10]]]
-    assert count_objects(tensors, 2) == [2, 1]
+    assert count_prompts(tensors, 2) == [2, 1]
 
 
 def test_labels_keep_their_places_when_padded():
@@ -156,9 +155,26 @@ def test_known_labels_beyond_foreground_and_background():
     assert tensors["input_labels"].tolist() == [[labels]]
 
 
+def test_boxes_one_pixel_wide_or_high_are_taken():
+    assert prepare(boxes=[3, 1, 3, 4])["input_boxes"].tolist() == [[[3, 1, 3, 4]]]
+
+
+def test_masks_beside_prompts_with_and_without():
+    mask = np.zeros((60, 80), bool)
+    mask[:, :40] = True
+    prompts = [Prompt(((1, 2),), (1,), mask=mask), Prompt(((3, 4),), (0,))]
+    low_res = ResizeGeometry((60, 80), (15, 20), (20, 20))
+    tensors = to_tensors([prompts], [ONE], mask_geometries=[low_res])
+    assert tensors["input_masks"].shape == (1, 2, 20, 20)
+    assert tensors["input_masks"][0, 1].isnan().all()
+    assert (tensors["input_masks"][0, 0, :15, :9] > 6).all() and (tensors["input_masks"][0, 0, :, 11:] < -6).all()
+    assert set(to_tensors([[Prompt(mask=mask)]], [ONE], mask_geometries=[low_res])) == {"input_masks"}
+    assert set(to_tensors([prompts], [ONE])) == {"input_points", "input_labels"}
+
+
 def test_no_prompts():
     assert prepare() == {}
-    assert count_objects({}, 3) == [0, 0, 0]
+    assert count_prompts({}, 3) == [0, 0, 0]
 
 
 # Errors
@@ -169,7 +185,7 @@ def test_no_prompts():
     [
         (
             {"points": [[[[[1, 2]]]]]},
-            r"`input_points` must be nested as \[image\]\[object\].* got shape \(1, 1, 1, 1, 2\)",
+            r"`input_points` must be nested as \[image\]\[prompt\].* got shape \(1, 1, 1, 1, 2\)",
         ),
         ({"points": 3}, r"`input_points` must be nested as .* got shape \(\)"),
         ({"points": [[1, 2, 3]]}, r"all numbers given, got shape \(1, 3\)"),
@@ -182,7 +198,7 @@ def test_no_prompts():
         ({"points": [1, 2], "geometries": (ONE, TWO)}, "must have prompts for 2 images, nested as .* prompts for 1"),
         (
             {"boxes": [[1, 2, 3]]},
-            r"`input_boxes` must be nested as \[image\]\[object\]\[x0, y0, x1, y1\].* got shape \(1, 3\)",
+            r"`input_boxes` must be nested as \[image\]\[prompt\]\[x0, y0, x1, y1\].* got shape \(1, 3\)",
         ),
         ({"boxes": [[[[[1, 2, 3, 4]]]]]}, r"`input_boxes` must be nested .* got shape \(1, 1, 1, 1, 4\)"),
         ({"boxes": np.zeros((3, 2, 4)), "geometries": (ONE, TWO)}, r"prompts for 2 images.* got shape \(3, 2, 4\)"),
@@ -190,24 +206,30 @@ def test_no_prompts():
         ({"points": [[[1, 2]]], "labels": [1]}, r"points of shape \(1, 1, 2\) and labels of shape \(1,\)"),
         (
             {"points": [[[1, 2]]], "labels": [[1, 0]]},
-            r"one label per point; `input_labels`\[0\]\[0\] has 2 for 1 points",
+            r"one label per point; the labels of prompt \[0\]\[0\] \(image, prompt\) are 2 for 1 points",
         ),
-        ({"points": [[[[1, 2]], [[3, 4]]]], "labels": [[[1]]]}, "image 0 has points for 2 objects, labels for 1"),
+        ({"points": [[[[1, 2]], [[3, 4]]]], "labels": [[[1]]]}, "image 0 has points for 2 prompts, labels for 1"),
         ({"points": [[[[1, 2]], None]], "labels": [[[1], [1]]], "boxes": [[None, [1, 2, 3, 4]]]}, "and no points"),
         ({"points": [[[1, 2]]], "labels": [[5]]}, r"must be 1 \(foreground\), 0 .* got \[5\]"),
         ({"points": [[[1, 2]]], "labels": [[0.5]]}, r"must be 1 \(foreground\), 0 .* got \[0.5\]"),
         (
             {"points": [[[1, 2]]], "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]]},
-            "points for 1 objects, labels for 0 and boxes for 2",
+            "points for 1 prompts, labels for 0 and boxes for 2",
         ),
-        ({"points": [[[[1, 2]], None]]}, r"object \[0\]\[1\] \(image, object\) has neither"),
-        ({"points": [[[82, 2]]]}, r"`input_points`\[0\]\[0\] must lie in its image, x in \[0, 80\] and y in \[0, 60\]"),
-        ({"points": [[[1, -1.5]]]}, "must lie in its image"),
-        ({"points": [[[float("inf"), 2]]]}, "must lie in its image"),
-        ({"points": [[[1, float("nan")]]]}, "must lie in its image"),
-        ({"boxes": [[5, 2, 3, 4]]}, r"`input_boxes`\[0\]\[0\] must be \[x0, y0, x1, y1\] with x0 < x1 and y0 < y1"),
-        ({"boxes": [[1, 4, 3, 4]]}, "x0 < x1 and y0 < y1"),
-        ({"boxes": [[1, 2, 90, 4]]}, r"`input_boxes`\[0\]\[0\] must lie in its image"),
+        ({"points": [[[[1, 2]], None]]}, r"prompt \[0\]\[1\] \(image, prompt\) has neither"),
+        (
+            {"points": [[[82, 2]]]},
+            r"Points of prompt \[0\]\[0\] .* image, x in \[0, 80\] and y in \[0, 60\]",
+        ),
+        ({"points": [[[1, -1.5]]]}, "must lie in the image"),
+        ({"points": [[[float("inf"), 2]]]}, "must lie in the image"),
+        ({"points": [[[1, float("nan")]]]}, "must lie in the image"),
+        (
+            {"boxes": [[5, 2, 3, 4]]},
+            r"box of prompt \[0\]\[0\] .* \[x0, y0, x1, y1\] with x0 <= x1 and y0 <= y1",
+        ),
+        ({"boxes": [[1, 4, 3, 2]]}, "x0 <= x1 and y0 <= y1"),
+        ({"boxes": [[1, 2, 90, 4]]}, r"The box of prompt \[0\]\[0\] .* must lie in the image"),
         ({"points": [[]]}, "at least one point or box, got empty prompts"),
     ],
 )

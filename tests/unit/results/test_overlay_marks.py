@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.prompts.short_forms import DrawnPrompts
+from anymask.prompts.prompt import DrawnPrompts
 from anymask.results.overlay import draw_overlay
 from anymask.results.overlay_marks import BACKGROUND, FOREGROUND, INK, WHITE, draw_prompts, draw_tag
 

@@ -12,7 +12,7 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 from anymask import SamMaskGenerator, draw_overlay
 from anymask.masks.polygons import polygons_to_rle
 from anymask.masks.rle import mask_to_rle, remove_small_regions, rle_to_coco, rle_to_mask
-from anymask.prompts.short_forms import DrawnPrompts
+from anymask.prompts.prompt import DrawnPrompts
 from anymask.results.results import Results
 
 HEIGHT, WIDTH = 26, 37
