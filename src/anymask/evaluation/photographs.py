@@ -25,11 +25,8 @@ from ..masks.rle import rle_area
 from ..modeling_sam import SamModel
 from .baselines import score_baselines
 from .examples import MIN_MASK_PIXELS, Example, innermost_pixel_xy
-from .metrics import summarise
+from .metrics import boundary_iou, calibration, summarise
 from .predict import answer
-
-BOUNDARY_FRACTION = 0.02  # of the image's diagonal, as in the paper of boundary IoU
-CALIBRATION_BINS = 10
 
 Record = dict[str, float]
 
@@ -46,44 +43,6 @@ def held_out_examples(folder: Path, per_source: int | None = None, masks_each: i
         _, held_out = split_held_out(photographs)
         examples[source] = [_example(photograph, masks_each) for photograph in held_out[:per_source]]
     return examples
-
-
-def boundary_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """IoU of the inner rims of masks and targets, 2 % of the image's diagonal wide.
-
-    Args:
-        masks: (N, H, W) bool; targets: (N, H, W) bool.
-
-    Returns:
-        (N,) float32 in [0, 1].
-
-    Source: Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation Evaluation.
-    """
-    return mask_iou(_inner_rims(masks), _inner_rims(targets))
-
-
-def calibration(predicted: np.ndarray, real: np.ndarray) -> dict[str, Any]:
-    """How far predicted IoU lies from the real one.
-
-    Args:
-        predicted: (N,); real: (N,).
-
-    Returns:
-        `bias` (mean of predicted - real), `mean_absolute_error` over masks, `expected_error` (mean over masks of
-        the difference of means in their bin of predicted IoU), and the `bins`: count, predicted, real.
-    """
-    places = np.clip((predicted * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
-    bins = []
-    for place in np.unique(places):
-        members = places == place
-        means = {"predicted": float(predicted[members].mean()), "real": float(real[members].mean())}
-        bins.append({"count": int(members.sum()), **means})
-    return {
-        "bias": float((predicted - real).mean()),
-        "mean_absolute_error": float(np.abs(predicted - real).mean()),
-        "expected_error": sum(bin_["count"] * abs(bin_["predicted"] - bin_["real"]) for bin_ in bins) / len(real),
-        "bins": bins,
-    }
 
 
 @torch.no_grad()
@@ -189,7 +148,7 @@ def text_table(result: dict[str, Any]) -> str:
     for name, row in rows.items():
         lines.append(f"{name:20}{row.get('count', ''):>5} " + " ".join(f"{row[score]:14.3f}" for score in scores))
     for prompt, numbers in result.get("calibration", {}).items():
-        lines.append(f"{prompt}: " + ", ".join(f"{k} {v:.3f}" for k, v in numbers.items() if k != "bins"))
+        lines.append(f"{prompt}: " + ", ".join(f"{k} {v:.3f}" for k, v in numbers.items() if isinstance(v, float)))
     return "\n".join(lines)
 
 
@@ -202,17 +161,6 @@ def _example(photograph: Photograph, masks_each: int) -> Example:
     image = photograph.image()
     masks = photograph.masks(order) if len(order) else np.zeros((0, *image.shape[:2]), dtype=bool)
     return Example(photograph.name, image, masks)
-
-
-def _inner_rims(masks: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import minimum_filter
-
-    height, width = masks.shape[-2:]
-    reach = max(1, round(BOUNDARY_FRACTION * float(np.hypot(height, width))))
-    size = 2 * reach + 1
-    # Beyond the frame nothing is known to belong to the mask: the frame is part of the rim.
-    eroded = [minimum_filter(mask, size=size, mode="constant", cval=0) for mask in masks]
-    return masks & ~np.stack(eroded)
 
 
 if __name__ == "__main__":
