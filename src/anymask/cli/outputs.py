@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..results.formats.registry import FORMATS
 from ..support.unknown_names import did_you_mean
 from .files import Photo
 
-# Endings by format of `Results.save`, in the order of writing. YOLO and LabelMe look for the photo's own name.
-ENDINGS = {
-    "overlay": "_overlay.png",
-    "sa1b": "_masks.json",
-    "coco": "_coco.json",
-    "yolo": ".txt",
-    "labelme": ".json",
-    "label_map": "_label_map.png",
-    "cutouts": "_cutouts",
-}
+# What is added to a photo's name, by format of `Results.save`, in the order of writing.
+ENDINGS = {name: row.ending for name, row in FORMATS.items()}
 DEFAULT_FORMATS = "overlay,sa1b"
 
 

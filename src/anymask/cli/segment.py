@@ -71,11 +71,14 @@ def _segment(sam: Any, photo: Photo, outputs: Outputs, arguments: Mapping[str, A
 
     [results] = sam.predict(load_image(photo.source), **arguments)
     results.name = Path(photo.source).name
+    more: dict[str, dict[str, Any]] = {
+        "sa1b": {"info": {"model": model, "anymask": __version__}},
+        "labelme": {"image": photo.source},
+    }
     for name, path in outputs.items():
         if name == "cutouts":
             with whole_folder(path) as folder:
                 results.save(folder, format=name)
         else:
-            more = {"info": {"model": model, "anymask": __version__}} if name == "sa1b" else {}
-            results.save(path, format=name, **more)
+            results.save(path, format=name, **more.get(name, {}))
     return {"mask_count": len(results)}

@@ -80,11 +80,11 @@ def _read(
         path, {"images": [image], "annotations": annotations, "categories": categories}
     )[0]
     objects, crowd = [], np.zeros(one.size_hw, dtype=bool)
-    for record, annotation in zip(one.records, annotations, strict=True):
-        if annotation.get("iscrowd"):
+    for record in one.records:
+        if record.get("iscrowd"):
             crowd |= rle_to_mask(record["segmentation"])
         else:
-            objects.append((record, annotation.get("id")))
+            objects.append((record, record.get("id")))
     return Sample(
         str(image["file_name"]),
         read_image(image_path),

@@ -35,6 +35,10 @@ class MaskRecord(_Shape, total=False):
         score: how sure the detector was that asked for the mask.
         object_id: number of the object in its session.
         prompt_index: number of the prompt, where one prompt has several masks.
+        id: of the annotation in the file that it came from.
+        category_id: number of its class, in the file or the detector that it came from.
+        supercategory: the group of that class.
+        iscrowd: 1 where the mask is of many objects at once, as COCO marks them.
     """
 
     predicted_iou: float
@@ -45,6 +49,10 @@ class MaskRecord(_Shape, total=False):
     score: float
     object_id: int
     prompt_index: int
+    id: int | str
+    category_id: int
+    supercategory: str
+    iscrowd: int
 
 
 def make_record(

@@ -20,7 +20,7 @@ from .formats.annotated_image import polygons_of
 from .formats.coco import coco_document
 from .formats.files import FilePath
 from .formats.label_map_png import label_map_of
-from .formats.registry import format_to_write, read_as
+from .formats.registry import read_as, write_as
 from .overlay import draw_overlay
 
 
@@ -40,6 +40,7 @@ class Results(Sequence[MaskRecord]):
         prompts: what `plot` draws besides the masks, or None.
         timings: seconds per stage.
         low_res_logits: (N, h, w) of the masks, to be given to the model again, or None.
+        image_info: what else the file that they were read from says about the image, such as its "id" in COCO.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Results(Sequence[MaskRecord]):
         prompts: DrawnPrompts | None = None,
         timings: Mapping[str, float] | None = None,
         low_res_logits: torch.Tensor | None = None,
+        image_info: Mapping[str, Any] | None = None,
     ) -> None:
         """Takes records; "area" and "bbox" are computed where they are missing.
 
@@ -66,6 +68,7 @@ class Results(Sequence[MaskRecord]):
         self.prompts = prompts
         self.timings = dict(timings or {})
         self.low_res_logits = low_res_logits
+        self.image_info = dict(image_info or {})
         if low_res_logits is not None and len(low_res_logits) != len(self.records):
             raise ValueError(
                 f"`low_res_logits` must have one entry per record, got {len(low_res_logits)} for {len(self.records)}."
@@ -102,6 +105,7 @@ class Results(Sequence[MaskRecord]):
             prompts=self.prompts,
             timings=self.timings,
             low_res_logits=low_res_logits,
+            image_info=self.image_info,
         )
 
     # Arrays
@@ -257,7 +261,7 @@ class Results(Sequence[MaskRecord]):
             TypeError: an option is unknown.
             ValueError: the format is, or the masks do not fit it.
         """
-        format_to_write(path, format, options).write(path, self, **options)
+        write_as(path, format, self, options)
 
     @classmethod
     def load(cls, path: FilePath, format: str | None = None, *, image: Any = None, **options: Any) -> Results:  # noqa: A002
@@ -275,7 +279,8 @@ class Results(Sequence[MaskRecord]):
             ValueError: the file is not of the format, or cut off; the message says where.
         """
         read = read_as(path, format, image, options)
-        return cls(read.records, read.size_hw, image=image, name=read.name)
+        image = read.image if image is None else image
+        return cls(read.records, read.size_hw, image=image, name=read.name, image_info=read.image_info)
 
 
 def _complete(record: MaskRecord, index: int, size_hw: tuple[int, int]) -> MaskRecord:

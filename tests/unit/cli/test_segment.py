@@ -85,12 +85,14 @@ def test_every_format_is_written(sam, photo, tmp_path):
     assert report.status == "done"
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
     names = ["photo_overlay.png", "photo_masks.json", "photo_coco.json", "photo.txt", "photo.json"]
-    assert written == {*names, "photo_label_map.png", "photo_cutouts/photo_0000.png"}
+    names += ["photo_coco_results.json", "photo_amg.json"]
+    assert written == {*names, "photo_label_map.png", "photo_cutouts/photo_0001.png"}
     assert list(report.outputs.values()) == [tmp_path / "out" / f"photo{ending}" for ending in ENDINGS.values()]
     for name, path in report.outputs.items():
         if name not in ("overlay", "cutouts", "yolo"):
             assert Results.load(path, format=name).masks.sum() == 60
-    with Image.open(tmp_path / "out/photo_cutouts/photo_0000.png") as cutout:
+    assert json.loads((tmp_path / "out/photo.json").read_text())["imagePath"] == "../photo.png"
+    with Image.open(tmp_path / "out/photo_cutouts/photo_0001.png") as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (10, 6))
 
 

@@ -7,19 +7,32 @@ Source: https://cocodataset.org/#format-data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ...masks.polygons import polygons_to_rle
+from ...masks.polygons import Polygon, polygons_to_rle
 from ...masks.record import MaskRecord, make_record, rle_of
-from ...masks.rle import rle_to_coco
-from .annotated_image import UNLABELLED, Annotated, AnnotatedImage, checked_rle, checked_size_hw, joined, polygons_of
-from .files import FilePath, read_json, reading, write_json
+from ...masks.rle import Rle, rle_to_coco
+from .annotated_image import (
+    Annotated,
+    AnnotatedImage,
+    box_to_rle,
+    checked_rle,
+    checked_size_hw,
+    class_name_of,
+    joined,
+    numbered,
+    polygons_of,
+)
+from .files import Entries, FilePath, read_json, reading, write_json
 
+ClassNames = Sequence[str] | Mapping[int, str]
+Facts = dict[str, Any]  # fields of a record that say nothing of its mask
 _FORMAT = "COCO JSON"
-_AS_THEY_ARE = ("stability_score", "point_coords", "crop_box")
+# Keys of a record that COCO says in its own way; all others are written and read as they are.
+_IN_ITS_OWN_WAY = ("segmentation", "area", "bbox", "label", "supercategory", "id", "image_id", "predicted_iou", "score")
 
 
 def coco_document(
@@ -27,107 +40,228 @@ def coco_document(
     *,
     segmentation: str = "rle",
     tolerance: float = 0.0,
-    class_names: Sequence[str] | None = None,
+    class_names: ClassNames | None = None,
 ) -> dict[str, Any]:
-    """A data set of COCO, ready for JSON and for `pycocotools`.
+    """Make a data set of COCO, ready for JSON and for `pycocotools`.
+
+    Ids of images, annotations and categories that came from a file stay, as far as each is only one's; others are the
+    free numbers from 1 on.
 
     Args:
         images: records, size and name of each image.
         segmentation: "rle" keeps masks exactly. "polygons" suits programs that read nothing else; holes are joined to
             their outline by seams, and a mask without pixels stays RLE.
         tolerance: in pixels, of the polygons.
-        class_names: the categories, in order; by default the labels of the records in order of appearance. A record
-            without a label is an "object".
+        class_names: the categories: names in order, numbered from 1, or names by their ids; by default those of the
+            records in order of appearance. A record without a label is an "object".
 
     Returns:
-        "images", "annotations" and "categories". A predicted IoU is the "score" of its annotation.
+        "images", "annotations" and "categories". A predicted IoU is the "score" of its annotation, unless the record
+        has a score of its own.
+
+    Raises:
+        ValueError: If `segmentation` is unknown, or a label is not among the class names.
     """
     if segmentation not in ("rle", "polygons"):
         raise ValueError(f'`segmentation` must be "rle" or "polygons", got {segmentation!r}.')
-    labels = dict.fromkeys(record.get("label") or UNLABELLED for image in images for record in image.records)
-    names = list(labels) if class_names is None else list(class_names)
-    if unknown := [label for label in labels if label not in names]:
-        raise ValueError(f"`class_names` must hold every label, but {unknown[0]!r} is missing from {names}.")
-    category_ids = {name: number for number, name in enumerate(names, start=1)}
-    annotations: list[dict[str, Any]] = []
-    for image_id, image in enumerate(images, start=1):
+    categories = categories_of(images, class_names)
+    category_ids = {category["name"]: category["id"] for category in categories}
+    image_ids = numbered([image.image_info.get("id") for image in images])
+    ids = iter(numbered([record.get("id") for image in images for record in image.records]))
+    annotations = []
+    for image_id, image in zip(image_ids, images, strict=True):
         polygons = polygons_of(image, tolerance) if segmentation == "polygons" else [[] for _ in image.records]
         for record, parts in zip(image.records, polygons, strict=True):
-            x, y, width, height = record["bbox"]
-            edge = 1 if record["area"] else 0  # from centres of pixels to their edges
-            annotation = {
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": category_ids[record.get("label") or UNLABELLED],
-                "segmentation": [joined([part]).ravel().tolist() for part in parts] or rle_to_coco(rle_of(record)),
-                "area": record["area"],
-                "bbox": [x, y, width + edge, height + edge],
-                "iscrowd": 0,
-                **{key: value for key, value in record.items() if key in _AS_THEY_ARE},
-            }
-            if "predicted_iou" in record:
-                annotation["score"] = record["predicted_iou"]
-            annotations.append(annotation)
+            outlines = [joined([part]).ravel().tolist() for part in parts]
+            annotation = annotation_of(record, next(ids), image_id, category_ids[class_name_of(record)])
+            annotations.append({**annotation, "segmentation": outlines or annotation["segmentation"]})
+    image_entries = [
+        {
+            **image.image_info,
+            "id": id_,
+            "file_name": image.name or "",
+            "height": image.size_hw[0],
+            "width": image.size_hw[1],
+        }
+        for id_, image in zip(image_ids, images, strict=True)
+    ]
+    return {"images": image_entries, "annotations": annotations, "categories": categories}
+
+
+def annotation_of(record: MaskRecord, id_: Any, image_id: Any, category_id: Any) -> dict[str, Any]:
+    """Make an annotation of COCO, its mask as RLE."""
+    x, y, width, height = record["bbox"]
+    edge = 1 if record["area"] else 0  # from centres of pixels to their edges
+    scores = {"score": record["predicted_iou"]} if record.get("predicted_iou") is not None else {}
+    if "score" in record:  # a detector's, beside the model's
+        scores = {"score": record["score"], **({"predicted_iou": scores["score"]} if scores else {})}
     return {
-        "images": [
-            {"id": image_id, "file_name": image.name or "", "height": image.size_hw[0], "width": image.size_hw[1]}
-            for image_id, image in enumerate(images, start=1)
-        ],
-        "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in category_ids.items()],
+        "iscrowd": 0,
+        **{key: value for key, value in record.items() if key not in _IN_ITS_OWN_WAY},
+        "id": id_,
+        "image_id": image_id,
+        "category_id": category_id,
+        "segmentation": rle_to_coco(rle_of(record)),
+        "area": record["area"],
+        "bbox": [x, y, width + edge, height + edge],
+        **scores,
     }
 
 
+def categories_of(images: Sequence[Annotated], class_names: ClassNames | None) -> list[dict[str, Any]]:
+    """List the categories of the records, each with "id", "name" and, where it is known, "supercategory".
+
+    Raises:
+        ValueError: If a label is not among the class names.
+    """
+    first_of: dict[str, MaskRecord] = {}
+    for image in images:
+        for record in image.records:
+            first_of.setdefault(class_name_of(record), record)
+    if class_names is None:
+        ids = numbered([record.get("category_id") for record in first_of.values()])
+        names = dict(zip(ids, first_of, strict=True))
+    else:
+        names = dict(class_names if isinstance(class_names, Mapping) else enumerate(class_names, start=1))
+        if unknown := [label for label in first_of if label not in names.values()]:
+            raise ValueError(
+                f"`class_names` must hold every label, but {unknown[0]!r} is missing from {list(names.values())}."
+            )
+    categories = []
+    for id_, name in names.items():
+        group = first_of[name].get("supercategory") if name in first_of else None
+        categories.append({"id": id_, "name": name, **({} if group is None else {"supercategory": group})})
+    return categories
+
+
 def write_coco(path: FilePath, images: Sequence[Annotated], **options: Any) -> None:
-    """Writes the masks of images as one data set; options are those of `coco_document`."""
+    """Write the masks of images as one data set; options are those of `coco_document`."""
     write_json(path, coco_document(images, **options))
 
 
-def read_coco(path: FilePath) -> list[AnnotatedImage]:
-    """Reads a data set of COCO: all its images in order, those without annotations too.
+def write_coco_of(
+    path: FilePath,
+    annotated: Annotated,
+    *,
+    segmentation: str = "rle",
+    tolerance: float = 0.0,
+    class_names: ClassNames | None = None,
+) -> None:
+    """Write the masks of one image as a data set; see `coco_document`."""
+    write_coco(path, [annotated], segmentation=segmentation, tolerance=tolerance, class_names=class_names)
 
-    Polygons are filled by pixel centres, and areas and boxes are taken from the masks.
+
+def read_coco(path: FilePath) -> list[AnnotatedImage]:
+    """Read a data set of COCO: all its images in order, those without annotations too.
+
+    Polygons are filled by pixel centres, and areas and boxes are taken from the masks. An annotation that has a box and
+    no mask gets the mask of its box, with a warning; one that is not understood is passed over, with another.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is cut off, or not of this format; the message says where.
+        OSError: If the file cannot be read.
+        ValueError: If it is cut off, or not of this format; the message says where.
     """
     return read_coco_document(path, read_json(path, _FORMAT))
 
 
 def read_coco_document(path: FilePath, document: dict[str, Any]) -> list[AnnotatedImage]:
     """`read_coco` of a document that is read already, or of a part of it; `path` is for messages."""
-    images: dict[Any, AnnotatedImage] = {}
+    categories = read_categories(path, document)
     with reading(path, _FORMAT, "the file"):
-        image_entries, annotations = list(document["images"]), list(document["annotations"])
-        labels = {category["id"]: category["name"] for category in document.get("categories", [])}
-    for number, image in enumerate(image_entries, start=1):
-        with reading(path, _FORMAT, f"image {number}"):
-            size_hw = checked_size_hw(image["height"], image["width"])
-            if image["id"] in images:
-                raise ValueError(f"its id {image['id']} must be its own, but an earlier image has it.")
-            images[image["id"]] = AnnotatedImage([], size_hw, image.get("file_name") or None)
-    for number, annotation in enumerate(annotations, start=1):
-        with reading(path, _FORMAT, f"annotation {number}"):
-            if annotation["image_id"] not in images:
+        images = _images(path, document["images"])
+        annotations = list(document.get("annotations") or [])
+    entries = Entries(path, "annotation")
+    for annotation in entries.each(annotations):
+        with entries.passed_over_if_wrong():
+            image = images.get(str(annotation["image_id"]))
+            if image is None:
                 raise ValueError(f"its image_id {annotation['image_id']} must be that of an image of the file.")
-            image = images[annotation["image_id"]]
-            image.records.append(_record(annotation, image.size_hw, labels))
+            image.records.append(record_from(annotation, image.size_hw, categories, entries))
+    entries.warn()
     return list(images.values())
 
 
-def _record(annotation: dict[str, Any], size_hw: tuple[int, int], labels: dict[Any, str]) -> MaskRecord:
-    segmentation = annotation["segmentation"]
-    if isinstance(segmentation, dict):
-        rle = checked_rle(segmentation, size_hw)
-    else:
-        outlines = [np.asarray(flat, dtype=np.float64).reshape(-1, 2) for flat in segmentation]
-        if short := [len(outline) for outline in outlines if len(outline) < 3]:
-            raise ValueError(f"a polygon must have at least 3 vertices, got {short[0]}.")
-        rle = polygons_to_rle([(outline, []) for outline in outlines], size_hw)
-    more = {key: annotation[key] for key in _AS_THEY_ARE if key in annotation}
-    if "score" in annotation:
-        more["predicted_iou"] = annotation["score"]
-    if annotation.get("category_id") in labels:
-        more["label"] = labels[annotation["category_id"]]
-    return make_record(rle, **more)
+def read_coco_of(path: FilePath, *, name: str | None = None) -> AnnotatedImage:
+    """Read one image of a data set of COCO.
+
+    Args:
+        path: of the file.
+        name: of the image's file; needed where there are several.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is not of this format, or has another number of images of this name than one.
+    """
+    images = read_coco(path)
+    chosen = images if name is None else [image for image in images if image.name == name]
+    if len(chosen) != 1:
+        raise ValueError(
+            f"{path} must hold one image{f' named {name!r}' if name else ''}, got {len(chosen)} of {len(images)}; pass "
+            "the `name` of one, or read all with anymask.results.formats.coco.read_coco."
+        )
+    return chosen[0]
+
+
+def _images(path: FilePath, image_entries: Sequence[Any]) -> dict[str, AnnotatedImage]:
+    """Read the images by their ids as text: files mix 7 and "7"."""
+    images: dict[str, AnnotatedImage] = {}
+    entries = Entries(path, "image")
+    for entry in entries.each(image_entries):
+        with entries.passed_over_if_wrong():
+            info = dict(entry)
+            size_hw = checked_size_hw(info.pop("height"), info.pop("width"))
+            if str(info["id"]) in images:
+                raise ValueError(f"its id {info['id']} must be its own, but an earlier image has it.")
+            name = info.pop("file_name", None) or None
+            images[str(info["id"])] = AnnotatedImage([], size_hw, name, image_info=info)
+    entries.warn()
+    return images
+
+
+def read_categories(path: FilePath, document: dict[str, Any]) -> dict[str, Facts]:
+    """Return what records of a category say about it, by the category's id as text."""
+    with reading(path, _FORMAT, "the file"):
+        category_entries = list(document.get("categories") or [])
+    categories: dict[str, Facts] = {}
+    entries = Entries(path, "category", "categories")
+    for entry in entries.each(category_entries):
+        with entries.passed_over_if_wrong():
+            group = entry.get("supercategory")
+            categories[str(entry["id"])] = {
+                "label": entry["name"],
+                "category_id": entry["id"],
+                **({} if group is None else {"supercategory": group}),
+            }
+    entries.warn()
+    return categories
+
+
+def record_from(
+    annotation: Mapping[str, Any], size_hw: tuple[int, int], categories: Mapping[str, Facts], entries: Entries
+) -> MaskRecord:
+    """Make the record of an annotation, whatever its mask is kept as."""
+    more = {key: annotation[key] for key in annotation if key not in _IN_ITS_OWN_WAY}
+    more |= {key: annotation[key] for key in ("id", "predicted_iou") if annotation.get(key) is not None}
+    if annotation.get("score") is not None:
+        more["score" if "predicted_iou" in more else "predicted_iou"] = annotation["score"]
+    more |= categories.get(str(annotation.get("category_id")), {})
+    return make_record(_rle(annotation, size_hw, entries), **more)
+
+
+def _rle(annotation: Mapping[str, Any], size_hw: tuple[int, int], entries: Entries) -> Rle:
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, Mapping):
+        return checked_rle(segmentation, size_hw)
+    # Some programs write the numbers of a single polygon without the list around it.
+    flat = segmentation if not segmentation or isinstance(segmentation[0], list) else [segmentation]
+    outlines = [np.asarray(numbers, dtype=np.float64).reshape(-1, 2) for numbers in flat or []]
+    whole = [Polygon(outline, []) for outline in outlines if len(outline) >= 3]
+    if whole:
+        return polygons_to_rle(whole, size_hw)
+    if annotation.get("bbox") is None and not outlines:
+        raise KeyError("segmentation")
+    if annotation.get("bbox") is None:
+        raise ValueError(f"a polygon must have at least 3 vertices, got {len(outlines[0])}.")
+    x, y, width, height = (float(number) for number in annotation["bbox"])
+    entries.note("have a box and no mask; their masks are their boxes.")
+    return box_to_rle((x, y, x + width, y + height), size_hw)

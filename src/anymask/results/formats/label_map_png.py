@@ -28,7 +28,7 @@ def label_map_of(annotated: Annotated, priority: str) -> np.ndarray:
 
 
 def write_label_map_png(path: FilePath, annotated: Annotated, *, priority: str = "score") -> None:
-    """Writes masks as a label map, in which they cannot overlap.
+    """Write masks as a label map, in which they cannot overlap.
 
     Args:
         path: where to.
@@ -50,11 +50,11 @@ def write_label_map_png(path: FilePath, annotated: Annotated, *, priority: str =
 
 
 def read_label_map_png(path: FilePath) -> AnnotatedImage:
-    """Reads the masks of a label map, in order of their numbers; a record's "id" is its number.
+    """Read the masks of a label map, in order of their numbers; a record's "id" is its number.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is cut off, or its pixels are no numbers.
+        OSError: If the file cannot be read.
+        ValueError: If it is cut off, or its pixels are no numbers.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} must be a file, but there is none.")

@@ -1,60 +1,106 @@
-"""The JSON of the SA-1B data set: one file per image, masks as compressed RLE, every field of Meta's generator.
+"""Meta's JSON: the files of the SA-1B data set, and the lists that its script `amg.py --convert-to-rle` writes.
 
-Source: https://github.com/facebookresearch/segment-anything#dataset
+Both hold the records of the mask generator, masks as compressed RLE, with every field; SA-1B says the image too.
+
+Source: https://github.com/facebookresearch/segment-anything#dataset, and scripts/amg.py there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from ...masks.record import make_record, rle_of
+from ...images.load import image_size_hw, load_image
+from ...masks.record import MaskRecord, make_record, rle_of
 from ...masks.rle import rle_to_coco
-from .annotated_image import Annotated, AnnotatedImage, checked_rle, checked_size_hw
-from .files import FilePath, read_json, reading, write_json
+from .annotated_image import (
+    Annotated,
+    AnnotatedImage,
+    checked_rle,
+    checked_size_hw,
+    numbered,
+)
+from .files import Entries, FilePath, read_json, reading, write_json
 
-_FORMAT = "JSON of SA-1B"
+_SA1B, _AMG = "JSON of SA-1B", "a list as Meta's amg.py writes it"
 
 
 def sa1b_document(annotated: Annotated, info: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The document that `write_sa1b` writes, ready for JSON.
+    """Make the document that `write_sa1b` writes, ready for JSON.
 
     Args:
         annotated: records, size and name of an image.
         info: about the file as a whole, such as the model's name; readers of SA-1B pass over it.
     """
     height, width = annotated.size_hw
-    image = {"file_name": annotated.name, "height": height, "width": width}
-    annotations = [
-        {"id": number, **record, "segmentation": rle_to_coco(rle_of(record))}
-        for number, record in enumerate(annotated.records, start=1)
-    ]
+    image = {**annotated.image_info, "file_name": annotated.name, "height": height, "width": width}
+    ids = numbered([record.get("id") for record in annotated.records])
+    annotations = [{**_written(record), "id": id_} for id_, record in zip(ids, annotated.records, strict=True)]
     return {**({"info": info} if info else {}), "image": image, "annotations": annotations}
 
 
 def write_sa1b(path: FilePath, annotated: Annotated, *, info: dict[str, Any] | None = None) -> None:
-    """Writes the masks of one image; see `sa1b_document`."""
+    """Write the masks of one image; see `sa1b_document`."""
     write_json(path, sa1b_document(annotated, info))
 
 
-def read_sa1b(path: FilePath) -> AnnotatedImage:
-    """Reads the masks of one image, from SA-1B itself or written by `write_sa1b`.
+def write_amg(path: FilePath, annotated: Annotated) -> None:
+    """Write the records of one image as Meta's `amg.py --convert-to-rle` does: a list and nothing around it."""
+    write_json(path, [_written(record) for record in annotated.records])
 
-    Areas and boxes are taken from the masks.
+
+def read_sa1b(path: FilePath) -> AnnotatedImage:
+    """Read the masks of one image, from SA-1B itself or written by `write_sa1b`.
+
+    Areas and boxes are taken from the masks. An annotation that is not understood is passed over, with a warning.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it is cut off, or not of this format; the message says where.
+        OSError: If the file cannot be read.
+        ValueError: If it is cut off, or not of this format; the message says where.
     """
-    document = read_json(path, _FORMAT)
-    with reading(path, _FORMAT, "its image"):
-        image = document["image"]
-        size_hw = checked_size_hw(image["height"], image["width"])
-        name = image.get("file_name")
+    document = read_json(path, _SA1B)
+    with reading(path, _SA1B, "its image"):
+        info = dict(document["image"])
+        size_hw = checked_size_hw(info.pop("height"), info.pop("width"))
+        name = info.pop("file_name", None)
+    with reading(path, _SA1B, "the file"):
+        annotations = list(document.get("annotations") or [])
+    return AnnotatedImage(_records(path, annotations, size_hw), size_hw, name, image_info=info)
+
+
+def read_amg(path: FilePath, size_hw: Sequence[int] | None = None, *, image: Any = None) -> AnnotatedImage:
+    """Read what Meta's `amg.py --convert-to-rle` wrote for one image; masks are RLE, compressed or not.
+
+    Args:
+        path: of the file.
+        size_hw: height and width of the image; by default those of the image, or else of the first mask.
+        image: of the masks.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is cut off, or not of this format; or it is empty, and nothing says the image's size.
+    """
+    records = read_json(path, _AMG, list)
+    if size_hw is None and image is not None:
+        size_hw = image_size_hw(load_image(image))
+    if size_hw is None and not records:
+        raise ValueError(f"{path} holds no mask and so does not say the image's size; pass `image`, or `size_hw`.")
+    with reading(path, _AMG, "record 1"):
+        height, width = records[0]["segmentation"]["size"] if size_hw is None else size_hw
+        size_hw = checked_size_hw(height, width)
+    return AnnotatedImage(_records(path, records, size_hw), size_hw)
+
+
+def _written(record: MaskRecord) -> MaskRecord:
+    return {**record, "segmentation": rle_to_coco(rle_of(record))}
+
+
+def _records(path: FilePath, annotations: Sequence[Any], size_hw: tuple[int, int]) -> list[MaskRecord]:
     records = []
-    with reading(path, _FORMAT, "the file"):
-        annotations = list(document["annotations"])
-    for number, annotation in enumerate(annotations, start=1):
-        with reading(path, _FORMAT, f"annotation {number}"):
-            more = {key: annotation[key] for key in annotation if key not in ("id", "segmentation", "area", "bbox")}
+    entries = Entries(path, "annotation")
+    for annotation in entries.each(annotations):
+        with entries.passed_over_if_wrong():
+            more = {key: annotation[key] for key in annotation if key not in ("segmentation", "area", "bbox")}
             records.append(make_record(checked_rle(annotation["segmentation"], size_hw), **more))
-    return AnnotatedImage(records, size_hw, name)
+    entries.warn()
+    return records

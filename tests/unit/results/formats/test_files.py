@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.results.formats.files import read_json, reading, write_json
+from anymask.results.formats.files import Entries, read_json, reading, write_json
 
 
 def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
@@ -51,3 +51,25 @@ def test_errors_say_where():
         reading("f.json", "COCO JSON", "image 3"),
     ):
         list(4)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_byte_order_marks(encoding, tmp_path):
+    (tmp_path / "a.json").write_text('{"label": "Straße"}', encoding=encoding)
+    assert read_json(tmp_path / "a.json", "COCO JSON") == {"label": "Straße"}
+
+
+def test_what_is_wrong_with_entries_is_said_once():
+    entries = Entries("a.json", "shape")
+    read = []
+    for entry in entries.each([1, "x", None, 4, "y", "z"]):
+        with entries.passed_over_if_wrong():
+            read.append(int(entry))
+            entries.note("are numbers.")
+    with pytest.warns(UserWarning, match="of 6 shapes") as warned:
+        entries.warn()
+    assert read == [1, 4]
+    wrong, note = [str(warning.message) for warning in warned]
+    assert wrong.startswith("a.json: 4 of 6 shapes were passed over: shape 2 is not understood: invalid literal")
+    assert "shape 3" in wrong and "shape 5" in wrong and "shape 6" not in wrong and wrong.endswith(" ...")
+    assert note == "a.json: 2 of 6 shapes are numbers."

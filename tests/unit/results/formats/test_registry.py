@@ -1,6 +1,9 @@
 """Formats by name and suffix, through `Results.save` and `Results.load`, which are these functions' only callers."""
 
 import json
+import subprocess
+import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ def results(annotated):
     return Results(annotated.records[:2], annotated.size_hw, image=photo, name="photo.jpg")
 
 
-OPTIONS = {"yolo": {"class_names": ["dog", "cup"]}}
+OPTIONS = {"yolo": {"class_names": ["dog", "cup"]}, "labelme": {"tolerance": 0, "min_area": 0}}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -26,7 +29,7 @@ def test_every_format_is_written_and_what_can_be_read_is(results, name, tmp_path
     path = tmp_path / f"a{suffix}"
     results = results[:1] if name == "label_map" else results  # masks overlap, which a label map cannot say
     results.save(path, name, **OPTIONS.get(name, {}))
-    if FORMATS[name].read is None:
+    if FORMATS[name].reader is None:
         with pytest.raises(ValueError, match=f"can be read, sa1b, .*, got '{name}'"):
             Results.load(path, name)
         return
@@ -94,7 +97,7 @@ def test_one_image_of_a_data_set(results, annotated, tmp_path):
 
 def test_files_that_look_like_nothing(tmp_path, annotated):
     (tmp_path / "a.json").write_text('{"some": "thing"}')
-    with pytest.raises(ValueError, match=r"must be JSON of SA-1B, COCO or LabelMe, .* looks like none"):
+    with pytest.raises(ValueError, match=r"must be JSON of SA-1B, COCO, LabelMe or .* looks like none"):
         Results.load(tmp_path / "a.json")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ValueError, match="must be a whole JSON file"):
@@ -107,3 +110,23 @@ def test_files_that_look_like_nothing(tmp_path, annotated):
         Results.load(tmp_path / "missing.json")
     with pytest.raises(TypeError, match="the format 'sa1b' has no option 'size'"):
         Results.load(tmp_path / "a.dat", "sa1b", size=3)
+
+
+def test_rows_name_functions_that_are_there():
+    for row in FORMATS.values():
+        for place in (row.writer, row.reader):
+            if place is not None:
+                file, function = place.split(":")
+                module = import_module(f"anymask.results.formats.{file}")
+                assert callable(getattr(module, function))
+
+
+def test_the_table_is_quick():
+    code = "import sys, anymask.results.formats.registry; print({'numpy', 'torch', 'PIL'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+
+
+def test_the_image_that_a_labelme_file_names_is_drawn_on(results, tmp_path):
+    Image.new("RGB", (31, 23), (9, 9, 9)).save(tmp_path / "photo.png")
+    results.save(tmp_path / "a.json", "labelme", image=tmp_path / "photo.png")
+    assert Results.load(tmp_path / "a.json").plot(prompts=False).size == (31, 23)

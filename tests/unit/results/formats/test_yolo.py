@@ -59,24 +59,70 @@ def test_labels_need_names(annotated, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_labels_that_are_numbers(annotated, tmp_path):
+    for record, label in zip(annotated.records, (3, 0, np.int64(7), "1"), strict=True):
+        record["label"] = label
+    write_yolo(tmp_path / "a.txt", annotated)
+    assert [line.split()[0] for line in (tmp_path / "a.txt").read_text().splitlines()] == ["3", "0", "7", "1"]
+
+
+def test_class_names_by_number_and_numbers_of_a_detector(annotated, tmp_path):
+    write_yolo(tmp_path / "a.txt", annotated, class_names={5: "cup", 9: "sea lion"})
+    read = read_yolo(tmp_path / "a.txt", annotated.size_hw, class_names={0: "?", 5: "cup", 9: "sea lion"})
+    assert [(record["label"], record["category_id"]) for record in read.records] == [
+        ("?", 0), ("cup", 5), ("sea lion", 9), ("?", 0),
+    ]  # fmt: skip
+    write_yolo(tmp_path / "b.txt", read)  # their classes have numbers
+    assert (tmp_path / "b.txt").read_text() == (tmp_path / "a.txt").read_text()
+
+
+def test_confidence_is_the_last_column(annotated, masks, tmp_path):
+    write_yolo(tmp_path / "a.txt", annotated, class_names=NAMES, confidence=True)
+    read = read_yolo(tmp_path / "a.txt", annotated.size_hw, class_names=NAMES)
+    assert [record["predicted_iou"] for record in read.records] == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    for record, mask in zip(read.records, masks, strict=True):
+        np.testing.assert_array_equal(rle_to_mask(record["segmentation"]), mask)
+    del annotated.records[1]["predicted_iou"]
+    with pytest.raises(ValueError, match="must find a predicted IoU in every record"):
+        write_yolo(tmp_path / "a.txt", annotated, class_names=NAMES, confidence=True)
+
+
+def test_lines_with_boxes(tmp_path):
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 0.4 0.5\n2.0 0.5 0.5 0.4 0.5 0.75\n")
+    with pytest.warns(UserWarning, match="2 of 2 lines hold a box and no outline; their masks are their boxes"):
+        plain, scored = read_yolo(tmp_path / "a.txt", (8, 20)).records
+    expected = np.zeros((8, 20), bool)
+    expected[2:6, 6:14] = True
+    for record in (plain, scored):
+        np.testing.assert_array_equal(rle_to_mask(record["segmentation"]), expected)
+    assert (plain["label"], scored["label"], scored["predicted_iou"]) == ("1", "2", 0.75)
+    assert "predicted_iou" not in plain
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_byte_order_marks(encoding, tmp_path):
+    (tmp_path / "a.txt").write_text("0 0 0 1 0 1 1 0 1\r\n", encoding=encoding)
+    assert [record["area"] for record in read_yolo(tmp_path / "a.txt", (4, 5)).records] == [20]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("0 0.5 0.5 0.2 0.2", "line 2 .* a box and no outline"),
-        ("0 0.5 0.5 0.2 0.2 0.1", "line 2 .* got 5 numbers"),
+        ("0 0.5 0.5 0.2", "line 2 .* got 3 numbers"),
         ("0 120 40 130 50 10 10", "fractions of the image's width and height"),
         ("0 nan 0 1 0 1 1", "fractions"),
-        ("0.5 0 0 1 0 1 1", "line 2 is not understood"),
+        ("0.5 0 0 1 0 1 1", "line 2 .* a whole number, got '0.5'"),
         ("cup 0 0 1 0 1 1", "line 2 is not understood"),
         ("9 0 0 1 0 1 1", "class 9 must be one of the 3"),
-        ("-1 0 0 1 0 1 1", "class -1 must be"),
+        ("-1 0 0 1 0 1 1", "a whole number, got '-1'"),
         ("\x00\x01", "line 2"),
     ],
 )
-def test_foreign_files(line, message, tmp_path):
-    (tmp_path / "a.txt").write_text(f"0 0 0 1 0 1 1\n{line}\n")
-    with pytest.raises(ValueError, match=message):
-        read_yolo(tmp_path / "a.txt", (4, 5), class_names=NAMES)
+def test_a_bad_line_does_not_cost_the_file(line, message, tmp_path):
+    (tmp_path / "a.txt").write_text(f"0 0 0 1 0 1 1 0 1\n{line}\n")
+    with pytest.warns(UserWarning, match=rf"1 of 2 lines were passed over: .*{message}"):
+        read = read_yolo(tmp_path / "a.txt", (4, 5), class_names=NAMES)
+    assert [record["area"] for record in read.records] == [20]
 
 
 def test_not_text(tmp_path):

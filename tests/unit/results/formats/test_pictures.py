@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.results.formats.cutouts import write_cutouts
+from anymask.results.formats.pictures import write_cutouts
 
 
 @pytest.fixture
@@ -15,10 +15,10 @@ def photo():
 def test_each_mask_is_cut_out_with_transparency(annotated, masks, photo, tmp_path):
     files = write_cutouts(tmp_path / "new", annotated, photo)
     assert [file.name for file in files] == [
-        "photo_0000.png",
-        "photo_0001_cup.png",
-        "photo_0002_sea-lion.png",
-        "photo_0003.png",
+        "photo_0001.png",
+        "photo_0002_cup.png",
+        "photo_0003_sea-lion.png",
+        "photo_0004.png",
     ]
     for file, mask in zip(files, masks, strict=True):
         rows, columns = np.nonzero(mask)
@@ -32,7 +32,7 @@ def test_each_mask_is_cut_out_with_transparency(annotated, masks, photo, tmp_pat
 def test_a_label_cannot_lead_out_of_the_folder(annotated, photo, tmp_path):
     annotated.records[0]["label"] = "../../up"
     first = write_cutouts(tmp_path / "new", annotated, photo)[0]
-    assert first == tmp_path / "new" / "photo_0000_-up.png"
+    assert first == tmp_path / "new" / "photo_0001_-up.png"
 
 
 def test_nothing_and_empty_masks(nothing, empty_mask, photo, tmp_path):
@@ -52,4 +52,9 @@ def test_bad_input(annotated, photo, tmp_path):
 def test_frames_of_a_video_have_names_of_their_own(annotated, photo, tmp_path):
     for name, stem in (("clip.mp4:000012", "clip_000012"), ("000003", "000003"), ("at 12:30.jpg", "at 12:30")):
         first = write_cutouts(tmp_path, replace(annotated, name=name), photo)[0]
-        assert first == tmp_path / f"{stem}_0000.png"
+        assert first == tmp_path / f"{stem}_0001.png"
+
+
+def test_labels_that_are_numbers(annotated, photo, tmp_path):
+    annotated.records[0]["label"] = 0
+    assert write_cutouts(tmp_path / "a", annotated, photo)[0].name == "photo_0001_0.png"
