@@ -1,0 +1,229 @@
+"""One object through a volume: from slices where it is given, its mask is the prompt of the next slice.
+
+From the first and the last seed the walk goes on until the object ends: its mask is empty, or agrees too little with
+the one before. Between two seeds both walks meet in the middle, and the slice where they meet holds what either found.
+
+Source: the way of micro-sam (https://doi.org/10.1038/s41592-024-02580-4) to segment an object in a volume.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..masks.rle import rle_to_mask
+from .volume import Volume, Windowing
+
+PROJECTIONS = ("box", "mask", "box+mask", "point", "box+point")
+
+
+class SliceModel(Protocol):
+    """What embeds a slice and answers prompts on it; `anymask.SAM` does."""
+
+    def embed(self, image: Any) -> Any:
+        """The embedding of a slice."""
+
+    def predict(self, source: Any, **prompts: Any) -> Any:
+        """A list with the `Results` of the slice, one record for each prompt."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What is known of the object in one slice: one of the three.
+
+    Attributes:
+        mask: (height, width), taken as it is.
+        box_xyxy: Left, top, right, bottom in pixels of the slice.
+        points_xy: (N, 2) in pixels of the slice.
+        labels: 1 or 0 for each point; 1 by default.
+    """
+
+    mask: np.ndarray | None = None
+    box_xyxy: Sequence[float] | None = None
+    points_xy: Sequence[Sequence[float]] | None = None
+    labels: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("mask", "box_xyxy", "points_xy") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"A seed must be a mask, a box or points, got {' and '.join(given) or 'none of them'}.")
+
+
+class VolumePredictor:
+    """Follows objects through a volume; slices are embedded once, however many objects are followed.
+
+    Args:
+        sam: `anymask.SAM`.
+        volume: A `Volume`, or an array (I, J, K), which is walked along its first axis.
+        window: See `Windowing`.
+        slices_kept: How many embeddings are kept, those used last.
+
+    Example:
+        >>> volume = open_volume("ct.nii.gz")  # doctest: +SKIP
+        >>> predictor = VolumePredictor(SAM("sam-vit-nano"), volume, window="abdomen")  # doctest: +SKIP
+        >>> liver = predictor.propagate({40: Seed(box_xyxy=(60, 80, 200, 220))})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        sam: SliceModel,
+        volume: Volume | np.ndarray,
+        *,
+        window: str | Sequence[float] | None = None,
+        slices_kept: int = 1024,
+    ):
+        self.volume = volume if isinstance(volume, Volume) else Volume(volume)
+        self.windowing = Windowing(self.volume, window)
+        self._sam, self._slices_kept = sam, slices_kept
+        self._embeddings: OrderedDict[int, Any] = OrderedDict()
+
+    def propagate(
+        self,
+        seeds: Mapping[int, Seed],
+        *,
+        projection: str = "box+mask",
+        iou_threshold: float = 0.8,
+        box_extension: float = 0.025,
+    ) -> np.ndarray:
+        """The object that seeds show, in all slices.
+
+        Args:
+            seeds: What is known, by the position of its slice along the volume's axis.
+            projection: What of a slice's mask prompts the next: one of `PROJECTIONS`.
+            iou_threshold: The walk ends where the IoU of a slice's mask with the one before is below this.
+            box_extension: By how much the box of a mask is widened on each side, as a part of its sides.
+
+        Returns:
+            (I, J, K) bool.
+
+        Raises:
+            ValueError: If there are no seeds, one lies outside, or an option has a value that it cannot have.
+        """
+        if not seeds:
+            raise ValueError("There must be at least one seed, got none; pass {slice: Seed(box_xyxy=...)}, say.")
+        if projection not in PROJECTIONS:
+            raise ValueError(f"`projection` must be one of {', '.join(PROJECTIONS)}, got {projection!r}.")
+        if not 0 <= iou_threshold <= 1 or box_extension < 0:
+            raise ValueError(
+                "`iou_threshold` must lie in [0, 1] and `box_extension` be at least 0, got "
+                f"{iou_threshold} and {box_extension}."
+            )
+        outside = sorted(position for position in seeds if not 0 <= position < len(self.volume))
+        if outside:
+            raise ValueError(f"Seeds must lie in slices 0 to {len(self.volume) - 1}, got {outside[0]}.")
+        walk = _Walk(self, projection, iou_threshold, box_extension)
+        found = np.zeros(self.volume.shape, dtype=bool)
+
+        def add(position: int, mask: np.ndarray) -> None:
+            found[self.volume.index(position)] |= mask
+
+        positions = sorted(seeds)
+        masks = {position: self.seed_mask(position, seeds[position]) for position in positions}
+        for position, mask in masks.items():
+            add(position, mask)
+        for first, second in pairwise(positions):
+            middle = (first + second) // 2
+            is_even = (second - first) % 2 == 0
+            for position, mask in walk.steps(masks[first], range(first + 1, middle + 1)):
+                add(position, mask)
+            for position, mask in walk.steps(masks[second], range(second - 1, middle - is_even, -1)):
+                add(position, mask)
+        for position, mask in walk.steps(masks[positions[0]], range(positions[0] - 1, -1, -1)):
+            add(position, mask)
+        for position, mask in walk.steps(masks[positions[-1]], range(positions[-1] + 1, len(self.volume))):
+            add(position, mask)
+        return found
+
+    def seed_mask(self, position: int, seed: Seed) -> np.ndarray:
+        """The mask (height, width) of bool that a seed stands for."""
+        if seed.mask is not None:
+            mask = np.asarray(seed.mask).astype(bool)
+            if mask.shape != self.volume.slice_size_hw:
+                raise ValueError(
+                    f"The mask of slice {position} must be as large as it, {self.volume.slice_size_hw}, got "
+                    f"{mask.shape}."
+                )
+            return mask
+        if seed.box_xyxy is not None:
+            return self.answer(position, boxes=[list(seed.box_xyxy)])
+        points = [[list(point) for point in seed.points_xy or ()]]
+        return self.answer(position, points=points, labels=[list(seed.labels or [1] * len(points[0]))])
+
+    def answer(self, position: int, **prompts: Any) -> np.ndarray:
+        """The mask (height, width) of bool of one prompt in one slice; prompts as in `SAM.predict`."""
+        record = self._sam.predict(self._embedding(position), **prompts)[0][0]
+        segmentation = record["segmentation"]
+        return rle_to_mask(segmentation) if isinstance(segmentation, dict) else np.asarray(segmentation)
+
+    def _embedding(self, position: int) -> Any:
+        if position in self._embeddings:
+            self._embeddings.move_to_end(position)
+        else:
+            self._embeddings[position] = self._sam.embed(self.windowing(self.volume.read(position)))
+            if len(self._embeddings) > self._slices_kept:
+                self._embeddings.popitem(last=False)
+        return self._embeddings[position]
+
+
+class _Walk:
+    """Slice after slice, each prompted by the mask of the one before."""
+
+    def __init__(self, predictor: VolumePredictor, projection: str, iou_threshold: float, box_extension: float):
+        self._predictor, self._iou_threshold, self._box_extension = predictor, iou_threshold, box_extension
+        self._kinds = projection.split("+")
+
+    def steps(self, mask: np.ndarray, positions: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield position and mask of each slice until the object ends."""
+        for position in positions:
+            if not mask.any():
+                return
+            found = self._predictor.answer(position, **self._prompts(mask))
+            if mask_iou(mask, found) < self._iou_threshold or not found.any():
+                return
+            yield position, found
+            mask = found
+
+    def _prompts(self, mask: np.ndarray) -> dict[str, Any]:
+        prompts: dict[str, Any] = {"multimask_output": False}
+        if "box" in self._kinds:
+            prompts["boxes"] = [_extended_box(mask, self._box_extension)]
+        if "mask" in self._kinds:
+            prompts["masks"] = mask[None]
+        if "point" in self._kinds:
+            prompts["points"] = [[_inner_point(mask)]]
+            prompts["labels"] = [[1]]
+        return prompts
+
+
+def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
+    """IoU of two masks of bool; that of two empty ones is 1."""
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
+
+
+def _extended_box(mask: np.ndarray, extension: float) -> list[float]:
+    """The box of a mask, right and lower edge excluded, widened and clipped to the slice."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    wider, higher = extension * (right - left), extension * (bottom - top)
+    height, width = mask.shape
+    return [
+        float(max(left - wider, 0)),
+        float(max(top - higher, 0)),
+        float(min(right + wider, width)),
+        float(min(bottom + higher, height)),
+    ]
+
+
+def _inner_point(mask: np.ndarray) -> list[float]:
+    """The pixel of a mask that is farthest from its outline, x and y."""
+    from scipy.ndimage import distance_transform_edt
+
+    distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(distance.argmax()), mask.shape)
+    return [float(x), float(y)]

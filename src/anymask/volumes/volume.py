@@ -1,0 +1,120 @@
+"""A volume and its slices as SAM sees them: one axis is walked along, the other two are an image.
+
+Voxels are `[i, j, k]` as in the file. The image of a slice has the first of the other two axes as its rows (y) and the
+second as its columns (x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..support.unknown_names import did_you_mean
+
+CT_WINDOWS = {
+    "abdomen": (-160.0, 240.0),
+    "bone": (-500.0, 1300.0),
+    "brain": (0.0, 80.0),
+    "liver": (-25.0, 175.0),
+    "lung": (-1350.0, 150.0),
+    "mediastinum": (-125.0, 225.0),
+    "soft_tissue": (-160.0, 240.0),
+}
+"""Hounsfield units that are black and white, level - width / 2 and level + width / 2 of the usual presets."""
+
+PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A volume that is read slice by slice.
+
+    Attributes:
+        voxels: (I, J, K), an array or what is sliced like one, such as nibabel's `dataobj`.
+        axis: The axis that is walked along.
+        spacing: Size of a voxel along each axis, in millimetres.
+        affine: (4, 4) from voxels to the scanner's millimetres, or None.
+        header: What the file said, to be written with labels; or None.
+    """
+
+    voxels: Any
+    axis: int = 0
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    affine: np.ndarray | None = None
+    header: Any = None
+
+    def __post_init__(self) -> None:
+        if len(self.voxels.shape) != 3 or min(self.voxels.shape) < 1:
+            raise ValueError(f"A volume must have shape (I, J, K), got {tuple(self.voxels.shape)}; pass one channel.")
+        if self.axis not in (0, 1, 2):
+            raise ValueError(f"`axis` must be 0, 1 or 2, got {self.axis!r}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along each axis."""
+        i, j, k = (int(length) for length in self.voxels.shape)
+        return i, j, k
+
+    def __len__(self) -> int:
+        return self.shape[self.axis]
+
+    @property
+    def slice_size_hw(self) -> tuple[int, int]:
+        """Height and width of a slice."""
+        height, width = (length for axis, length in enumerate(self.shape) if axis != self.axis)
+        return height, width
+
+    def index(self, position: int) -> tuple[Any, ...]:
+        """The index of a slice in an array of the volume's shape."""
+        return tuple(position if axis == self.axis else slice(None) for axis in range(3))
+
+    def read(self, position: int) -> np.ndarray:
+        """A slice (height, width) with its own values."""
+        return np.asarray(self.voxels[self.index(position)])
+
+
+class Windowing:
+    """Values of a volume to an image of 8 bits: black at one value, white at another, others clipped.
+
+    Args:
+        volume: Whose slices are shown.
+        window: Name of one of `CT_WINDOWS`, or (black, white), or None, which takes the percentiles `PERCENTILES` of
+            what is not zero, as MedSAM does for all but CT.
+
+    Raises:
+        ValueError: If there is no such window, or white is not above black.
+    """
+
+    def __init__(self, volume: Volume, window: str | Sequence[float] | None = None):
+        if isinstance(window, str):
+            if window not in CT_WINDOWS:
+                hint = did_you_mean(window, CT_WINDOWS, otherwise=f"the windows are {', '.join(CT_WINDOWS)}")
+                raise ValueError(f"`window` must be a known CT window or two numbers, got {window!r}; {hint}.")
+            window = CT_WINDOWS[window]
+        if window is None:
+            self.black, self.white = _percentiles(volume)
+            return
+        self.black, self.white = float(window[0]), float(window[1])
+        if not self.black < self.white:
+            raise ValueError(
+                f"`window` must be (black, white) with black below white, got ({self.black:g}, {self.white:g})."
+            )
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """(height, width) uint8 of a slice."""
+        shown = np.clip(values, self.black, self.white).astype(np.float64) - self.black
+        return (shown * (255.0 / max(self.white - self.black, 1e-30))).round().astype(np.uint8)
+
+
+def _percentiles(volume: Volume) -> tuple[float, float]:
+    """The window of a volume without units, from every slice or, of many, from evenly spaced ones."""
+    positions = np.unique(np.linspace(0, len(volume) - 1, 64).round().astype(int))
+    values = np.concatenate([slice_[slice_ != 0].ravel() for slice_ in (volume.read(int(z)) for z in positions)])
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0.0, 1.0
+    black, white = np.percentile(values, PERCENTILES)
+    return float(black), float(white)
