@@ -40,6 +40,8 @@ EXTRAS = {
     # Volumes in NIfTI as data sets.
     "medical": [
         "nibabel>=5.4",  # 5.4 is the oldest that the tests ran with
+        "pydicom>=3",  # 3 is the oldest whose pixel decoding needs nothing but NumPy
+        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels; slices are linked with it
     ],
     # Frames of video files and streams as sources of `SAM.predict`.
     "video": [
@@ -54,12 +56,6 @@ EXTRAS = {
         "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels; pieces are grouped with it
         "rasterio>=1.4",  # 1.4 is the oldest with NumPy 2 wheels for Python 3.13
         "geopandas>=1.0",  # 1.0 is the oldest that writes through pyogrio by default
-    ],
-    # Volumes: NIfTI and DICOM.
-    "medical": [
-        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels; slices are linked with it
-        "nibabel>=5.3",  # 5.3 is the oldest that NumPy 2 does not make warn
-        "pydicom>=3",  # 3 is the oldest whose pixel decoding needs nothing but NumPy
     ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was

@@ -53,6 +53,8 @@ class ColourEverything:
             regions, count = ndimage.label((image // 40 == step) & (image >= 40))
             for number in range(1, count + 1):
                 mask = regions == number
+                if mask.sum() < 4:  # noise
+                    continue
                 records.append({"segmentation": mask_to_rle(mask), "area": int(mask.sum())})
         return records
 
