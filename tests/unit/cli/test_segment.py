@@ -217,7 +217,7 @@ def test_prompts_outside_of_a_photo_are_its_failure(tmp_path):
     finished = run_anymask(COFFEE, "--output", tmp_path, "--device", "cpu", "--point", "700,20")
     assert finished.returncode == 1
     [line] = finished.stderr.splitlines()
-    assert "coffee.jpg: Points of object 0 must lie in the image, x in [0, 600]" in line
+    assert "coffee.jpg: Points of prompt 0 must lie in the image, x in [0, 600]" in line
     assert not list(tmp_path.iterdir())
 
 
