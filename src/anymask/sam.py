@@ -1,14 +1,17 @@
 """SAM: a model, its processor and everything around them in one object, for whoever wants masks and not tensors.
 
-`SAM("sam-vit-nano").predict("photo.jpg")` is an adapter: sources are opened in `sources.py`, prompts read in
-`prompt_forms.py` and answered in `prompted_masks.py`, images without prompts go to `SamMaskGenerator`, and what comes
-back is `Results`.
+`SAM("sam-vit-nano").predict("photo.jpg")` is an adapter: sources are opened in `predictor/sources.py`, prompts read in
+`prompts/short_forms.py` and answered in `predictor/decode.py`, images without prompts go to `SamMaskGenerator`, and
+what comes back is `Results`.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import os
-from collections.abc import Callable, Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -18,28 +21,24 @@ from .checkpoints.packaged import load_network, load_preparation
 from .embeddings.image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
 from .images.load import image_size_hw
 from .images.preparation import ImagePreprocessor
-from .mask_generation.generator import SamMaskGenerator
-from .mask_generation.options import ALIASES, OPTION_NAMES
+from .mask_generation.generator import SamMaskGenerator, check_model_and_processor
+from .mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
 from .modeling.network import SamNetwork
-from .predictor.choice import check_choice
 from .predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
+from .predictor.keywords import PredictOptions, check_keywords
 from .predictor.session import SamSession
 from .predictor.sources import SourceImage, is_live, open_source
-from .prompts.prompt import Prompt, drawn_prompts
+from .prompts.prompt import Prompt, clip_prompt, drawn_prompts
 from .prompts.short_forms import read_prompts
 from .results.results import Results
-from .support.unknown_names import check_known_options
 from .weights.names import is_packaged
 
 if TYPE_CHECKING:
+    from typing_extensions import Never, Unpack
+
     from .modeling.summary import ModelInfo
     from .modeling_sam import SamModel
     from .processing_sam import SamProcessor
-
-_PREDICT_NAMES = (
-    *("points", "labels", "boxes", "bboxes", "masks"),
-    *("multimask_output", "choice", "low_res_logits", "stream"),
-)
 
 
 class SAM:
@@ -57,21 +56,30 @@ class SAM:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         processor: SamProcessor | None = None,
+        *,
+        value_range: Any = None,
+        window: tuple[float, float] | None = None,
+        **unknown: Never,
     ) -> None:
-        """Loads a checkpoint, or takes a model that is loaded.
+        """Load a checkpoint, or take a model that is loaded.
 
         Args:
             model: "sam-vit-nano", which is packaged; a hub id or folder; a file of weights; "sam_b.pt", "sam_l.pt" or
                 "sam_h.pt"; see `SamModel.from_pretrained`. Or a `SamModel`, which is used as it is.
-            device: a torch device; None or "auto" takes CUDA where there is one, else the CPU.
-            dtype: a torch dtype or its name; by default the one that the checkpoint names.
-            processor: of a `SamModel` that is loaded; with a checkpoint, in place of the one that lies there.
+            device: A torch device; None or "auto" takes CUDA where there is one, else the CPU.
+            dtype: A torch dtype or its name; by default the one that the checkpoint names.
+            processor: Of a `SamModel` that is loaded; with a checkpoint, in place of the one that lies there.
+            value_range: Which values of images stand for black and white; see `ImageOptions`. By default the
+                processor's own.
+            window: Level and width of a CT window in Hounsfield units, in place of `value_range`.
+            **unknown: Nothing: what other packages take here is answered with what does it.
 
         Raises:
-            OSError: there is no such checkpoint.
-            TypeError: a model comes without its processor.
-            ValueError: the checkpoint is another model's, or a model that is loaded comes with a device or a dtype.
+            OSError: If there is no such checkpoint.
+            TypeError: If a model comes without its processor, or an argument is unknown.
+            ValueError: If the checkpoint is another model's, or a model that is loaded comes with a device or a dtype.
         """
+        check_keywords(unknown, ("model", "device", "dtype", "processor", "value_range", "window"), "SAM")
         if isinstance(model, torch.nn.Module):
             if processor is None:
                 raise TypeError("A model that is loaded must come with its processor: SAM(model, processor=processor).")
@@ -86,8 +94,11 @@ class SAM:
                 raise TypeError(f"`model` must be a name, a path or a SamModel, got {type(model).__name__}.")
             target = _usable_device(device)
             network = _load_model(model, dtype).to(target)
+        self._network = network
         self._processor = _load_processor(model) if processor is None else processor
-        self._generator = SamMaskGenerator(network, self._processor, output_mode="uncompressed_rle")
+        self._preprocessor = check_model_and_processor(network, self._processor)
+        if value_range is not None or window is not None:
+            self._preprocessor = self._processor = _with_values(self._preprocessor, value_range, window)
 
     @property
     def model(self) -> SamModel:
@@ -97,9 +108,9 @@ class SAM:
         """
         from .modeling_sam import SamModel
 
-        if not isinstance(self._generator.model, SamModel):
-            self._generator.model = SamModel.from_network(self._generator.model)
-        return self._generator.model
+        if not isinstance(self._network, SamModel):
+            self._network = SamModel.from_network(self._network)
+        return self._network
 
     @property
     def processor(self) -> SamProcessor:
@@ -107,23 +118,27 @@ class SAM:
         if isinstance(self._processor, ImagePreprocessor):
             from .processing_sam import SamProcessor
 
-            self._processor = SamProcessor(self._processor)
-            self._generator.image_processor = self._processor.image_processor
+            self._processor = SamProcessor(self._preprocessor)
+            self._preprocessor = self._processor.image_processor
         return self._processor
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self._generator.model.device
+        return self._network.device
 
     @overload
-    def predict(self, source: Any, *, stream: Literal[False] = False, **kwargs: Any) -> list[Results]: ...
+    def predict(
+        self, source: Any, *, stream: Literal[False] = False, **kwargs: Unpack[PredictOptions]
+    ) -> list[Results]: ...
 
     @overload
-    def predict(self, source: Any, *, stream: Literal[True], **kwargs: Any) -> Iterator[Results]: ...
+    def predict(self, source: Any, *, stream: Literal[True], **kwargs: Unpack[PredictOptions]) -> Iterator[Results]: ...
 
     @overload
-    def predict(self, source: Any, *, stream: bool, **kwargs: Any) -> list[Results] | Iterator[Results]: ...
+    def predict(
+        self, source: Any, *, stream: bool, **kwargs: Unpack[PredictOptions]
+    ) -> list[Results] | Iterator[Results]: ...
 
     def predict(
         self,
@@ -134,92 +149,107 @@ class SAM:
         boxes: Any = None,
         bboxes: Any = None,
         masks: Any = None,
+        names: Sequence[str | None] | None = None,
+        scores: Any = None,
+        prompts: Sequence[Prompt] | None = None,
+        clip: bool = False,
         multimask_output: bool = True,
         choice: str = "best",
         low_res_logits: bool = True,
+        value_range: Any = None,
+        window: tuple[float, float] | None = None,
         stream: bool = False,
         **options: Any,
     ) -> list[Results] | Iterator[Results]:
-        """Segments what prompts point at, or, without prompts, everything.
+        """Segment what prompts point at, or, without prompts, everything.
 
         Every prompt gets one mask, in the order of the prompts, even where the mask is empty. Coordinates are pixels of
-        the original image, x first; what may be left out of the nesting is in `prompt_forms.py`. Prompts are of one
-        image; for a video or a generator they are asked again of each frame.
+        the original image, x first; what may be left out of the nesting is in `prompts/short_forms.py`. The same
+        prompts are asked of each image: several images, such as the frames of a video, must have one size.
 
         Args:
-            source: path, URL, folder, glob, Pillow image, array, tensor, `ImageEmbedding`, video file or stream, or a
+            source: Path, URL, folder, glob, Pillow image, array, tensor, `ImageEmbedding`, video file or stream, or a
                 list or generator of these; see `sources.open_source`.
-            points: `[x, y]` for one object, (N, 2) for N objects with one point each, (N, K, 2) or nested lists for N
-                objects with several points each.
-            labels: one per point, 1 foreground, 0 background; all foreground by default.
+            points: `[x, y]` for one prompt, (N, 2) for N prompts with one point each, (N, K, 2) or nested lists for N
+                prompts with several points each.
+            labels: One per point, 1 foreground, 0 background; all foreground by default.
             boxes: `[x0, y0, x1, y1]` or (N, 4).
-            bboxes: another name of `boxes`.
-            masks: (H, W) or (N, H, W), or a list: binary masks of the image's size, RLEs of such, or low-resolution
-                logits of an earlier prediction, `results.low_res_logits`.
-            multimask_output: True chooses each mask from several; False takes the one that the model makes for prompts
-                that leave no doubt, such as boxes.
+            bboxes: Another name of `boxes`.
+            masks: (H, W) or (N, H, W), or a list: binary masks of the image's size, RLEs, Pillow images or files of
+                such, or low-resolution logits of an earlier prediction, `results.low_res_logits`.
+            names: What each object is, one per prompt, as a detector says: the records' "label".
+            scores: How sure a detector is of each: the records' "score".
+            prompts: `Prompt`s, in the place of all arguments above.
+            clip: Move points and boxes that lie beyond the image to its edge. Otherwise more than a pixel is an error.
+            multimask_output: Choose each mask from several; False takes the one that the model makes for unambiguous
+                prompts, such as boxes.
             choice: "best" takes the mask with the highest predicted IoU of three; "stable" the single one if it is
-                stable, else the best of three; see `mask_choice.py`.
-            low_res_logits: keep the masks' logits as `results.low_res_logits`, to go on from. They take 256 KB per
+                stable, else the best of three; "all" gives each of them a record. See `predictor/choice.py`.
+            low_res_logits: Keep the masks' logits as `results.low_res_logits`, to go on from. They take 256 KB per
                 mask in SAM itself, so False saves gigabytes for thousands of prompts.
-            stream: return an iterator that reads each image when it is asked for, for many images and for videos.
-            **options: of `SamMaskGenerator`, without prompts only: `points_per_side`, `pred_iou_thresh` ...
+            value_range: As in `SAM`, for this call.
+            window: Likewise.
+            stream: Return an iterator that reads each image when it is asked for, for many images and for videos.
+            **options: `min_mask_region_area`, or `max_hole_area` and `max_sprinkle_area`, clean up each mask. Without
+                prompts, all of `MaskGenerationOptions`: `points_per_side`, `pred_iou_thresh` ...
 
         Returns:
             One `Results` per image: a list, or an iterator with `stream=True`. Masks are kept as uncompressed RLE.
 
         Raises:
-            FileNotFoundError: a file does not exist or a glob has no match.
-            TypeError: an option is unknown or belongs to segment-everything; or a source is no kind of image.
-            ValueError: prompts do not fit each other or the image; or an image cannot be read.
+            FileNotFoundError: If a file does not exist or a glob has no match.
+            TypeError: If an option is unknown or belongs to segment-everything, or a source is no kind of image.
+            ValueError: If prompts do not fit each other or the image, or an image cannot be read.
         """
+        check_keywords(options, (*PredictOptions.__annotations__, "stream"), "SAM.predict")
         if boxes is not None and bboxes is not None:
             raise ValueError("`boxes` and `bboxes` name one argument; got both, pass one of them.")
-        prompts = read_prompts(points, labels, bboxes if boxes is None else boxes, masks)
-        check_known_options(options, (*_PREDICT_NAMES, *OPTION_NAMES, *ALIASES), "SAM.predict")
-        check_choice(choice, multimask_output)
-        if prompts is None:
-            if not multimask_output or choice != "best":
+        read = read_prompts(points, labels, bboxes if boxes is None else boxes, masks, names, scores)
+        if prompts is not None:
+            if read is not None:
+                raise ValueError("`prompts` must come in the place of points, boxes and masks; got them too.")
+            read = list(prompts)
+        preprocessor = _with_values(self._preprocessor, value_range, window)
+        decoding = DecodingOptions(multimask_output=multimask_output, choice=choice, keep_logits=low_res_logits)
+        answer: Callable[[SourceImage], Results]
+        if read is None:
+            if not multimask_output or choice != "best" or clip:
                 raise ValueError(
-                    "`multimask_output` and `choice` must come with prompts: segment-everything keeps each good one of "
-                    "three masks per point. Pass points, boxes or masks, or leave them out."
+                    "`multimask_output`, `choice` and `clip` must come with prompts: segment-everything keeps each "
+                    "good one of three masks per point. Pass points, boxes or masks, or leave them out."
                 )
-            self._generator.options.updated(**options)  # raises for values that cannot be
-        elif options:
-            raise TypeError(
-                f"Options of segment-everything, got {', '.join(map(repr, options))}, must come without prompts: with "
-                "prompts every prompt gets its mask, and none is filtered. Leave out the options or the prompts."
-            )
+            generator = SamMaskGenerator(self._network, preprocessor, **{"output_mode": "uncompressed_rle", **options})
+
+            def answer(image: SourceImage) -> Results:
+                return self._segment_everything(image, generator)
+
+        else:
+            decoding = _with_areas(decoding, options)
+
+            def answer(image: SourceImage) -> Results:
+                return self._answer_prompts(image, read, preprocessor, decoding, clip)
+
         if is_live(source) and not stream:
             raise ValueError(f"A live stream has no end, so it must be read with stream=True; got {source!r}.")
         opened = open_source(source)
-        if prompts is not None and opened.count is not None and opened.count > 1:
-            raise ValueError(
-                f"Prompts must be of one image, got them for {opened.count} images. Call predict for each image with "
-                "its own prompts."
-            )
-
-        def answer(image: SourceImage) -> Results:
-            if prompts is None:
-                return self._segment_everything(image, options)
-            return self._answer_prompts(image, prompts, multimask_output, choice, low_res_logits)
-
+        if read is not None and opened.count is not None and opened.count > 1:
+            answer = _of_one_size(answer)
         results = _each(opened.images, answer)
         return results if stream else list(results)
 
     __call__ = predict
 
     def embed(self, image: Any) -> ImageEmbedding:
-        """Runs the image encoder on one image; `predict` and `session` take the result in the place of the image.
+        """Run the image encoder on one image; `predict` and `session` take the result in the place of the image.
 
         Args:
-            image: of any kind that `predict` takes.
+            image: Of any kind that `predict` takes.
         """
         source = _only_image(image, "An embedding")
         loaded = source.load()
         if isinstance(loaded, ImageEmbedding):
-            return self._checked(loaded)
-        return embed_image(self._generator.model, self._generator.image_processor, loaded, name=source.name)
+            return self._checked(loaded, self._preprocessor)
+        return embed_image(self._network, self._preprocessor, loaded, name=source.name)
 
     def session(self, image: Any, choice: str = "best") -> SamSession:
         """An interactive session: prompts added and taken back one by one, on an image that is encoded once.
@@ -228,13 +258,12 @@ class SAM:
             image: of any kind that `predict` takes, or its embedding.
             choice: "best" or "stable", as in `predict`.
         """
-        check_choice(choice)
         source = _only_image(image, "A session")
         loaded = source.load()
         return SamSession(
-            self._generator.model,
-            self._generator.image_processor,
-            self._encoded(loaded),
+            self._network,
+            self._preprocessor,
+            self._encoded(loaded, self._preprocessor),
             image=_to_draw_on(source, loaded),
             name=source.name,
             choice=choice,
@@ -253,33 +282,36 @@ class SAM:
             print(info)
         return info
 
-    def _encoded(self, image: Any) -> EncodedImage:
+    def _encoded(self, image: Any, preprocessor: ImagePreprocessor) -> EncodedImage:
         """An image that is loaded, for use at once; one that is an embedding already is checked."""
         if isinstance(image, ImageEmbedding):
-            return self._checked(image)
-        return encode_image(self._generator.model, self._generator.image_processor, image)
+            return self._checked(image, preprocessor)
+        return encode_image(self._network, preprocessor, image)
 
-    def _checked(self, embedding: ImageEmbedding) -> ImageEmbedding:
-        embedding.check_model(self._generator.model)
-        embedding.check_preprocessing(self._generator.image_processor)
+    def _checked(self, embedding: ImageEmbedding, preprocessor: ImagePreprocessor) -> ImageEmbedding:
+        embedding.check_model(self._network)
+        embedding.check_preprocessing(preprocessor)
         return embedding
 
     def _answer_prompts(
-        self, source: SourceImage, prompts: list[Prompt], multimask_output: bool, choice: str, keep_logits: bool
+        self,
+        source: SourceImage,
+        prompts: list[Prompt],
+        preprocessor: ImagePreprocessor,
+        options: DecodingOptions,
+        clip: bool,
     ) -> Results:
         times = StageTimes(self.device)
         with times.stage("read"):
             image = source.load()
-        image_processor = self._generator.image_processor
-        geometry = (
-            image.geometry if isinstance(image, ImageEmbedding) else image_processor.geometry(image_size_hw(image))
-        )
-        batches = prepare_batches(prompts, geometry, image_processor)
+        geometry = image.geometry if isinstance(image, ImageEmbedding) else preprocessor.geometry(image_size_hw(image))
+        if clip:
+            size_hw = geometry.original_size_hw
+            prompts = [clip_prompt(prompt, size_hw, f" of prompt {index}") for index, prompt in enumerate(prompts)]
+        batches = prepare_batches(prompts, geometry, preprocessor)
         with times.stage("encode"):
-            encoded = self._encoded(image)
-        model = self._generator.model
-        options = DecodingOptions(multimask_output=multimask_output, choice=choice, keep_logits=keep_logits)
-        found = decode_prompts(model, encoded, prompts, batches, times=times, options=options)
+            encoded = self._encoded(image, preprocessor)
+        found = decode_prompts(self._network, encoded, prompts, batches, times=times, options=options)
         return Results(
             found.records,
             encoded.original_size_hw,
@@ -287,21 +319,81 @@ class SAM:
             name=source.name,
             prompts=drawn_prompts(prompts),
             timings=times,
-            low_res_logits=found.low_res_logits if keep_logits else None,
+            low_res_logits=found.low_res_logits if options.keep_logits else None,
         )
 
-    def _segment_everything(self, source: SourceImage, options: dict[str, Any]) -> Results:
+    def _segment_everything(self, source: SourceImage, generator: SamMaskGenerator) -> Results:
         times = StageTimes(self.device)
         with times.stage("read"):
             image = source.load()
         size_hw = image.original_size_hw if isinstance(image, ImageEmbedding) else image_size_hw(image)
         encoded: Any = image
-        if self._generator.options.updated(**options).crop_n_layers == 0:  # the generator encodes crops itself
+        if generator.options.crop_n_layers == 0:  # the generator encodes crops itself
             with times.stage("encode"):
-                encoded = self._encoded(image)
+                encoded = self._encoded(image, generator.image_processor)
         with times.stage("masks"):
-            records = self._generator.generate(encoded, **options)
+            records = generator.generate(encoded)
+        if not records:
+            options = generator.options
+            warnings.warn(
+                f"No mask of {source.name or 'the image'} passed pred_iou_thresh={options.pred_iou_thresh:g} and "
+                f"stability_score_thresh={options.stability_score_thresh:g}; lower ones, such as "
+                f"{options.pred_iou_thresh - 0.2:g} and {options.stability_score_thresh - 0.1:g}, let more masks pass.",
+                stacklevel=2,
+            )
         return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
+
+
+def _with_values(
+    preprocessor: ImagePreprocessor, value_range: Any, window: tuple[float, float] | None
+) -> ImagePreprocessor:
+    """The preprocessor, or a copy of it that takes other values for black and white."""
+    if window is not None:
+        if value_range is not None:
+            raise ValueError("`window` and `value_range` must not both be given: they say the same; got both.")
+        if len(window) != 2 or not window[1] > 0:
+            raise ValueError(f"`window` must be a level and a width above 0, as in (40, 400), got {window!r}.")
+        level, width = window
+        value_range = (level - width / 2, level + width / 2)
+    if value_range is None:
+        return preprocessor
+    changed = copy.copy(preprocessor)
+    changed.value_range = value_range
+    return changed
+
+
+def _with_areas(decoding: DecodingOptions, options: Mapping[str, Any]) -> DecodingOptions:
+    """How prompts are answered, with the clean-up that options of segment-everything ask for.
+
+    Raises:
+        TypeError: If other options are among them.
+        ValueError: If a value cannot be.
+    """
+    others = [name for name in options if name not in AREA_OPTIONS]
+    if others:
+        raise TypeError(
+            f"Options of segment-everything, got {', '.join(map(repr, others))}, must come without prompts: with "
+            "prompts every prompt gets its mask, and none is filtered. Leave out the options or the prompts."
+        )
+    areas = MaskGenerationOptions.from_kwargs(**options)
+    return dataclasses.replace(decoding, min_hole_area=areas.min_hole_area, min_island_area=areas.min_island_area)
+
+
+def _of_one_size(answer: Callable[[SourceImage], Results]) -> Callable[[SourceImage], Results]:
+    """The same answers, but an error for an image of another size than the first: its prompts would be elsewhere."""
+    sizes_hw: list[tuple[int, int]] = []
+
+    def checked(image: SourceImage) -> Results:
+        results = answer(image)
+        sizes_hw.append(results.size_hw)
+        if results.size_hw != sizes_hw[0]:
+            raise ValueError(
+                f"Prompts of several images must be for images of one size, height x width, got {sizes_hw[0]} and "
+                f"{results.size_hw} ({image.name}). Call predict for each image with its own prompts."
+            )
+        return results
+
+    return checked
 
 
 def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -> SamNetwork:

@@ -1,5 +1,7 @@
 """The one-line class against its parts: processor, model and post-processing by hand, and the generator."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,12 @@ import anymask
 from anymask.embeddings import image_embedding
 from anymask.embeddings.image_embedding import ImageEmbedding
 from anymask.mask_generation.generator import SamMaskGenerator
+from anymask.mask_generation.options import ALIASES, OPTION_NAMES
 from anymask.masks.rle import rle_to_mask
 from anymask.modeling_sam import SamModel
+from anymask.predictor.keywords import PredictOptions
 from anymask.processing_sam import SamProcessor
+from anymask.prompts.prompt import Prompt
 from anymask.results.results import Results
 from anymask.sam import SAM
 
@@ -75,6 +80,8 @@ def test_a_model_that_is_loaded_is_not_touched(sam):
         (dict(model=None), TypeError, "`model` must be a name, a path or a SamModel, got NoneType"),
         (dict(device="gpu"), ValueError, "`device` must be 'auto', 'cpu' or another"),
         (dict(model=tiny_model()), TypeError, "must come with its processor"),
+        (dict(verbose=False), TypeError, "SAM has no option 'verbose': nothing is printed unless asked for"),
+        (dict(devise="cpu"), TypeError, "SAM has no option 'devise'; did you mean 'device'"),
         (dict(model=tiny_model(), processor=5), TypeError, "`processor` must be an anymask.SamProcessor"),
         (dict(model=torch.nn.Linear(1, 1), processor=5), TypeError, "`model` must be an anymask.SamModel"),
         (dict(model=tiny_model(), processor=5, device="cpu"), ValueError, "used where and as it is"),
@@ -156,7 +163,15 @@ def test_logits_are_left_out_where_nobody_wants_them(sam):
     [
         (dict(point=[1, 2]), TypeError, "SAM.predict has no option 'point'; did you mean 'points'"),
         (dict(points_per_sid=3), TypeError, "did you mean 'points_per_side'"),
-        (dict(points=[1, 2], conf=0.5), TypeError, "SAM.predict has no option 'conf'"),
+        (dict(points=[1, 2], conf=0.5), TypeError, "SAM.predict has no option 'conf': .* `pred_iou_thresh`"),
+        (dict(text="cups"), TypeError, "SAM takes no text; pass the `boxes` of a detector"),
+        (dict(input_points=[[[1, 2]]]), TypeError, "points are `points`, without the axis of images"),
+        (dict(box=[1, 2, 3, 4]), TypeError, "boxes are `boxes`"),
+        (dict(points=[1, 2], prompts=[]), ValueError, "`prompts` must come in the place of points"),
+        (dict(points=[1, 2], min_mask_region_area=-1), ValueError, "`min_mask_region_area` must be a whole number"),
+        (dict(points=[1, 2], window=(40, 0)), ValueError, "level and a width above 0"),
+        (dict(points=[1, 2], window=(40, 400), value_range=(0, 1)), ValueError, "must not both be given"),
+        (dict(clip=True), ValueError, "must come with prompts"),
         (dict(points=[1, 2], pred_iou_thresh=0.5), TypeError, "got 'pred_iou_thresh', must come without prompts"),
         (dict(points_per_side=0), ValueError, "`points_per_side` must be"),
         (dict(labels=[1]), ValueError, "`labels` must come with `points`"),
@@ -214,10 +229,80 @@ def test_one_result_per_image_whatever_the_source(sam, tmp_path):
     assert sam.predict([]) == []
 
 
-def test_prompts_are_of_one_image(sam):
-    assert len(sam.predict([IMAGE], points=[10, 20])) == 1
-    with pytest.raises(ValueError, match="Prompts must be of one image, got them for 2 images"):
-        sam.predict([IMAGE, IMAGE], points=[10, 20])
+def test_frames_are_asked_the_same_and_must_have_one_size(sam):
+    mirrored = IMAGE[:, ::-1].copy()
+    together = sam.predict([IMAGE, mirrored], points=[[10, 20], [50, 40]])
+    for frame, results in zip((IMAGE, mirrored), together, strict=True):
+        assert segmentations(results) == segmentations(sam.predict(frame, points=[[10, 20], [50, 40]])[0])
+    with pytest.raises(ValueError, match=r"images of one size, height x width, got \(47, 71\) and \(40, 71\)"):
+        sam.predict([IMAGE, IMAGE[:40]], points=[10, 20])
+
+
+def test_what_a_detector_says(sam):
+    (results,) = sam.predict(IMAGE, boxes=BOXES, names=["cup", "pot"], scores=np.float32([0.5, 0.25]))
+    assert [record["label"] for record in results] == ["cup", "pot"]
+    assert [record["score"] for record in results] == [0.5, 0.25]
+    prompts = [Prompt(box_xyxy=tuple(box), name=name) for box, name in zip(BOXES, ("cup", "pot"), strict=True)]
+    assert segmentations(sam.predict(IMAGE, prompts=prompts)[0]) == segmentations(results)
+
+
+def test_what_lies_beyond_the_edge_is_clipped_on_request(sam):
+    over, inside = [[-30, 6, 60, 90]], [[0, 6, 60, 47]]
+    with pytest.raises(ValueError, match="The box of prompt 0 must lie in the image"):
+        sam.predict(IMAGE, boxes=over)
+    (clipped,), (expected,) = sam.predict(IMAGE, boxes=over, clip=True), sam.predict(IMAGE, boxes=inside)
+    assert clipped.records == expected.records
+    np.testing.assert_array_equal(clipped.prompts.boxes_xyxy, inside)
+
+
+def test_each_mask_of_a_prompt_on_request(sam):
+    (results,) = sam.predict(IMAGE, boxes=BOXES, choice="all")
+    assert [record["prompt_index"] for record in results] == [0, 0, 0, 1, 1, 1]
+    assert results.low_res_logits.shape[0] == 6
+
+
+def test_masks_of_prompts_are_cleaned_up_on_request(sam):
+    (plain,), (clean,) = sam.predict(IMAGE, boxes=BOXES), sam.predict(IMAGE, boxes=BOXES, min_mask_region_area=30)
+    assert segmentations(plain) != segmentations(clean)
+    (holes,) = sam.predict(IMAGE, boxes=BOXES, max_hole_area=29)
+    (both,) = sam.predict(IMAGE, boxes=BOXES, max_hole_area=29, max_sprinkle_area=29)
+    assert segmentations(both) == segmentations(clean) != segmentations(holes)
+
+
+def test_a_window_says_what_is_black_and_white(sam):
+    slice_of_hu = np.random.default_rng(3).integers(-1000, 1000, SIZE_HW, dtype=np.int16)
+    with pytest.raises(ValueError, match="value_range"):
+        sam.predict(slice_of_hu, points=[10, 20])
+    windowed = SAM(sam.model, processor=sam.processor, window=(40, 400))
+    (expected,) = windowed.predict(slice_of_hu, points=[10, 20])
+    for how in (dict(window=(40, 400)), dict(value_range=(-160, 240))):
+        (results,) = sam.predict(slice_of_hu, points=[10, 20], **how)
+        assert results.records == expected.records
+    assert windowed.processor.image_processor.value_range == [-160, 240]
+    assert sam.processor.image_processor.value_range == "auto"
+
+
+def test_no_mask_comes_with_a_hint(sam):
+    with pytest.warns(UserWarning, match=r"No mask of the image passed pred_iou_thresh=50 .* lower ones, such as 49.8"):
+        (results,) = sam.predict(IMAGE, **{**EVERYTHING, "pred_iou_thresh": 50})
+    assert len(results) == 0
+
+
+def test_relative_paths_outlive_the_folder_that_they_are_relative_to(sam, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    (results,), stream = sam.predict("a.png", points=[10, 20]), sam.predict("*.png", points=[10, 20], stream=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert results.plot().size == SIZE_HW[::-1]
+    assert segmentations(next(stream)) == segmentations(results)
+
+
+def test_keywords_are_those_of_the_signature():
+    """What type checkers and editors show is what is taken."""
+    parameters = inspect.signature(SAM.predict).parameters
+    named = {name for name in parameters if name not in ("self", "source", "stream", "options")}
+    assert set(PredictOptions.__annotations__) == named | set(OPTION_NAMES) | set(ALIASES)
 
 
 def test_streams_are_read_image_by_image(sam):

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..geometry.crops import crop_boxes_xyxy
+from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.mask_decoder import CandidateMasks
@@ -60,19 +61,8 @@ class SamMaskGenerator:
             TypeError: model or processor is none of this package's, or an option is unknown.
             ValueError: an option has a value that it cannot have, or contradicts another.
         """
-        if getattr(model, "decode_candidates", None) is None:
-            raise TypeError(
-                f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
-                "load the same checkpoint with anymask.SamModel.from_pretrained."
-            )
-        image_processor = getattr(processor, "image_processor", processor)
-        if getattr(image_processor, "geometry", None) is None:
-            raise TypeError(
-                "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "
-                f"{type(processor).__module__}.{type(processor).__name__}; load it with anymask's from_pretrained."
-            )
         self.model = model
-        self.image_processor = image_processor
+        self.image_processor = check_model_and_processor(model, processor)
         of_checkpoint = getattr(getattr(model, "config", None), "mask_generation", None) or {}
         self.options = MaskGenerationOptions.from_kwargs(**of_checkpoint).updated(**options)
         self._warned_of_memory = False
@@ -213,6 +203,26 @@ class SamMaskGenerator:
         if not self._warned_of_memory:
             warnings.warn(f"Out of memory: {what_now}.", stacklevel=2)
         self._warned_of_memory = True
+
+
+def check_model_and_processor(model: Any, processor: Any) -> ImagePreprocessor:
+    """Return the image processor of a processor, which may be one itself.
+
+    Raises:
+        TypeError: If model or processor is none of this package's.
+    """
+    if getattr(model, "decode_candidates", None) is None:
+        raise TypeError(
+            f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
+            "load the same checkpoint with anymask.SamModel.from_pretrained."
+        )
+    image_processor = getattr(processor, "image_processor", processor)
+    if not isinstance(image_processor, ImagePreprocessor):
+        raise TypeError(
+            "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "
+            f"{type(processor).__module__}.{type(processor).__name__}; load it with anymask's from_pretrained."
+        )
+    return image_processor
 
 
 def _progress_bar(options: MaskGenerationOptions, crop: Crop, grids: Sequence[np.ndarray]) -> tqdm:

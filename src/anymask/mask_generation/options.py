@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from ..geometry.crops import build_point_grids
 from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
+
+# A day of work on a server; what is beyond is a slip of the keyboard.
+MAX_CROPS = 4**6
+MAX_POINTS = 10_000_000
 
 # Names in Transformers' pipeline, and what they stand for. Its one NMS over everything is Meta's two with one
 # threshold.
@@ -116,6 +120,7 @@ class MaskGenerationOptions:
                 f"it, or `max_hole_area` ({self.max_hole_area}) and `max_sprinkle_area` ({self.max_sprinkle_area})."
             )
         self._check_points()
+        self._check_amount()
 
     def _check_points(self) -> None:
         if (self.points_per_side is None) == (self.point_grids is None):
@@ -136,6 +141,25 @@ class MaskGenerationOptions:
                     f"{grid.shape}" + (f" with values from {grid.min():g} to {grid.max():g}." if grid.size else ".")
                 )
         object.__setattr__(self, "point_grids", grids)
+
+    def _check_amount(self) -> None:
+        """Refuse numbers of crops and points that no machine could go through, before anything is made of them."""
+        n_crops = sum(4**layer for layer in range(min(self.crop_n_layers, 16) + 1))
+        if n_crops > MAX_CROPS:
+            raise ValueError(
+                f"`crop_n_layers` must make at most {MAX_CROPS} crops, got {self.crop_n_layers}, layer i has 4^i crops."
+            )
+        if self.points_per_side is None:
+            return
+        n_points = sum(
+            4**layer * max(int(self.points_per_side / self.crop_n_points_downscale_factor**layer), 1) ** 2
+            for layer in range(self.crop_n_layers + 1)
+        )
+        if n_points > MAX_POINTS:
+            raise ValueError(
+                f"`points_per_side` must make at most {MAX_POINTS} points of an image, got {self.points_per_side} with "
+                f"{n_crops} crop(s), {n_points} points; SAM's default are 32 per side, 1024 in all."
+            )
 
     def grids(self) -> Sequence[np.ndarray]:
         """Points (N, 2) of each crop layer, x and y from 0 to 1 relative to the crop, the whole image first."""
@@ -161,13 +185,19 @@ class MaskGenerationOptions:
     def updated(self, **kwargs: Any) -> MaskGenerationOptions:
         """These options with some replaced, by Meta's names or Transformers'.
 
-        `point_grids` replaces `points_per_side` and the other way round, unless both are given here.
+        `point_grids` replaces `points_per_side` and the other way round, unless both are given here; and so do
+        `min_mask_region_area` and the pair of `max_hole_area` and `max_sprinkle_area`.
 
         Raises:
             TypeError: an option is unknown; the message names the nearest one.
             ValueError: a value is not possible, or two names of one option have different values.
         """
         changes = canonical_options(kwargs)
+        areas = ("max_hole_area", "max_sprinkle_area")
+        if any(changes.get(name) is not None for name in areas):
+            changes.setdefault("min_mask_region_area", 0)
+        elif changes.get("min_mask_region_area"):
+            changes.update({name: changes.get(name) for name in areas})
         if changes.get("point_grids") is not None:
             changes.setdefault("points_per_side", None)
         elif changes.get("points_per_side") is not None:
@@ -176,6 +206,35 @@ class MaskGenerationOptions:
 
 
 OPTION_NAMES = tuple(option.name for option in fields(MaskGenerationOptions))
+
+
+class EverythingOptions(TypedDict, total=False):
+    """The names of `MaskGenerationOptions` and their aliases, as type checkers and editors show them."""
+
+    points_per_side: int | None
+    points_per_batch: int | None
+    pred_iou_thresh: float
+    stability_score_thresh: float
+    stability_score_offset: float
+    mask_threshold: float
+    box_nms_thresh: float
+    crop_n_layers: int
+    crop_nms_thresh: float
+    crop_overlap_ratio: float
+    crop_n_points_downscale_factor: int
+    point_grids: Sequence[Any] | None
+    min_mask_region_area: int
+    max_hole_area: int | None
+    max_sprinkle_area: int | None
+    output_mode: str
+    progress: bool | None
+    points_per_crop: int | None
+    crops_n_layers: int
+    crops_nms_thresh: float
+
+
+AREA_OPTIONS = ("min_mask_region_area", "max_hole_area", "max_sprinkle_area")
+"""Those that say something of masks of prompts, too."""
 
 
 def canonical_options(given: Mapping[str, Any]) -> dict[str, Any]:

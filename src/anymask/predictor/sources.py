@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 from collections.abc import Generator, Iterable, Mapping, Sized
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".t
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 LIVE_SCHEMES = ("rtmp://", "rtsp://", "srt://", "tcp://", "udp://")
 _WEB_SCHEMES = ("http://", "https://")
+_CAPTURE_FRAME_COUNT = 7  # cv2.CAP_PROP_FRAME_COUNT
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,18 @@ class SourceImage:
         name: a file's name, that of a video's frame ("video.mp4:000012", counted from 0), the position in a list
             ("000003"), or None for a single image that came without one.
         origin: what `load` reads: a path, an address, or the image itself.
+        folder: the working folder when the source was opened: relative paths stay those of that folder.
     """
 
     name: str | None
     origin: Any
+    folder: str = field(default_factory=os.getcwd, repr=False, compare=False)
 
     @property
     def path(self) -> str | None:
-        """The file that the image lies in, or None where there is no such file."""
+        """The file that the image lies in, as an absolute path, or None where there is no such file."""
         is_file = isinstance(self.origin, str) and not self.origin.startswith((*_WEB_SCHEMES, "data:"))
-        return self.origin if is_file else None
+        return os.path.join(self.folder, self.origin) if is_file else None
 
     def load(self) -> Image.Image | np.ndarray | ImageEmbedding:
         """The image, as `load_image` gives it, or the embedding that stands for it.
@@ -57,7 +60,7 @@ class SourceImage:
         if isinstance(self.origin, ImageEmbedding):
             return self.origin
         try:
-            return load_image(self.origin)
+            return load_image(self.path or self.origin)
         except (TypeError, ValueError) as error:
             if self.name is None or self.name in str(error):
                 raise
@@ -81,9 +84,10 @@ def open_source(source: Any) -> ImageSource:
     """The images that a source stands for; lists folders, but reads no image.
 
     Args:
-        source: an image of any kind that `load_image` takes; the path of a folder, which stands for the image files
-            that lie in it, by name; a glob such as "photos/**/*.jpg"; an array or tensor with four axes, images first;
-            a video's file or address; an `ImageEmbedding`; or a list, generator or other iterable of any of these.
+        source: An image of any kind that `load_image` takes; the path of a folder, which stands for the image files
+            that lie in it, by name; a glob such as "~/photos/**/*.jpg"; an array or tensor with four axes, images
+            first; a video's file or address, or a `cv2.VideoCapture`; an `ImageEmbedding`; or a list, generator or
+            other iterable of any of these.
 
     Raises:
         FileNotFoundError: a file or folder does not exist, or a glob has no match.
@@ -94,6 +98,8 @@ def open_source(source: Any) -> ImageSource:
         source = os.fsdecode(source)
     if isinstance(source, str):
         return _open_text(source)
+    if _is_capture(source):
+        return ImageSource(_captured_frames(source), None)
     if isinstance(source, np.ndarray | torch.Tensor) and source.ndim == 4:
         source = list(source)
     if isinstance(source, list | tuple):
@@ -110,8 +116,15 @@ def open_source(source: Any) -> ImageSource:
 
 
 def is_live(source: Any) -> bool:
-    """Whether a source is the address of a live stream, which has no end."""
+    """Whether a source has no end: the address of a live stream, or a camera that OpenCV reads."""
+    if _is_capture(source):
+        return source.get(_CAPTURE_FRAME_COUNT) <= 0
     return isinstance(source, str) and source.startswith(LIVE_SCHEMES)
+
+
+def _is_capture(source: Any) -> bool:
+    """Whether this is a `cv2.VideoCapture`, told without importing OpenCV."""
+    return type(source).__name__ == "VideoCapture" and hasattr(source, "isOpened")
 
 
 def _is_several(source: Any) -> bool:
@@ -136,6 +149,8 @@ def _numbered(parts: Iterable[Generator[SourceImage]]) -> Generator[SourceImage]
 def _open_text(text: str) -> ImageSource:
     if text.startswith("data:"):
         return _single(None, text)
+    if not text.startswith((*_WEB_SCHEMES, *LIVE_SCHEMES)):
+        text = os.path.expanduser(text)
     if text.startswith((*_WEB_SCHEMES, *LIVE_SCHEMES)):
         path = urllib.parse.urlsplit(text).path
         if is_live(text) or Path(path).suffix.lower() in VIDEO_SUFFIXES:
@@ -151,7 +166,7 @@ def _open_text(text: str) -> ImageSource:
 
 def _open_file(path: str, name: str) -> ImageSource:
     if Path(path).suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):
-        return _open_video(path, name)
+        return _open_video(os.path.abspath(path), name)
     if not os.path.lexists(path):
         raise FileNotFoundError(
             f"A source given as text must be a file, a folder, a glob with a match, or a URL with http:// or https://; "
@@ -175,7 +190,8 @@ def _open_folder(folder: str) -> ImageSource:
             f"{', '.join(sorted(IMAGE_SUFFIXES))}. For folders below it pass a glob, such as "
             f"{os.path.join(folder, '**', '*.jpg')!r}."
         )
-    return ImageSource((SourceImage(os.path.basename(path), path) for path in paths), len(paths))
+    images = [SourceImage(os.path.basename(path), path) for path in paths]
+    return ImageSource((image for image in images), len(images))
 
 
 def _open_glob(pattern: str) -> ImageSource:
@@ -195,6 +211,19 @@ def _open_glob(pattern: str) -> ImageSource:
 
 
 # Video
+
+
+def _captured_frames(capture: Any) -> Generator[SourceImage]:
+    """What is left in a `cv2.VideoCapture`, which its owner closes."""
+    if not capture.isOpened():
+        raise ValueError("A cv2.VideoCapture must be open, but OpenCV could not read what this one was given.")
+    number = 0
+    while True:
+        is_frame, pixels_bgr = capture.read()
+        if not is_frame:
+            return
+        yield SourceImage(f"{number:06d}", np.ascontiguousarray(pixels_bgr[..., ::-1]))
+        number += 1
 
 
 def _open_video(address: str, name: str) -> ImageSource:

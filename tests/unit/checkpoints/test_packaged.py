@@ -98,15 +98,17 @@ def test_model_and_processor_are_there_for_whoever_asks():
     sam = SAM(device="cpu")
     image = np.random.default_rng(0).integers(0, 256, (47, 71, 3), dtype=np.uint8)
     before, embedding = sam.predict(image, points=[10, 20])[0], sam.embed(image)
-    weights = {name: weight.data_ptr() for name, weight in sam._generator.model.named_parameters()}
-    assert {name: weight.data_ptr() for name, weight in sam.model.named_parameters()} == weights
     assert sam.model is sam.model
     assert sam.processor is sam.processor
-    assert sam._generator.model is sam.model  # what is done to it shows in masks
-    assert sam._generator.image_processor is sam.processor.image_processor
     after = sam.predict(image, points=[10, 20])[0]
     assert after.low_res_logits.equal(before.low_res_logits)
     assert len(sam.predict(embedding, points=[10, 20])[0]) == 1  # made by the same model and preprocessing
+    sam.processor.image_processor.rescale_factor *= 2  # what is done to them shows in masks
+    brighter = sam.predict(image, points=[10, 20])[0]
+    assert not brighter.low_res_logits.equal(after.low_res_logits)
+    with torch.no_grad():
+        sam.model.vision_encoder.patch_embed.projection.weight.zero_()
+    assert not sam.predict(image, points=[10, 20])[0].low_res_logits.equal(brighter.low_res_logits)
 
 
 def test_the_model_is_as_from_pretrained_makes_it(tmp_path):

@@ -5,7 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from anymask.mask_generation.options import _RULES, OPTION_NAMES, MaskGenerationOptions, canonical_options
+from anymask.mask_generation.options import (
+    _RULES,
+    ALIASES,
+    OPTION_NAMES,
+    EverythingOptions,
+    MaskGenerationOptions,
+    canonical_options,
+)
 
 # Meta's SamAutomaticMaskGenerator, segment-anything 1.0.
 META_DEFAULTS = {
@@ -88,6 +95,36 @@ def test_areas_of_holes_and_islands():
     assert MaskGenerationOptions(max_sprinkle_area=0).min_island_area == 1
     with pytest.raises(ValueError, match=r"pass either it, or `max_hole_area` \(8\)"):
         MaskGenerationOptions(min_mask_region_area=9, max_hole_area=8)
+
+
+def test_of_two_ways_to_say_areas_the_later_holds():
+    """A checkpoint may bring the one, and a call the other."""
+    of_checkpoint = MaskGenerationOptions.from_kwargs(min_mask_region_area=250)
+    holes = of_checkpoint.updated(max_hole_area=50)
+    assert (holes.min_hole_area, holes.min_island_area) == (51, 0)
+    again = holes.updated(min_mask_region_area=7)
+    assert (again.min_hole_area, again.min_island_area) == (7, 7)
+    assert of_checkpoint.updated(points_per_side=3).min_hole_area == 250
+    with pytest.raises(ValueError, match="pass either it"):
+        of_checkpoint.updated(min_mask_region_area=7, max_hole_area=50)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(crop_n_layers=12), "`crop_n_layers` must make at most 4096 crops, got 12"),
+        (dict(crop_n_layers=10**9), "`crop_n_layers` must make at most"),
+        (dict(points_per_side=100_000), "`points_per_side` must make at most 10000000 points"),
+        (dict(points_per_side=1000, crop_n_layers=3), r"85 crop\(s\), 85000000 points"),
+    ],
+)
+def test_amounts_are_checked_before_anything_is_made(options, message):
+    with pytest.raises(ValueError, match=message):
+        MaskGenerationOptions.from_kwargs(**options)
+
+
+def test_names_for_type_checkers():
+    assert set(EverythingOptions.__annotations__) == set(OPTION_NAMES) | set(ALIASES)
 
 
 def test_every_option_has_a_rule():

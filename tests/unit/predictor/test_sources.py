@@ -78,12 +78,26 @@ def test_one_image(image):
 def test_a_file(photos):
     for path in ("photos/b.png", Path("photos/b.png")):
         (only,) = open_source(path).images
-        assert (only.name, only.path) == ("b.png", "photos/b.png")
+        assert (only.name, only.origin, only.path) == ("b.png", "photos/b.png", str(photos / "b.png"))
     with open("photos/b.png", "rb") as file:
         assert names(file) == ["b.png"]
     with Image.open("photos/b.png") as image:
         assert names(image) == ["b.png"]
     assert names(Path("photos/b.png").read_bytes()) == [None]
+
+
+def test_the_users_own_folder(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos))
+    assert names("~/b.png") == names("~/b.*") == ["b.png"]
+    assert names("~") == ["a.JPG", "b.png"]
+
+
+def test_relative_paths_are_of_the_folder_in_which_the_source_was_opened(photos, monkeypatch):
+    opened = [open_source(source) for source in ("photos/b.png", "photos", "photos/*.png", ["photos/b.png"])]
+    monkeypatch.chdir("/")
+    for source in opened:
+        for image in source.images:
+            image.load()
 
 
 def test_addresses_are_named_by_their_file():
@@ -113,7 +127,7 @@ def test_an_image_embedding():
 def test_a_folder_stands_for_its_images_by_name(photos):
     source = open_source("photos")
     assert source.count == 2
-    assert [(image.name, image.path) for image in source.images] == [
+    assert [(image.name, image.origin) for image in source.images] == [
         ("a.JPG", "photos/a.JPG"),
         ("b.png", "photos/b.png"),
     ]
@@ -304,6 +318,36 @@ def test_without_pyav_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImportError, match=r"pip install 'anymask\[video\]'"):
         open_source(path)
+
+
+class VideoCapture:
+    """What OpenCV's class of this name answers; see its documentation."""
+
+    def __init__(self, frames_bgr, count):
+        self.frames, self.count = list(frames_bgr), count
+
+    def isOpened(self):  # noqa: N802
+        return self.count is not None
+
+    def get(self, what):
+        assert what == 7  # CAP_PROP_FRAME_COUNT
+        return float(self.count)
+
+    def read(self):
+        return (True, self.frames.pop(0)) if self.frames else (False, None)
+
+
+def test_frames_that_opencv_reads():
+    frames = np.arange(2 * 3 * 7 * 3, dtype=np.uint8).reshape(2, 3, 7, 3)
+    source = open_source(VideoCapture(frames, 2))
+    assert source.count is None
+    images = list(source.images)
+    assert [image.name for image in images] == ["000000", "000001"]
+    for image, frame in zip(images, frames, strict=True):
+        np.testing.assert_array_equal(image.load(), frame[..., ::-1])  # OpenCV's order is blue, green, red
+    assert not is_live(VideoCapture(frames, 2)) and is_live(VideoCapture(frames, -1))
+    with pytest.raises(ValueError, match=r"A cv2\.VideoCapture must be open"):
+        list(open_source(VideoCapture([], None)).images)
 
 
 def test_live_streams():

@@ -1,0 +1,64 @@
+"""The keywords of `SAM` and `SAM.predict`, and what to say to those of other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..mask_generation.options import EverythingOptions
+from ..prompts.prompt import Prompt
+from ..support.unknown_names import check_known_options
+
+# What other packages call things, and what does it here.
+_ELSEWHERE = {
+    "verbose": "nothing is printed unless asked for, so leave it out",
+    "save": "save what predict returns: sam.predict(...)[0].save('photo.json')",
+    "show": "show what predict returns: sam.predict(...)[0].plot().show()",
+    "imgsz": "images may have any size, so leave it out: the checkpoint says how large the model sees them",
+    "conf": "the threshold of predicted IoU is `pred_iou_thresh`, without prompts only",
+    "iou": "the threshold of duplicates is `box_nms_thresh`, without prompts only",
+    "device": "the device is chosen once: SAM(model, device=...)",
+    "half": "the number format is chosen once: SAM(model, dtype='float16')",
+    "text": "SAM takes no text; pass the `boxes` of a detector that does, and its words as `names`",
+    "texts": "SAM takes no text; pass the `boxes` of a detector that does, and its words as `names`",
+    "point_coords": "points are `points`, [[x, y], ...] of the original image",
+    "point_labels": "labels are `labels`, nested like `points`",
+    "box": "boxes are `boxes`, [x0, y0, x1, y1] or several of these",
+    "mask_input": "masks are `masks`, also logits of an earlier prediction",
+    "return_logits": "results have `low_res_logits`",
+    "input_points": "points are `points`, without the axis of images: (N, 2), or (N, K, 2) for several of each object",
+    "input_labels": "labels are `labels`, nested like `points`",
+    "input_boxes": "boxes are `boxes`, without the axis of images: (N, 4)",
+    "input_masks": "masks are `masks`, without the axis of images",
+}
+
+
+class PredictOptions(EverythingOptions, total=False):
+    """The keywords of `SAM.predict` but `source` and `stream`, as type checkers and editors show them."""
+
+    points: Any
+    labels: Any
+    boxes: Any
+    bboxes: Any
+    masks: Any
+    names: Sequence[str | None] | None
+    scores: Any
+    prompts: Sequence[Prompt] | None
+    clip: bool
+    multimask_output: bool
+    choice: str
+    low_res_logits: bool
+    value_range: Any
+    window: tuple[float, float] | None
+
+
+def check_keywords(given: Mapping[str, Any], known: Sequence[str], owner: str) -> None:
+    """Refuse names of arguments that are unknown, those of other packages with what does the same here.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    for name in given:
+        if name in _ELSEWHERE and name not in known:
+            raise TypeError(f"{owner} has no option {name!r}: {_ELSEWHERE[name]}.")
+    check_known_options(given, known, owner)
