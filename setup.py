@@ -47,6 +47,10 @@ EXTRAS = {
     "video": [
         "av>=14.2",  # the first that tells how a frame is rotated
     ],
+    # TIFF files of floats, of more than four bands, or of planes of more than 8 bits.
+    "tiff": [
+        "tifffile>=2025.5.10",  # the last for Python 3.10
+    ],
     # `Results.to_dataframe`.
     "tables": [
         "pandas>=2.2.2",  # 2.2.2 is the oldest with NumPy 2 wheels

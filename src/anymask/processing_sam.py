@@ -24,7 +24,7 @@ from .prompts.tensors import count_prompts, prepare_prompts
 from .support.unknown_names import check_known_options
 from .weights.names import resolve_checkpoint
 
-_CALL_OPTIONS = ("return_tensors", "device", "input_data_format", "timeout", *OPTION_NAMES)
+_CALL_OPTIONS = ("return_tensors", "device", "input_data_format", "timeout", "bands", "page", *OPTION_NAMES)
 _PROMPTS = ("segmentation_maps", "input_points", "input_labels", "input_boxes", "input_masks", "original_sizes")
 
 
@@ -126,7 +126,8 @@ class SamProcessor(ProcessorMixin):
             original_sizes: (B, 2), height and width of each image; stands in for `images`.
             point_pad_value: only -10, the label of padding.
             images_kwargs: options of the image processor, as Transformers' processors take them.
-            **kwargs: `return_tensors`, `device`, `input_data_format`, `timeout`, and options of the image processor.
+            **kwargs: `return_tensors`, `device`, `input_data_format`, `timeout`, `bands`, `page`, and options of the
+                image processor.
 
         Returns:
             What the image processor returns, and the prompts in float32 pixels of the model's input: `input_points` (B,

@@ -1,7 +1,7 @@
 """One door for every kind of image: paths, URLs, bytes, Pillow images of any mode, NumPy arrays and torch tensors.
 
 `load_image` checks an image and brings it to three channels without touching its values; `white_level` says what its
-brightest value means. Nothing is resized or normalised here: that is `image_preparation.py`.
+brightest value means. Files are opened in `files.py`. Nothing is resized or normalised here: that is `preparation.py`.
 
 What values are taken to mean:
 
@@ -18,49 +18,49 @@ What values are taken to mean:
 Images that mean something else (CT slices in Hounsfield units, 12-bit microscopy) need the processor's option
 `value_range`.
 
-Files are turned upright by their EXIF orientation, as viewers show them. A Pillow image is taken as it is, so that
-prompts and masks are in the frame of its `size`; apply `PIL.ImageOps.exif_transpose` first where that is not what is
-meant. An animation gives its first frame. Transparency is dropped, as Pillow's `convert("RGB")` drops it.
+A file gives what its array gives: colours of 16 bits and floats keep all of their bits, see `deep_files.py`. Files are
+turned upright by their EXIF orientation, as viewers show them. A Pillow image is taken as it is, with the bits of its
+mode, so that prompts and masks are in the frame of its `size`; apply `PIL.ImageOps.exif_transpose` first where that is
+not what is meant. Of several pages or frames the first is taken, with a warning. Transparency is dropped, as Pillow's
+`convert("RGB")` drops it.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import os
-import struct
-import time
-import urllib.error
-import urllib.request
-import zlib
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-URL_TIMEOUT_SECONDS = 30.0
+from .deep_files import DECODING_ERRORS
+from .files import read_file
 
 # A float image that was computed (resized, decoded from 16 bits) may overshoot its range by rounding.
 _FLOAT_SLACK = 1e-3
 
-# What Pillow's decoders raise on broken files, besides its own `UnidentifiedImageError`, which is an OSError.
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-
 
 def load_image(
-    source: Any, timeout: float | None = None, input_data_format: str | None = None
+    source: Any,
+    timeout: float | None = None,
+    input_data_format: str | None = None,
+    bands: Sequence[int] | None = None,
+    page: int | None = None,
 ) -> Image.Image | np.ndarray:
-    """Opens and checks one image of any kind, and brings it to three channels.
+    """Open and check one image of any kind, and bring it to three channels.
 
     Args:
-        source: path, http(s) URL, `data:` URI, encoded bytes, binary file, Pillow image of any mode, or NumPy array or
-            torch tensor of shape HxW, HxWx1, HxWx3, HxWx4, 1xHxW, 3xHxW or 4xHxW.
+        source: path, http(s) URL, `data:` URI or bare base64, encoded bytes, binary file, Pillow image of any mode, or
+            NumPy array or torch tensor of shape HxW, HxWx1, HxWx3, HxWx4, 1xHxW, 3xHxW or 4xHxW.
         timeout: seconds for the whole download of a URL; None means 30.
         input_data_format: "channels_first" or "channels_last" for arrays whose shape allows both, such as 3x64x3. By
             default NumPy arrays are then taken as channels last, torch tensors as channels first.
+        bands: which bands are red, green and blue, or the one that is grey, counted from 1 as in remote sensing: (3, 2,
+            1). By default the first three, or the only one; more than four bands need it. Of an array with any number
+            of bands, the shorter of the first and the last axis are its bands.
+        page: of a file with several pages or frames, counted from 0.
 
     Returns:
         A Pillow image of mode RGB for 8-bit images that came encoded or as Pillow images. Otherwise an array of shape
@@ -68,21 +68,40 @@ def load_image(
         view of the source.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        TypeError: the source is of no kind listed above.
-        ValueError: it cannot be decoded, is truncated, has no pixels, a shape that is no image's, or NaN or infinite
-        values.
+        FileNotFoundError: If there is no such file.
+        OSError: If a URL cannot be reached, for whatever reason.
+        ImportError: If a TIFF file needs tifffile, and it is not installed.
+        TypeError: If the source is of no kind listed above.
+        ValueError: If it cannot be decoded, is truncated, has no pixels, a shape that is no image's, no such page or
+            bands, or NaN or infinite values.
     """
-    if isinstance(source, torch.Tensor | np.ndarray):
-        return _three_channels(_as_array(source), isinstance(source, torch.Tensor), input_data_format)
-    if isinstance(source, Image.Image):
-        return _from_pillow(source, "The Pillow image")
+    name, is_tensor, is_decoded = "The Pillow image", isinstance(source, torch.Tensor), False
     if isinstance(source, str | os.PathLike | bytes | bytearray) or hasattr(source, "read"):
-        return _from_file(source, URL_TIMEOUT_SECONDS if timeout is None else timeout)
-    raise TypeError(
-        "An image must be a path, a URL, encoded bytes, a Pillow image, a NumPy array or a torch tensor, "
-        f"got {type(source).__name__}."
-    )
+        source, name = read_file(source, timeout, page)
+        is_decoded = True
+    elif page is not None:
+        raise ValueError(f"`page` must come with an image file, got {type(source).__name__} and page {page}.")
+    if isinstance(source, Image.Image):
+        source = _from_pillow(source, name, keep_bands=bands is not None)
+        if isinstance(source, Image.Image):
+            return source
+        is_decoded = True
+    if not isinstance(source, torch.Tensor | np.ndarray):
+        raise TypeError(
+            "An image must be a path, a URL, encoded bytes, a Pillow image, a NumPy array or a torch tensor, "
+            f"got {type(source).__name__}."
+        )
+    array = _as_array(source)
+    if is_decoded:
+        input_data_format = "channels_last" if array.ndim == 3 else None
+    if bands is not None:
+        array, input_data_format = _select_bands(array, bands, is_tensor, input_data_format), None
+    elif is_decoded and array.ndim == 3 and array.shape[2] not in (1, 3, 4):
+        raise ValueError(
+            f"{name} must have 1, 3 or 4 bands, got {array.shape[2]}: say which are red, green and blue, for example "
+            "load_image(source, bands=(3, 2, 1)), counted from 1."
+        )
+    return _three_channels(array, is_tensor, input_data_format)
 
 
 def as_rgb_uint8(source: Any, timeout: float | None = None) -> np.ndarray:
@@ -150,7 +169,8 @@ def array_layout(shape: Sequence[int], is_tensor: bool, input_data_format: str |
     if not layouts:
         raise ValueError(
             "An image array must have shape HxW, HxWxC or CxHxW with 1, 3 or 4 channels, "
-            f"got shape {tuple(shape)}{f' with {input_data_format}' if input_data_format else ''}."
+            f"got shape {tuple(shape)}{f' with {input_data_format}' if input_data_format else ''}. Choose among others "
+            "with load_image(image, bands=(3, 2, 1)), counted from 1."
         )
     if 0 in shape:
         raise ValueError(f"An image must have at least 1 x 1 pixels, got an array of shape {tuple(shape)}.")
@@ -173,8 +193,7 @@ def _is_floating(pixels: np.ndarray | torch.Tensor) -> bool:
 def _as_array(source: np.ndarray | torch.Tensor) -> np.ndarray:
     """View or copy with a dtype that `load_image` returns: floats become float32, bool becomes uint8 0 and 255."""
     if isinstance(source, torch.Tensor):
-        source = source.detach().to(device="cpu", dtype=torch.float32 if source.is_floating_point() else source.dtype)
-        source = source.numpy()
+        source = _values_of(source)
     if source.dtype.kind not in "buif":
         raise ValueError(f"An image array must hold integers, floats or booleans, got dtype {source.dtype}.")
     if source.dtype.kind == "b":
@@ -194,90 +213,70 @@ def _three_channels(array: np.ndarray, is_tensor: bool, input_data_format: str |
     return array[:, :, :3]
 
 
-def _from_pillow(image: Image.Image, name: str) -> Image.Image | np.ndarray:
-    """Decodes a Pillow image and brings it to mode RGB, or to an array where it has more than 8 bits."""
+def _values_of(tensor: torch.Tensor) -> np.ndarray:
+    check_has_values(tensor)
+    dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+    try:
+        return tensor.detach().resolve_conj().resolve_neg().to(device="cpu", dtype=dtype).numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, nested, quantised, wrapped by a tracer
+        raise ValueError(
+            f"An image tensor must be dense and hold values, got {type(tensor).__name__}: {error}."
+        ) from error
+
+
+def check_has_values(tensor: torch.Tensor) -> None:
+    """Raise ValueError for a tensor that is a shape and nothing else."""
+    if tensor.is_meta or hasattr(tensor, "fake_mode"):
+        raise ValueError(
+            "An image tensor must hold values, got one without, on the meta device or made by a FakeTensorMode."
+        )
+
+
+def _select_bands(
+    array: np.ndarray, bands: Sequence[int], is_tensor: bool, input_data_format: str | None
+) -> np.ndarray:
+    """The bands asked for as (H, W, 1 or 3)."""
+    chosen = list(bands) if isinstance(bands, Sequence) and not isinstance(bands, str) else [bands]
+    if array.ndim == 2:
+        array = array[:, :, None]
+    elif array.ndim == 3:
+        first, _, last = array.shape
+        is_first = first < last or (first == last and is_tensor)
+        if input_data_format is not None:
+            is_first = input_data_format == "channels_first"
+        array = array.transpose(1, 2, 0) if is_first else array
+    else:
+        raise ValueError(f"An image array with `bands` must have two or three axes, got shape {array.shape}.")
+    n_bands = array.shape[2]
+    is_number = [isinstance(band, int | np.integer) and 1 <= band <= n_bands for band in chosen]
+    if len(chosen) not in (1, 3) or not all(is_number):
+        raise ValueError(f"`bands` must be one or three numbers from 1 to {n_bands}, got {bands!r}.")
+    return array[:, :, [int(band) - 1 for band in chosen]]
+
+
+def _from_pillow(image: Image.Image, name: str, keep_bands: bool) -> Image.Image | np.ndarray:
+    """A Pillow image in mode RGB, or as an array where it has more than 8 bits or its own bands are asked for."""
     if image.width == 0 or image.height == 0:
         raise ValueError(f"{name} must have at least 1 x 1 pixels, got {image.width} x {image.height}.")
     try:
         if image.mode.startswith("I;16"):
-            return _three_channels(np.asarray(image).astype(np.uint16, copy=False), False, None)
+            return np.asarray(image).astype(np.uint16, copy=False)
         if image.mode == "I":
             # Pillow opens some 16-bit files with 32-bit pixels, and makes this mode of 8-bit ones in computations.
             array = np.asarray(image)
             is_16_bit = array.min() >= 0 and 255 < array.max() <= 65535
-            return _three_channels(array.astype(np.uint16) if is_16_bit else array, False, None)
-        if image.mode == "F":
-            return _three_channels(np.asarray(image), False, None)
+            return array.astype(np.uint16) if is_16_bit else array
+        if image.mode == "F" or (keep_bands and image.mode in ("L", "LA", "RGB", "RGBA", "CMYK")):
+            return np.asarray(image)
         if image.mode in ("La", "RGBa"):
             image = image.convert(image.mode.upper())
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")  # straight to RGB gives the same colours, and a warning
         if image.mode != "RGB":
-            return image.convert("RGB")
+            return np.asarray(image.convert("RGB")) if keep_bands else image.convert("RGB")
         image.load()
         return image
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise ValueError(
             f"{name} (mode {image.mode}) must be a complete image that converts to RGB, but: {error}."
         ) from error
-
-
-def _from_file(source: Any, timeout: float) -> Image.Image | np.ndarray:
-    file, name = _open_source(source, timeout)
-    try:
-        with Image.open(file) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return _from_pillow(image, name)
-    except _DECODING_ERRORS as error:
-        if isinstance(error, ValueError) and str(error).startswith(name):
-            raise
-        raise ValueError(f"{name} must be a complete image file that Pillow can read, but: {error}.") from error
-
-
-def _open_source(source: Any, timeout: float) -> tuple[Any, str]:
-    """A path or binary file that Pillow can open, and a name for error messages."""
-    if isinstance(source, bytes | bytearray):
-        return io.BytesIO(source), f"The image of {len(source)} bytes"
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        return _download(source, timeout), f"The image at {source}"
-    if isinstance(source, str) and source.startswith("data:"):
-        return _decode_data_uri(source), "The image in the data URI"
-    if isinstance(source, str | os.PathLike):
-        path = os.fspath(source)
-        if not os.path.isfile(path):
-            what = "is a folder" if os.path.isdir(path) else "does not exist"
-            raise FileNotFoundError(
-                f"An image given as text must be a file, or a URL with http:// or https://; {path!r} {what}."
-            )
-        return path, f"The image file {path!r}"
-    return source, "The image file"
-
-
-def _download(url: str, timeout: float) -> BinaryIO:
-    """The whole body of a URL, read within `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    request = urllib.request.Request(url, headers={"User-Agent": "anymask"})  # some hosts refuse urllib's own name
-    body = io.BytesIO()
-    try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
-            # read1 returns after one packet, so that a server that drips bytes cannot outlast the deadline.
-            while chunk := response.read1(1 << 20):
-                body.write(chunk)
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"more than {timeout:g} seconds")
-    except (OSError, urllib.error.URLError) as error:
-        raise OSError(
-            f"The image at {url} must be reachable, but: {error}. Check the address, or raise `timeout`."
-        ) from error
-    body.seek(0)
-    return body
-
-
-def _decode_data_uri(uri: str) -> BinaryIO:
-    header, _, payload = uri.partition(",")
-    if not header.endswith(";base64"):
-        raise ValueError(f"A data URI must be base64, as in 'data:image/png;base64,...', got {header!r}.")
-    try:
-        return io.BytesIO(base64.b64decode(payload, validate=True))
-    except binascii.Error as error:
-        raise ValueError(f"The image in the data URI must be valid base64, but: {error}.") from error

@@ -47,8 +47,8 @@ class SamInputs(BatchFeature):
 class Resizer(Protocol):
     """How images are read into memory, resized and normalised. What it loads, nobody else looks into."""
 
-    def load(self, source: Any, timeout: float | None, input_data_format: str | None) -> Any:
-        """One image of any kind that `load_image` takes, checked, with the values that came."""
+    def load(self, source: Any, **reading: Any) -> Any:
+        """One image of any kind that `load_image` takes, with its options; checked, with the values that came."""
 
     def size_hw(self, image: Any) -> tuple[int, int]:
         """Height and width of a loaded image in pixels."""
@@ -157,7 +157,7 @@ class ImagePreprocessor:
         Args:
             image: as `load_image` takes it.
         """
-        loaded = self._resizer.load(image, None, None)
+        loaded = self._resizer.load(image)
         geometry = self._options.geometry(self._resizer.size_hw(loaded))
         return self._resizer.black_and_white(loaded, geometry, self._options)
 
@@ -165,7 +165,7 @@ class ImagePreprocessor:
 
     def channels_first(self, image: Any) -> np.ndarray | torch.Tensor:
         """An image of any kind as 3 x height x width, with the values that came; a view, where it can be one."""
-        loaded = self._resizer.load(image, None, None)
+        loaded = self._resizer.load(image)
         return loaded if isinstance(loaded, torch.Tensor) else np.asarray(loaded).transpose(2, 0, 1)
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
@@ -181,6 +181,8 @@ class ImagePreprocessor:
         device: str | torch.device | None = None,
         input_data_format: str | None = None,
         timeout: float | None = None,
+        bands: Sequence[int] | None = None,
+        page: int | None = None,
         **overrides: Any,
     ) -> SamInputs:
         """Resizes, rescales, normalises and pads images.
@@ -193,6 +195,8 @@ class ImagePreprocessor:
             device: where the result lies; with torch's resize also where it is computed.
             input_data_format: "channels_first" or "channels_last", for arrays whose shape allows both.
             timeout: seconds for each URL.
+            bands: which bands of each image are red, green and blue, as `load_image` has it.
+            page: of each image file, likewise.
             **overrides: options of this processor, for this call.
 
         Returns:
@@ -206,7 +210,8 @@ class ImagePreprocessor:
         check_tensor_type(return_tensors)
         options = self.options(**overrides)
         resizer = self._resizer
-        loaded = [resizer.load(source, timeout, input_data_format) for source in flat_list(images)]
+        reading = {"timeout": timeout, "input_data_format": input_data_format, "bands": bands, "page": page}
+        loaded = [resizer.load(source, **reading) for source in flat_list(images)]
         geometries = batch_geometries([resizer.size_hw(image) for image in loaded], options)
         pixel_values = resizer.pixel_values(loaded, geometries, options, device)
         data: dict[str, Any] = {

@@ -22,9 +22,9 @@ _Loaded = Image.Image | np.ndarray  # as `load_image` returns it
 class PillowResizer:
     """Resizes with Pillow and normalises with NumPy, image by image, on the CPU."""
 
-    def load(self, source: Any, timeout: float | None, input_data_format: str | None) -> _Loaded:
+    def load(self, source: Any, **reading: Any) -> _Loaded:
         """The image as `load_image` gives it."""
-        return load_image(source, timeout, input_data_format)
+        return load_image(source, **reading)
 
     def size_hw(self, image: _Loaded) -> tuple[int, int]:
         """Height and width in pixels."""

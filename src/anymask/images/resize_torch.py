@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ..geometry.coordinates import ResizeGeometry
-from .load import array_layout, check_finite, load_image, white_level
+from .load import array_layout, check_finite, check_has_values, load_image, white_level
 from .options import ImageOptions
 
 _FILTERS = {
@@ -41,11 +41,12 @@ class _Readable:
 class TorchResizer:
     """Resizes and normalises in torch: tensors stay on their device, images of one size go through together there."""
 
-    def load(self, source: Any, timeout: float | None, input_data_format: str | None) -> torch.Tensor:
+    def load(self, source: Any, **reading: Any) -> torch.Tensor:
         """The image as a CHW tensor on its own device, with the values that came."""
-        if isinstance(source, torch.Tensor) and source.device.type != "cpu":
-            return _three_channels(source.detach(), input_data_format)
-        image = np.asarray(load_image(source, timeout, input_data_format))
+        if isinstance(source, torch.Tensor) and source.device.type != "cpu" and reading.get("bands") is None:
+            check_has_values(source)
+            return _three_channels(source.detach(), reading.get("input_data_format"))
+        image = np.asarray(load_image(source, **reading))
         if image.strides[2] == 0:
             image = image[..., :1]  # one channel seen three times, as `load_image` makes it
         return torch.from_numpy(np.asarray(_Readable(image))).permute(2, 0, 1).expand(3, -1, -1)

@@ -156,6 +156,7 @@ def _open_text(text: str) -> ImageSource:
         if is_live(text) or Path(path).suffix.lower() in VIDEO_SUFFIXES:
             return _open_video(text, os.path.basename(path) or text)
         return _single(os.path.basename(path) or None, text)
+    text = os.path.expanduser(text)
     if os.path.isdir(text):
         return _open_folder(text)
     is_pattern = any(character in text for character in "*?[")
