@@ -61,6 +61,10 @@ EXTRAS = {
         "rasterio>=1.4",  # 1.4 is the oldest with NumPy 2 wheels for Python 3.13
         "geopandas>=1.0",  # 1.0 is the oldest that writes through pyogrio by default
     ],
+    # `Results.to_supervision`.
+    "supervision": [
+        "supervision>=0.31.2",  # the oldest that the tests ran with
+    ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels

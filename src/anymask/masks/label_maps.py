@@ -78,3 +78,44 @@ def rles_to_label_map(
     bottom_to_top = np.argsort(-rank, kind="stable")[::-1].tolist()
     painted = paint_label_map(((index + 1, *runs[index]) for index in bottom_to_top), size_hw)
     return painted.astype(np.uint16) if len(rles) <= np.iinfo(np.uint16).max else painted
+
+
+def fill_label_map(label_map: np.ndarray) -> np.ndarray:
+    """Give every pixel without a number that of the nearest pixel that has one.
+
+    Args:
+        label_map: (H, W) of any integer type, 0 where no mask is.
+
+    Returns:
+        (H, W) of the same type, without a 0 unless there is nothing else. Nearest is by Euclidean distance.
+    """
+    is_empty = label_map == 0
+    if is_empty.all() or not is_empty.any():
+        return label_map.copy()
+    height, width = label_map.shape
+    far = height + width  # from any pixel
+    # The nearest number of each pixel's own column, and how far away it is ...
+    rows = np.arange(height)[:, None]
+    above = np.maximum.accumulate(np.where(is_empty, -far, rows), axis=0)
+    below = np.minimum.accumulate(np.where(is_empty, height - 1 + far, rows)[::-1], axis=0)[::-1]
+    nearest_row = np.where(rows - above <= below - rows, above, below)
+    squared = (rows - nearest_row) ** 2
+    numbers = np.take_along_axis(label_map, np.clip(nearest_row, 0, height - 1), axis=0)
+    # ... then that of columns farther and farther away, for pixels that they might be nearer to.
+    y, x = np.nonzero(is_empty)
+    best, chosen = squared[y, x], numbers[y, x]
+    filled = label_map.copy()
+    for offset in range(1, width):
+        open_ = best > offset**2
+        filled[y[~open_], x[~open_]] = chosen[~open_]
+        y, x, best, chosen = y[open_], x[open_], best[open_], chosen[open_]
+        if len(y) == 0:
+            break
+        for column in (x - offset, x + offset):
+            inside = np.clip(column, 0, width - 1)
+            distance = np.where(column == inside, squared[y, inside] + offset**2, far**2)
+            is_nearer = distance < best
+            best = np.where(is_nearer, distance, best)
+            chosen = np.where(is_nearer, numbers[y, inside], chosen)
+    filled[y, x] = chosen
+    return filled

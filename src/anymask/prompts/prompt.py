@@ -56,19 +56,49 @@ class DrawnPrompts:
         points_xy: (P, 2) float.
         labels: (P,) int: 1 foreground, 0 background; other points are not drawn.
         boxes_xyxy: (B, 4) float.
+        point_prompts: (P,) int, which prompt a point is of; -1 where that is not known.
+        box_prompts: (B,) int, the same of boxes.
     """
 
     points_xy: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     boxes_xyxy: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    point_prompts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    box_prompts: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        """Check that arrays are of one length; left out, what a point or a box belongs to is not known."""
+        for name, of in (("point_prompts", self.points_xy), ("box_prompts", self.boxes_xyxy)):
+            if len(getattr(self, name)) != len(of):
+                if len(getattr(self, name)):
+                    raise ValueError(f"`{name}` must be one per row, got {len(getattr(self, name))} for {len(of)}.")
+                object.__setattr__(self, name, np.full(len(of), -1))
 
 
 def drawn_prompts(prompts: Sequence[Prompt]) -> DrawnPrompts:
     """Collect points and boxes of all prompts, to be drawn over the image."""
+    with_box = [index for index, prompt in enumerate(prompts) if prompt.box_xyxy is not None]
     return DrawnPrompts(
         points_xy=np.array([point for prompt in prompts for point in prompt.points_xy], dtype=float).reshape(-1, 2),
         labels=np.array([label for prompt in prompts for label in prompt.labels], dtype=np.int64),
-        boxes_xyxy=np.array([prompt.box_xyxy for prompt in prompts if prompt.box_xyxy is not None]).reshape(-1, 4),
+        boxes_xyxy=np.array([prompts[index].box_xyxy for index in with_box]).reshape(-1, 4),
+        point_prompts=np.repeat(np.arange(len(prompts)), [len(prompt.points_xy) for prompt in prompts]),
+        box_prompts=np.array(with_box, dtype=np.int64),
+    )
+
+
+def joined_prompts(first: DrawnPrompts | None, second: DrawnPrompts | None, offset: int) -> DrawnPrompts | None:
+    """Put prompts of one image together; `offset` is added to the numbers of the second's."""
+    if first is None and second is None:
+        return None
+    first, second = first or DrawnPrompts(), second or DrawnPrompts()
+    owners = [np.where(of >= 0, of + offset, -1) for of in (second.point_prompts, second.box_prompts)]
+    return DrawnPrompts(
+        points_xy=np.concatenate([first.points_xy, second.points_xy]),
+        labels=np.concatenate([first.labels, second.labels]),
+        boxes_xyxy=np.concatenate([first.boxes_xyxy, second.boxes_xyxy]),
+        point_prompts=np.concatenate([first.point_prompts, owners[0]]),
+        box_prompts=np.concatenate([first.box_prompts, owners[1]]),
     )
 
 

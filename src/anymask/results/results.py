@@ -5,7 +5,9 @@ Masks stay as compact as they came; what makes them dense, or draws, or converts
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -15,13 +17,18 @@ from PIL import Image
 from ..masks.polygons import Polygon
 from ..masks.record import MaskRecord, form_of, make_record, rle_of
 from ..masks.rle import Rle, remove_small_regions_rle, rle_to_coco, rle_to_mask
-from ..prompts.prompt import DrawnPrompts
-from .formats.annotated_image import polygons_of
+from ..prompts.prompt import DrawnPrompts, joined_prompts
+from .formats.annotated_image import label_of, polygons_of
 from .formats.coco import coco_document
 from .formats.files import FilePath
 from .formats.label_map_png import label_map_of
 from .formats.registry import read_as, write_as
+from .overlaps import kept_of_overlapping
 from .overlay import draw_overlay
+from .tables import classes_of, confidences_of, text_table, to_data_frame, to_detections
+from .views import Boxes, Masks
+
+_NOTEBOOK_SIDE = 1024  # pixels of the longer side: as wide as a notebook
 
 
 class Results(Sequence[MaskRecord]):
@@ -41,6 +48,7 @@ class Results(Sequence[MaskRecord]):
         timings: seconds per stage.
         low_res_logits: (N, h, w) of the masks, to be given to the model again, or None.
         image_info: what else the file that they were read from says about the image, such as its "id" in COCO.
+        prompt_numbers: which of the prompts each mask is the answer to.
     """
 
     def __init__(
@@ -54,11 +62,12 @@ class Results(Sequence[MaskRecord]):
         timings: Mapping[str, float] | None = None,
         low_res_logits: torch.Tensor | None = None,
         image_info: Mapping[str, Any] | None = None,
+        prompt_numbers: Sequence[int] | None = None,
     ) -> None:
-        """Takes records; "area" and "bbox" are computed where they are missing.
+        """Take records; "area" and "bbox" are computed where they are missing.
 
         Raises:
-            ValueError: a mask has another size than the image, or the logits are not one per mask.
+            ValueError: If a mask has another size than the image, or the logits are not one per mask.
         """
         height, width = size_hw
         self.size_hw = (int(height), int(width))
@@ -69,6 +78,8 @@ class Results(Sequence[MaskRecord]):
         self.timings = dict(timings or {})
         self.low_res_logits = low_res_logits
         self.image_info = dict(image_info or {})
+        numbers = [record.get("prompt_index", index) for index, record in enumerate(self.records)]
+        self.prompt_numbers = numbers if prompt_numbers is None else list(prompt_numbers)
         if low_res_logits is not None and len(low_res_logits) != len(self.records):
             raise ValueError(
                 f"`low_res_logits` must have one entry per record, got {len(low_res_logits)} for {len(self.records)}."
@@ -90,13 +101,60 @@ class Results(Sequence[MaskRecord]):
             return self.records[index]
         chosen = np.arange(len(self))[index if isinstance(index, slice) else _as_index(index)].tolist()
         logits = None if self.low_res_logits is None else self.low_res_logits[chosen]
-        return self._with_records([self.records[i] for i in chosen], logits)
+        return self._with([self.records[i] for i in chosen], logits, [self.prompt_numbers[i] for i in chosen])
+
+    def __add__(self, other: Results) -> Results:
+        """Put the masks of another result of the same image behind these.
+
+        Raises:
+            ValueError: If the image has another size.
+        """
+        if not isinstance(other, Results):
+            return NotImplemented
+        both = self.low_res_logits is not None and other.low_res_logits is not None
+        offset = 1 + max(self.prompt_numbers, default=-1)
+        added = self._with(
+            [*self.records, *other.records],
+            torch.cat([self.low_res_logits, other.low_res_logits]) if both else None,  # type: ignore[list-item]
+            [*self.prompt_numbers, *(offset + number for number in other.prompt_numbers)],
+        )
+        added.prompts = joined_prompts(self.prompts, other.prompts, offset)
+        stages = {**self.timings, **other.timings}
+        added.timings = {stage: self.timings.get(stage, 0.0) + other.timings.get(stage, 0.0) for stage in stages}
+        return added
 
     def __repr__(self) -> str:
         name = f", {self.name}" if self.name else ""
         return f"Results({len(self)} masks, {self.size_hw[0]} x {self.size_hw[1]}{name})"
 
-    def _with_records(self, records: Sequence[MaskRecord], low_res_logits: torch.Tensor | None) -> Results:
+    def __str__(self) -> str:
+        """Show the masks as a table: number, label, area, box, scores."""
+        return text_table(self)
+
+    def sort(self, by: str | Callable[[MaskRecord], Any] = "area", descending: bool = True) -> Results:
+        """Put the masks in another order; equal ones stay in theirs.
+
+        Args:
+            by: a field of the records, such as "area", "predicted_iou", "stability_score" or "label", or a function of
+                a record; masks without that field come last.
+            descending: the largest first.
+
+        Raises:
+            ValueError: If no record has the field.
+        """
+        keys: list[Any] = [by(record) if callable(by) else record.get(by) for record in self.records]
+        known = [index for index, key in enumerate(keys) if key is not None]
+        if keys and not known:
+            fields = sorted({field for record in self.records for field in record})
+            raise ValueError(f"`by` must be a function or a field of the records, {', '.join(fields)}, got {by!r}.")
+        # Twice reversed, so that equal ones keep their order.
+        ordered = sorted(known[::-1] if descending else known, key=lambda index: keys[index])
+        unknown = [index for index, key in enumerate(keys) if key is None]
+        return self[(ordered[::-1] if descending else ordered) + unknown]
+
+    def _with(
+        self, records: Sequence[MaskRecord], low_res_logits: torch.Tensor | None, prompt_numbers: Sequence[int]
+    ) -> Results:
         return Results(
             records,
             self.size_hw,
@@ -106,17 +164,37 @@ class Results(Sequence[MaskRecord]):
             timings=self.timings,
             low_res_logits=low_res_logits,
             image_info=self.image_info,
+            prompt_numbers=prompt_numbers,
         )
 
     # Arrays
 
-    @property
-    def masks(self) -> np.ndarray:
-        """(N, H, W) bool, made anew each time: one byte per pixel and mask."""
+    @cached_property
+    def masks(self) -> Masks:
+        """(N, H, W) bool, a NumPy array with `.xy`, the outlines: one byte per pixel and mask.
+
+        Made when first asked for and kept: it is the same array each time, and does not follow changes of records.
+        """
         masks = np.zeros((len(self), *self.size_hw), dtype=bool)
         for index, rle in enumerate(self._rles()):
             masks[index] = rle_to_mask(rle)
-        return masks
+        return masks.view(Masks)
+
+    @property
+    def boxes(self) -> Boxes:
+        """The boxes as users of Ultralytics know them: `.xyxy`, `.xywhn`, `.conf`, `.cls` ..., as tensors."""
+        class_ids, _ = classes_of(self.records)
+        return Boxes(
+            torch.from_numpy(self.boxes_xyxy),
+            torch.from_numpy(confidences_of(self.records)),
+            torch.from_numpy(class_ids).float(),
+            self.size_hw,
+        )
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The names of the classes, by the numbers in `boxes.cls`."""
+        return classes_of(self.records)[1]
 
     @property
     def boxes_xyxy(self) -> np.ndarray:
@@ -135,11 +213,11 @@ class Results(Sequence[MaskRecord]):
     # Other forms
 
     def to_rle(self) -> list[Rle]:
-        """COCO's compressed RLE of each mask, as pycocotools reads and writes it, its counts a str, ready for JSON."""
+        """Make COCO's compressed RLE of each mask, as pycocotools has it, but with a str as counts, ready for JSON."""
         return [rle_to_coco(rle) for rle in self._rles()]
 
     def to_polygons(self, tolerance: float = 0.0, holes: bool = True) -> list[list[Polygon]]:
-        """Each mask as a list of its connected parts, each a `Polygon(outer_xy, holes_xy)`; see `rle_to_polygons`.
+        """Outline each mask: a list of connected parts, each a `Polygon(outer_xy, holes_xy)`; see `rle_to_polygons`.
 
         Args:
             tolerance: how far, in pixels, a vertex may lie from the outline that leaves it out. 0 is exact.
@@ -147,20 +225,25 @@ class Results(Sequence[MaskRecord]):
         """
         return polygons_of(self, tolerance, holes)
 
-    def to_label_map(self, priority: str = "score") -> np.ndarray:
-        """(H, W) uint16 (int32 for more than 65535 masks): i + 1 where mask i is, 0 where none is.
+    def to_label_map(self, priority: str = "small_first", every_pixel: bool = False) -> np.ndarray:
+        """Make a label map, (H, W) uint16 (int32 for more than 65535 masks): i + 1 where mask i is, 0 where none is.
+
+        A mask that others cover wholly does not appear; a warning says which.
 
         Args:
-            priority: which mask a pixel goes to where several cover it: "score" the one with the highest predicted IoU,
-                "small_first" the smallest, "large_first" the largest. The earlier mask wins a tie. A mask that others
-                cover does not appear.
+            priority: which mask a pixel goes to where several cover it: "small_first" the smallest, as in pictures,
+                "large_first" the largest, "score" the one with the highest predicted IoU. The earlier mask wins a tie.
+            every_pixel: give pixels that no mask covers to the nearest one.
+
+        Raises:
+            ValueError: If the priority is unknown, or is "score" and a mask has none.
         """
-        return label_map_of(self, priority)
+        return label_map_of(self, priority, every_pixel)
 
     def to_coco(
         self, segmentation: str = "rle", tolerance: float = 0.0, class_names: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """A data set of COCO with this one image; see `coco_document`, which takes several.
+        """Make a data set of COCO with this one image; see `coco_document`, which takes several.
 
         Args:
             segmentation: "rle" keeps masks exactly, "polygons" suits programs that read nothing else.
@@ -169,44 +252,55 @@ class Results(Sequence[MaskRecord]):
         """
         return coco_document([self], segmentation=segmentation, tolerance=tolerance, class_names=class_names)
 
-    def to_supervision(self) -> list[dict[str, Any]]:
-        """What `supervision.Detections.from_sam` takes: for each mask "segmentation" (H, W) bool, "area" and "bbox"."""
-        return [
-            {"segmentation": rle_to_mask(rle), "area": record["area"], "bbox": list(record["bbox"])}
-            for record, rle in zip(self.records, self._rles(), strict=True)
-        ]
+    def to_supervision(self) -> Any:
+        """Make `supervision.Detections` in the order of the records: xyxy, mask, confidence, class_id and data.
 
-    def to_dataframe(self) -> Any:
-        """A pandas table, one row per mask, with the columns of the CSV that Meta's script writes, and the label.
-
-        A cell is empty where a record does not have the value, and where it was made from several points.
+        Classes are those of `names`, and `data["class_name"]` says them. Confidence is None unless every mask has one.
 
         Raises:
-            ImportError: pandas is not installed.
+            ImportError: If supervision is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError(
-                "to_dataframe() must have pandas, which is not installed: pip install 'anymask[tables]'."
-            ) from error
-        return pd.DataFrame([_row(index, record) for index, record in enumerate(self.records)], columns=_COLUMNS)
+        return to_detections(self)
+
+    def to_dataframe(self) -> Any:
+        """Make a pandas table, one row per mask, with the columns of the CSV that Meta's script writes, and the label.
+
+        Its "id" is the number of the mask in pictures and files, from 1 on. A cell is empty where a record does not
+        have the value, and where it was made from several points.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return to_data_frame(self.records)
 
     # Clean-up
 
     def without_specks(self, min_area: int) -> Results:
-        """The same masks without their connected parts of fewer than `min_area` pixels, 8-connected.
+        """Drop connected parts of fewer than `min_area` pixels, 8-connected.
 
         A mask of nothing but specks keeps the largest of them, so that every mask stays.
         """
         return self._cleaned(min_area, "islands", "min_area")
 
     def with_holes_filled(self, max_area: int) -> Results:
-        """The same masks, and what they do not cover filled where its connected area is `max_area` pixels or less.
+        """Fill what masks do not cover where its connected area is `max_area` pixels or less.
 
         As in Meta's generator a small area at the border of the image counts as a hole too.
         """
         return self._cleaned(max_area + 1, "holes", "max_area")
+
+    def without_overlaps(self, max_overlap: float = 0.7, measure: str = "iou") -> Results:
+        """Keep masks of which no two overlap more than is allowed: of two that do, the one with the better score.
+
+        Args:
+            max_overlap: in [0, 1].
+            measure: "iou", intersection over union; "smaller", intersection over the smaller of the two, which also
+                drops masks inside of others.
+
+        Raises:
+            ValueError: If the measure is unknown or `max_overlap` is not in [0, 1].
+        """
+        return self[kept_of_overlapping(list(self._rles()), confidences_of(self.records), max_overlap, measure)]
 
     def _cleaned(self, min_area: int, mode: str, name: str) -> Results:
         if min_area < (1 if name == "max_area" else 0):
@@ -217,7 +311,7 @@ class Results(Sequence[MaskRecord]):
             if changed:
                 record = {**record, **make_record(rle, form=form_of(record["segmentation"]))}
             records.append(record)
-        return self._with_records(records, self.low_res_logits)
+        return self._with(records, self.low_res_logits, self.prompt_numbers)
 
     # Pictures and files
 
@@ -233,21 +327,38 @@ class Results(Sequence[MaskRecord]):
             An RGB picture of the image's size.
         """
         if isinstance(labels, bool):
-            numbered = [str(record.get("label") or index) for index, record in enumerate(self.records)]
+            numbered = [label_of(record) or str(number) for number, record in enumerate(self.records, start=1)]
             texts = numbered if labels else None
         else:
             texts = list(labels)
         drawn = self.prompts if prompts else None
         return draw_overlay(self.image_to_draw_on(image), self.records, labels=texts, prompts=drawn)
 
+    def show(self, **options: Any) -> None:
+        """Show the picture of `plot`, whose options these are: in a notebook below the cell, else in a window."""
+        self.plot(**options).show()
+
+    def _repr_png_(self) -> bytes | None:
+        """Give notebooks the picture of `plot`, made smaller; None, which shows the text, where there is no image."""
+        if self.image is None:
+            return None
+        try:
+            picture = self.plot()
+        except (OSError, ValueError):  # the file is gone, or another one now
+            return None
+        picture.thumbnail((_NOTEBOOK_SIDE, _NOTEBOOK_SIDE), Image.Resampling.LANCZOS)
+        file = io.BytesIO()
+        picture.save(file, format="PNG")
+        return file.getvalue()
+
     def image_to_draw_on(self, image: Any = None) -> Any:
-        """The given image, else the one that the results were made with; ValueError if there is none."""
+        """Return the given image, else the one that the results were made with; ValueError if there is none."""
         if image is None and self.image is None:
             raise ValueError("there must be an image to draw on, but these results hold none; pass `image`.")
         return self.image if image is None else image
 
     def save(self, path: FilePath, format: str | None = None, **options: Any) -> None:  # noqa: A002
-        """Writes the masks to a file, whole or not at all.
+        """Write the masks to a file, whole or not at all.
 
         Args:
             path: where to; for cut-outs a folder.
@@ -257,15 +368,15 @@ class Results(Sequence[MaskRecord]):
                 `tolerance`; labelme `tolerance`; label_map `priority`; cutouts `image`.
 
         Raises:
-            OSError: it cannot be written.
-            TypeError: an option is unknown.
-            ValueError: the format is, or the masks do not fit it.
+            OSError: If it cannot be written.
+            TypeError: If an option is unknown.
+            ValueError: If the format is, or the masks do not fit it.
         """
         write_as(path, format, self, options)
 
     @classmethod
     def load(cls, path: FilePath, format: str | None = None, *, image: Any = None, **options: Any) -> Results:  # noqa: A002
-        """Reads what `save` or another program wrote, pictures and cut-outs excepted.
+        """Read what `save` or another program wrote, pictures and cut-outs excepted.
 
         Args:
             path: of the file.
@@ -274,9 +385,9 @@ class Results(Sequence[MaskRecord]):
             **options: of the format: yolo `size_hw` instead of an image, `class_names`; coco `name` of one image.
 
         Raises:
-            OSError: the file cannot be read.
-            TypeError: an option is unknown.
-            ValueError: the file is not of the format, or cut off; the message says where.
+            OSError: If the file cannot be read.
+            TypeError: If an option is unknown.
+            ValueError: If the file is not of the format, or cut off; the message says where.
         """
         read = read_as(path, format, image, options)
         image = read.image if image is None else image
@@ -301,17 +412,3 @@ def _complete(record: MaskRecord, index: int, size_hw: tuple[int, int]) -> MaskR
 def _as_index(index: Any) -> np.ndarray:
     array = index.detach().cpu().numpy() if isinstance(index, torch.Tensor) else np.asarray(index)
     return array.astype(np.int64) if array.size == 0 and array.dtype != bool else array
-
-
-_COLUMNS = [
-    *("id", "area", "bbox_x0", "bbox_y0", "bbox_w", "bbox_h", "point_input_x", "point_input_y"),
-    *("predicted_iou", "stability_score", "crop_box_x0", "crop_box_y0", "crop_box_w", "crop_box_h", "label"),
-]
-
-
-def _row(index: int, record: MaskRecord) -> list[Any]:
-    points = record.get("point_coords")
-    point = points[0] if points is not None and len(points) == 1 else [None, None]
-    crop = [None] * 4 if record.get("crop_box") is None else record["crop_box"]
-    scores = record.get("predicted_iou"), record.get("stability_score")
-    return [index, record["area"], *record["bbox"], *point, *scores, *crop, record.get("label")]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anymask.masks.label_maps import label_map_to_rles, paint_label_map, rles_to_label_map
+from anymask.masks.label_maps import fill_label_map, label_map_to_rles, paint_label_map, rles_to_label_map
 from anymask.masks.rle import mask_to_rle, rle_to_mask, rle_to_runs
 
 SIZE = (14, 19)
@@ -68,3 +68,25 @@ def test_every_number_becomes_a_mask(masks, dtype):
         assert rle == mask_to_rle(label_map == number)
         np.testing.assert_array_equal(rle_to_mask(rle), label_map == number)
     assert label_map_to_rles(np.zeros(SIZE, dtype)) == {}
+
+
+@pytest.mark.parametrize(("size", "share"), [((14, 19), 0.03), ((40, 23), 0.01), ((1, 30), 0.1), ((25, 1), 0.1)])
+def test_pixels_without_a_number_get_that_of_the_nearest(size, share):
+    rng = np.random.default_rng(3)
+    label_map = np.where(rng.random(size) < share, rng.integers(1, 9, size), 0).astype(np.uint16)
+    label_map[0, 0] = 5
+    filled = fill_label_map(label_map)
+    assert filled.dtype == np.uint16
+    known = np.argwhere(label_map)
+    for pixel in np.ndindex(size):
+        distances = ((known - pixel) ** 2).sum(axis=1)
+        nearest = {label_map[tuple(known[index])] for index in np.flatnonzero(distances == distances.min())}
+        assert filled[pixel] in nearest
+
+
+def test_nothing_to_fill_and_nothing_to_fill_with():
+    for value in (0, 3):
+        label_map = np.full((4, 6), value, np.int32)
+        filled = fill_label_map(label_map)
+        np.testing.assert_array_equal(filled, label_map)
+        assert filled is not label_map

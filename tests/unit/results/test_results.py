@@ -1,5 +1,6 @@
 """Results against the masks that they were made of, pycocotools and hand-written values."""
 
+import io
 import sys
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 from anymask import SamMaskGenerator, draw_overlay
 from anymask.masks.polygons import polygons_to_rle
 from anymask.masks.rle import mask_to_rle, remove_small_regions, rle_to_coco, rle_to_mask
-from anymask.prompts.prompt import DrawnPrompts
+from anymask.prompts.prompt import DrawnPrompts, Prompt, drawn_prompts
 from anymask.results.results import Results
 
 HEIGHT, WIDTH = 26, 37
@@ -65,6 +66,7 @@ def photo():
 def test_arrays(results, masks):
     np.testing.assert_array_equal(results.masks, masks)
     assert results.masks.dtype == bool
+    assert results.masks is results.masks  # decoded once
     assert results.boxes_xyxy.dtype == results.scores.dtype == np.float32
     np.testing.assert_allclose(results.scores, [0.9, 0.8, 0.7, 0.6, 0.5])
     np.testing.assert_array_equal(results.boxes_xyxy[2:], [[8, 12, 27, 14], [0, 0, 0, 0], [0, 0, 36, 25]])
@@ -78,6 +80,9 @@ def test_a_sequence_of_records(masks):
     assert results[1] is records[1]
     assert results[np.int64(-1)] is records[-1]
     assert repr(results) == "Results(5 masks, 26 x 37, photo.jpg)"
+    assert str(results).splitlines()[:2] == [repr(results), "   area  box (x, y, width, height)    IoU  stability"]
+    assert str(results).splitlines()[5].split() == ["4", "0", "0,", "0,", "0,", "0", "0.600", "0.970"]
+    assert str(results[:0]) == "Results(0 masks, 26 x 37, photo.jpg)"
     with pytest.raises(IndexError):
         results[5]
 
@@ -114,6 +119,73 @@ def test_parts_of_results(masks, photo):
     for wrong in ([True, False], [7], 1.5, "a"):
         with pytest.raises(IndexError):
             results[wrong]
+
+
+def test_sort(masks):
+    records = records_of(masks)
+    del records[0]["predicted_iou"]
+    results = Results(records, (HEIGHT, WIDTH), low_res_logits=torch.arange(5.0)[:, None, None].expand(5, 2, 3))
+
+    def order(sorted_results):
+        assert sorted_results.low_res_logits[:, 0, 0].tolist() == sorted_results.prompt_numbers
+        return sorted_results.prompt_numbers
+
+    assert order(results.sort()) == np.argsort(-masks.sum(axis=(1, 2)), kind="stable").tolist()
+    assert order(results.sort("predicted_iou")) == [1, 2, 3, 4, 0]
+    assert order(results.sort("predicted_iou", descending=False)) == [4, 3, 2, 1, 0]
+    assert (
+        order(results.sort("stability_score"))
+        == order(results.sort("stability_score", descending=False))
+        == [0, 1, 2, 3, 4]
+    )
+    assert order(results.sort(lambda record: record["bbox"][0], descending=False)) == [3, 4, 0, 2, 1]
+    assert len(results[:0].sort()) == 0
+    with pytest.raises(ValueError, match=r"a field of the records, area, bbox, .*, got 'score'"):
+        results.sort("score")
+
+
+def test_results_of_one_image_are_added(masks, photo):
+    first, second = (
+        Results(
+            records_of(part),
+            (HEIGHT, WIDTH),
+            image=photo,
+            prompts=drawn_prompts([Prompt(((x, 4),), (1,)) for x in range(len(part))]),
+            timings={"encode": 0.5, stage: 1.0},
+            low_res_logits=torch.zeros(len(part), 2, 3),
+        )
+        for part, stage in ((masks[:2], "read"), (masks[2:], "masks"))
+    )
+    added = first + second
+    np.testing.assert_array_equal(added.masks, masks)
+    assert added.image is photo
+    assert added.timings == {"encode": 1.0, "read": 1.0, "masks": 1.0}
+    assert added.low_res_logits.shape == (5, 2, 3)
+    assert added.prompt_numbers == added.prompts.point_prompts.tolist() == [0, 1, 2, 3, 4]
+    assert (first + Results(records_of(masks), (HEIGHT, WIDTH))).low_res_logits is None
+    with pytest.raises(ValueError, match="must have the image's size"):
+        first + Results([{"segmentation": np.zeros((3, 4), bool)}], (3, 4))
+    with pytest.raises(TypeError):
+        first + [3]
+
+
+def test_of_masks_that_overlap_the_better_is_kept(results, masks):
+    iou = [[(a & b).sum() / max((a | b).sum(), 1) for b in masks] for a in masks]
+    for most in (0.0, 0.1, 0.2, 0.3, 1.0):
+        kept = []
+        for index in (0, 1, 2, 3, 4):  # by falling scores
+            if all(iou[index][other] <= most for other in kept):
+                kept.append(index)
+        assert results.without_overlaps(most).prompt_numbers == kept
+    inside = np.zeros((3, HEIGHT, WIDTH), bool)
+    inside[0, 2:20, 3:30] = inside[1, 5:8, 6:9] = inside[2, 1:3, 2:9] = True
+    found = Results(records_of(inside), (HEIGHT, WIDTH))
+    assert found.without_overlaps(0.5, "smaller").prompt_numbers == [0, 2]
+    assert found.without_overlaps(0.5).prompt_numbers == [0, 1, 2]
+    with pytest.raises(ValueError, match="`measure` must be one of 'iou', 'smaller', got 'ios'"):
+        results.without_overlaps(0.5, "ios")
+    with pytest.raises(ValueError, match="`max_overlap` must be between 0 and 1, got 70"):
+        results.without_overlaps(70)
 
 
 def test_area_and_box_are_filled_in_where_they_are_missing(masks):
@@ -160,15 +232,16 @@ def test_label_map(results, masks, priority, bottom_to_top):
     for index in bottom_to_top:
         expected[masks[index]] = index + 1
     np.testing.assert_array_equal(results.to_label_map(priority), expected)
-    assert np.unique(results.to_label_map("large_first")).tolist() == [5]
+    with pytest.warns(UserWarning, match=r"3 of 5 masks \(number 1, 2, 3\) are not in the label map, since"):
+        assert np.unique(results.to_label_map("large_first")).tolist() == [5]
 
 
-def test_supervision(results, masks):
-    found = results.to_supervision()
-    assert [set(detection) for detection in found] == [{"segmentation", "area", "bbox"}] * 5
-    np.testing.assert_array_equal([detection["segmentation"] for detection in found], masks)
-    assert [detection["area"] for detection in found] == masks.sum(axis=(1, 2)).tolist()
-    assert found[2]["bbox"] == [8, 12, 19, 2]
+def test_label_map_of_every_pixel(masks):
+    results = Results(records_of(masks[:3]), (HEIGHT, WIDTH))
+    label_map = results.to_label_map(every_pixel=True)
+    assert (label_map > 0).all()
+    plain = results.to_label_map()
+    np.testing.assert_array_equal(label_map[plain > 0], plain[plain > 0])
 
 
 def test_dataframe(masks):
@@ -181,6 +254,7 @@ def test_dataframe(masks):
         "id,area,bbox_x0,bbox_y0,bbox_w,bbox_h,point_input_x,point_input_y,predicted_iou,stability_score,"
         "crop_box_x0,crop_box_y0,crop_box_w,crop_box_h,label"
     )
+    assert table["id"].tolist() == [1, 2, 3, 4, 5]
     assert table["area"].tolist() == masks.sum(axis=(1, 2)).tolist()
     assert table["point_input_x"].isna().tolist() == [False, True, True, False, False]
     assert table["predicted_iou"].isna().tolist() == [False, False, True, False, False]
@@ -238,9 +312,36 @@ def test_plot_is_the_overlay_with_labels_and_prompts(masks, photo):
 
     is_drawn(results.plot(), prompts=prompts)
     is_drawn(results.plot(prompts=False))
-    is_drawn(results.plot(prompts=False, labels=True), labels=["cup", "1", "2", "3", "4"])
+    is_drawn(results.plot(prompts=False, labels=True), labels=["cup", "2", "3", "4", "5"])
     is_drawn(results.plot(prompts=False, labels=["a", "", "", "", "e"]), labels=["a", "", "", "", "e"])
     assert np.abs(np.asarray(results.plot(np.zeros_like(photo))).astype(int) - np.asarray(results.plot())).max() > 0
+
+
+def test_labels_that_are_numbers_are_drawn(photo):
+    mask = np.ones((HEIGHT, WIDTH), bool)
+    results = Results([{"segmentation": mask, "label": 0}], (HEIGHT, WIDTH), image=photo)
+    drawn = draw_overlay(photo, [mask], labels=["0"])
+    np.testing.assert_array_equal(np.asarray(results.plot(labels=True)), np.asarray(drawn))
+
+
+def test_notebooks_show_the_picture(masks, photo, tmp_path):
+    results = Results(records_of(masks), (HEIGHT, WIDTH), image=photo)
+    shown = Image.open(io.BytesIO(results._repr_png_()))
+    np.testing.assert_array_equal(np.asarray(shown), np.asarray(results.plot()))
+    large = Results(
+        [{"segmentation": np.ones((400, 3000), bool)}], (400, 3000), image=np.zeros((400, 3000, 3), np.uint8)
+    )
+    assert Image.open(io.BytesIO(large._repr_png_())).size == (1024, 137)
+    for image in (None, str(tmp_path / "gone.jpg"), photo[:-1]):
+        assert Results(records_of(masks), (HEIGHT, WIDTH), image=image)._repr_png_() is None
+
+
+def test_show_opens_the_picture(masks, photo, monkeypatch):
+    shown = []
+    monkeypatch.setattr(Image.Image, "show", lambda picture: shown.append(np.asarray(picture)))
+    results = Results(records_of(masks), (HEIGHT, WIDTH), image=photo)
+    results.show(labels=True)
+    np.testing.assert_array_equal(shown, [np.asarray(results.plot(labels=True))])
 
 
 def test_bad_input(masks, photo):
@@ -271,7 +372,7 @@ def test_no_masks(photo):
     assert results.masks.shape == (0, HEIGHT, WIDTH)
     assert results.boxes_xyxy.shape == (0, 4)
     assert results.scores.shape == (0,)
-    assert results.to_rle() == results.to_polygons() == results.to_polygons(2) == results.to_supervision() == []
+    assert results.to_rle() == results.to_polygons() == results.to_polygons(2) == []
     assert results.to_coco()["annotations"] == []
     assert len(results.to_dataframe()) == 0
     assert not results.to_label_map().any()

@@ -72,14 +72,23 @@ def class_name_of(record: Mapping[str, Any]) -> str:
     return label_of(record) or str(record.get("category_id", UNLABELLED))
 
 
-def numbered(own: Sequence[Any]) -> list[Any]:
-    """Choose an id for each entry of a file: its own, where no earlier entry has it, else a free number from 1 on.
+def class_number_of(record: Mapping[str, Any]) -> Any:
+    """Return the number of a record's class: its "category_id", or a label that is a number, or None."""
+    label = record.get("label")
+    if isinstance(label, int | np.integer) and not isinstance(label, bool):
+        return record.get("category_id", int(label))
+    return record.get("category_id")
+
+
+def numbered(own: Sequence[Any], first: int = 1) -> list[Any]:
+    """Choose an id for each entry of a file: its own, where no earlier entry has it, else a free number.
 
     Args:
         own: ids that entries came with, None where they have none.
+        first: where free numbers begin.
     """
     taken = {id_ for id_ in own if id_ is not None}
-    free = (number for number in itertools.count(1) if number not in taken)
+    free = (number for number in itertools.count(first) if number not in taken)
     seen: set[Any] = set()
     ids = []
     for id_ in own:

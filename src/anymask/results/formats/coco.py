@@ -22,6 +22,7 @@ from .annotated_image import (
     checked_rle,
     checked_size_hw,
     class_name_of,
+    class_number_of,
     joined,
     numbered,
     polygons_of,
@@ -119,7 +120,7 @@ def categories_of(images: Sequence[Annotated], class_names: ClassNames | None) -
         for record in image.records:
             first_of.setdefault(class_name_of(record), record)
     if class_names is None:
-        ids = numbered([record.get("category_id") for record in first_of.values()])
+        ids = numbered([class_number_of(record) for record in first_of.values()])
         names = dict(zip(ids, first_of, strict=True))
     else:
         names = dict(class_names if isinstance(class_names, Mapping) else enumerate(class_names, start=1))

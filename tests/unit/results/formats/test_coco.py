@@ -213,7 +213,7 @@ def test_labels_that_are_numbers(annotated):
         record["label"] = label
     document = coco_document([annotated])
     assert [category["name"] for category in document["categories"]] == ["3", "0"]
-    assert [annotation["category_id"] for annotation in document["annotations"]] == [1, 2, 1, 1]
+    assert [annotation["category_id"] for annotation in document["annotations"]] == [3, 0, 3, 3]
 
 
 def test_class_names_by_number(annotated):
