@@ -18,7 +18,7 @@ from subjects import load_pair, photo, processor_sizes, same_masks
 from their_steps import NMS_THRESHOLD, TheirSteps
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
-from anymask import CandidateMasks, MaskGenerationOptions, ResizeGeometry, SamImageProcessor
+from anymask import MaskGenerationOptions, MaskProposals, ResizeGeometry, SamImageProcessor
 from anymask.mask_generation.filters import filtered, to_records, without_duplicates
 from anymask.masks.sparse_upsampling import SparseUpsampler
 
@@ -34,7 +34,7 @@ def our_records(
     options = MaskGenerationOptions(**filters, box_nms_thresh=NMS_THRESHOLD, output_mode="uncompressed_rle")
     size_hw = geometry.original_size_hw
     keep = scores > options.pred_iou_thresh
-    masks = CandidateMasks(logits[keep], scores[keep], keep.nonzero()[:, 0])
+    masks = MaskProposals(logits[keep], scores[keep], keep.nonzero()[:, 0])
     upsampler = SparseUpsampler.from_geometry(geometry, logits.shape[-2:], logits.device)
     points_xy = torch.zeros(len(scores), 2).numpy()  # copied into the records, no more
     candidates = list(filtered(masks, upsampler, points_xy, [0, 0, size_hw[1], size_hw[0]], size_hw, options))

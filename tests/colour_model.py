@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from anymask import CandidateMasks
+from anymask import MaskProposals
 from anymask.image_processing_sam import SamImageProcessor
 
 IMAGE_SIZE = 64
@@ -36,7 +36,10 @@ class ColourModel:
         self.encoded.append(len(pixel_values))
         return pixel_values[:, :, 1::2, 1::2]
 
-    def decode_candidates(self, image_embeddings, input_points, input_labels=None, iou_threshold=0.0):
+    def prepare_image(self, image_embeddings):
+        return image_embeddings
+
+    def decode_proposals(self, image_embeddings, input_points, input_labels=None, iou_threshold=0.0):
         n_prompts = input_points.shape[1]
         if self.most_prompts is not None and n_prompts > self.most_prompts:
             raise torch.OutOfMemoryError("CUDA out of memory.")
@@ -50,7 +53,7 @@ class ColourModel:
         ious = colours[:, 1]
         kept = ious > iou_threshold if iou_threshold > 0 else torch.ones_like(ious, dtype=torch.bool)
         index = kept.nonzero()[:, 0]
-        return CandidateMasks(logits[index], ious[index], index)
+        return MaskProposals(logits[index], ious[index], index)
 
 
 def colour_processor() -> SamImageProcessor:

@@ -11,11 +11,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SAM",
-    "CandidateMasks",
     "EmbeddingCache",
     "ImageEmbedding",
     "MaskGenerationOptions",
     "MaskGenerationPipeline",
+    "MaskProposals",
     "ModelInfo",
     "ResizeGeometry",
     "Results",
@@ -58,8 +58,7 @@ if TYPE_CHECKING:
     from .mask_generation.options import MaskGenerationOptions
     from .mask_generation_pipeline import MaskGenerationPipeline
     from .modeling.fast.int8 import quantize_image_encoder
-    from .modeling.mask_decoder import CandidateMasks
-    from .modeling.network import SamImageSegmentationOutput
+    from .modeling.outputs import MaskProposals, SamImageSegmentationOutput
     from .modeling.summary import ModelInfo, model_info
     from .modeling_base import SamPreTrainedModel
     from .modeling_sam import SamModel, SamVisionEncoderOutput, SamVisionModel
@@ -74,7 +73,7 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "SAM": "sam",
-    "CandidateMasks": "modeling.mask_decoder",
+    "MaskProposals": "modeling.outputs",
     "EmbeddingCache": "embeddings.cache",
     "ImageEmbedding": "embeddings.image_embedding",
     "MaskGenerationOptions": "mask_generation.options",
@@ -87,7 +86,7 @@ _HOME_OF = {
     "SamImageProcessor": "image_processing_sam",
     "SamImageProcessorFast": "image_processing_sam_fast",
     "SamImageProcessorPil": "image_processing_sam",
-    "SamImageSegmentationOutput": "modeling.network",
+    "SamImageSegmentationOutput": "modeling.outputs",
     "SamMaskDecoderConfig": "configuration_sam",
     "SamMaskGenerator": "mask_generation.generator",
     "SamModel": "modeling_sam",

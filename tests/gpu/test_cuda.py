@@ -95,7 +95,7 @@ def test_cuda_graphs_change_no_mask():
     generator = generator_on("cuda")
     pictures = [load_image(PHOTO), load_image(PHOTO).transpose(0)]  # mirrored
     expected = list(generator.generate_many(pictures))
-    for name in ("get_image_embeddings", "decode_candidates"):
+    for name in ("get_image_embeddings", "decode_proposals"):
         setattr(generator.model, name, torch.compile(getattr(generator.model, name), mode="reduce-overhead"))
     for _ in range(3):  # graphs are recorded in the second
         for records, plain in zip(generator.generate_many(pictures), expected, strict=True):

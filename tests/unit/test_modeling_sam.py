@@ -24,7 +24,6 @@ from tests.tiny_sam import (
 
 from anymask import SamImageProcessor, embed_image
 from anymask.configuration_sam import SamConfig
-from anymask.modeling import two_way_transformer
 from anymask.modeling_sam import SamModel, SamVisionModel
 
 IMPLEMENTATIONS = ["eager", "folded", "sdpa"]
@@ -420,9 +419,9 @@ def test_errors(case):
 
 def test_candidates_of_one_image_only():
     with pytest.raises(ValueError, match="one image at a time, got a batch of 2"):
-        tiny_model().decode_candidates(torch.zeros(BATCH, CHANNELS, GRID, GRID), points())
+        tiny_model().decode_proposals(torch.zeros(BATCH, CHANNELS, GRID, GRID), points())
     with pytest.raises(ValueError, match="input_points must have shape"):
-        tiny_model().decode_candidates(torch.zeros(1, CHANNELS, GRID, GRID), points(batch=1)[0])
+        tiny_model().decode_proposals(torch.zeros(1, CHANNELS, GRID, GRID), points(batch=1)[0])
 
 
 def test_the_longest_side_is_the_frame_of_rectangles(model):
@@ -472,18 +471,3 @@ def test_image_embeddings_that_do_not_fit_are_refused():
         model(image_embeddings=[embedding.tensor], **prompts)
     with pytest.raises(ValueError, match=r"at least one member and one shape, got \[\]"):
         model(image_embeddings=[], **prompts)
-
-
-@torch.no_grad()
-def test_an_image_is_prepared_once_for_all_clicks(monkeypatch):
-    """Also between clicks that come with the mask before, which is an image of its own."""
-    model = tiny_model().requires_grad_(False)
-    prepared = []
-    make = two_way_transformer.shared_image
-    monkeypatch.setattr(two_way_transformer, "shared_image", lambda *inputs: prepared.append(1) or make(*inputs))
-    embeddings = model.get_image_embeddings(images(batch=1))
-    for _ in range(3):
-        click = dict(image_embeddings=embeddings, input_points=points(batch=1, prompts=1))
-        masks = model(**click, multimask_output=False).pred_masks
-        model(**click, input_masks=masks[:, :, 0])
-    assert len(prepared) == 1

@@ -50,7 +50,7 @@ def filtered(
     """Candidates among the masks that the decoder gave for some points of a crop.
 
     Args:
-        masks: a `CandidateMasks`; those with a low predicted IoU may be left out already.
+        masks: a `MaskProposals`; those with a low predicted IoU may be left out already.
         upsampler: of the crop.
         points_xy: (P, 2), in pixels of the crop.
         crop_box_xyxy: where the crop lies in the image.

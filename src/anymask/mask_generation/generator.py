@@ -31,7 +31,7 @@ from ..geometry.crops import crop_boxes_xyxy
 from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
-from ..modeling.mask_decoder import CandidateMasks
+from ..modeling.outputs import MaskProposals
 from ..support.chunks import is_accelerator, is_out_of_memory, points_per_round, slices
 from .crop_encoder import Crop, CropEncoder, PreparedImage
 from .filters import Candidate, filtered, to_records, without_duplicates
@@ -146,6 +146,7 @@ class SamMaskGenerator:
         points_xy = grid * np.array([right - left, bottom - top])
         points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
 
+        image = self.model.prepare_image(embedding)
         found: list[Candidate] = []
         upsampler: SparseUpsampler | None = None
         batch = min(options.points_per_batch or len(grid), len(grid))
@@ -154,7 +155,7 @@ class SamMaskGenerator:
         while first < len(grid):
             last = min(first + at_a_time, len(grid))
             try:
-                masks = self._decode(embedding, points_model[first:last], batch, options)
+                masks = self._decode(image, points_model[first:last], batch, options)
                 if meanwhile is not None:
                     meanwhile()
                 with torch.inference_mode():
@@ -178,19 +179,17 @@ class SamMaskGenerator:
         return without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
 
     @torch.inference_mode()
-    def _decode(
-        self, embedding: torch.Tensor, points: torch.Tensor, batch: int, options: MaskGenerationOptions
-    ) -> CandidateMasks:
+    def _decode(self, image: Any, points: torch.Tensor, batch: int, options: MaskGenerationOptions) -> MaskProposals:
         """Masks of points (N, 2) in pixels of the model's input, batch by batch; on a CPU the good ones only."""
-        if not is_accelerator(embedding.device):  # a batch is a round there, and what fails is not even made
-            return self.model.decode_candidates(embedding, points[None, :, None], iou_threshold=options.pred_iou_thresh)
+        if not is_accelerator(points.device):  # a batch is a round there, and what fails is not even made
+            return self.model.decode_proposals(image, points[None, :, None], iou_threshold=options.pred_iou_thresh)
         batches = []
         for part in slices(len(points), batch):
-            masks = self.model.decode_candidates(embedding, points[part][None, :, None], iou_threshold=0.0)
+            masks = self.model.decode_proposals(image, points[part][None, :, None], iou_threshold=0.0)
             # Copies: the decoder may be compiled, and its next output lie in the same memory (CUDA graphs).
             logits, scores = masks.low_res_logits.clone(), masks.iou_scores.clone()
-            batches.append(CandidateMasks(logits, scores, masks.prompt_index + part.start))
-        return CandidateMasks(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
+            batches.append(MaskProposals(logits, scores, masks.prompt_index + part.start))
+        return MaskProposals(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
 
     def _mask_bytes_per_point(self, embedding: torch.Tensor) -> int:
         masks_per_point = self.model.config.mask_decoder_config.num_multimask_outputs
@@ -211,7 +210,7 @@ def check_model_and_processor(model: Any, processor: Any) -> ImagePreprocessor:
     Raises:
         TypeError: If model or processor is none of this package's.
     """
-    if getattr(model, "decode_candidates", None) is None:
+    if getattr(model, "decode_proposals", None) is None:
         raise TypeError(
             f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
             "load the same checkpoint with anymask.SamModel.from_pretrained."

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..support.exporting import is_being_exported
+
 BIAS_BYTES = {"cpu": 4 * 2**20}
 """Largest relative-position bias that exists at a time, by device type: on a CPU, what stays in the last-level cache.
 Global attention at 1024 px would need 0.8 GB at once."""
@@ -101,13 +103,10 @@ def sdpa_attention(
         return F.scaled_dot_product_attention(query, key, value, None, dropout, scale=scale), None
     if _is_better_folded(query, relative_position):
         return folded_attention(query, key, value, scale=scale, relative_position=relative_position, dropout=dropout)
-    # The first dimension that can be divided: windows, else heads, else queries.
-    dim = next((dim for dim in range(3) if query.shape[dim] > 1), None)
-    bias_bytes = query.shape[:3].numel() * key.shape[2] * query.element_size()
-    if bias_bytes <= _most_bias_bytes(query) or dim is None:
+    dim, size = _block_size(query, key)
+    if dim is None:
         bias = relative_position.full()
         return F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale), None
-    size = max(1, query.shape[dim] * _most_bias_bytes(query) // bias_bytes)
     queries, rows, columns = (tensor.split(size, dim) for tensor in (query, *relative_position))
     keys, values = (tensor.split(size, dim) if dim < 2 else [tensor] * len(queries) for tensor in (key, value))
     blocks = [
@@ -172,10 +171,17 @@ def _is_better_folded(query: Tensor, relative_position: RelativePositionBias) ->
     )
 
 
-def _most_bias_bytes(query: Tensor) -> int:
-    if torch.compiler.is_compiling():  # a compiled graph would hold every block, and fuses the bias by itself
-        return DEFAULT_BIAS_BYTES
-    return BIAS_BYTES.get(query.device.type, DEFAULT_BIAS_BYTES)
+def _block_size(query: Tensor, key: Tensor) -> tuple[int | None, int]:
+    """Along which dimension to divide the queries so that the bias is small, None for not at all; and how far."""
+    if is_being_exported():  # an exported graph holds for any number of images, a compiled one fuses the bias
+        return None, 0
+    # The first dimension that can be divided: windows, else heads, else queries.
+    dim = next((dim for dim in range(3) if query.shape[dim] > 1), None)
+    bias_bytes = query.shape[:3].numel() * key.shape[2] * query.element_size()
+    most_bytes = BIAS_BYTES.get(query.device.type, DEFAULT_BIAS_BYTES)
+    if dim is None or bias_bytes <= most_bytes:
+        return None, 0
+    return dim, max(1, query.shape[dim] * most_bytes // bias_bytes)
 
 
 ATTENTION_FUNCTIONS: dict[str, AttentionFunction] = {

@@ -19,8 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from ..configuration_sam import SamVisionConfig
 from ..support.chunks import parts_at_a_time
 from .attention import RelativePositionBias, attention_function
-from .fast.linear import linear
-from .layers import LayerNorm2d, Mlp
+from .layers import LayerNorm2d, Mlp, floating_dtype
 
 STRIP_BYTES = 16 * 2**20
 """Bytes of a layer's widest activations at a time for each thread of a CPU: what stays in the last-level cache."""
@@ -71,7 +70,7 @@ class VisionAttention(nn.Module):
     def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, Tensor | None]:
         """Attend over (batch, height, width, channels); the output has the same shape."""
         batch, height, width, channels = hidden_states.shape
-        qkv = linear(self.qkv, hidden_states)
+        qkv = self.qkv(hidden_states)
         if self.window_size:
             qkv = self._pad_to_windows(qkv)
             qkv = _window_partition(qkv, self.window_size)
@@ -91,7 +90,7 @@ class VisionAttention(nn.Module):
         attended = attended.transpose(1, 2).reshape(groups, group_height, group_width, channels)
         if self.window_size:
             attended = _window_unpartition(attended, self.window_size, (height, width), batch)
-        return linear(self.proj, attended), weights
+        return self.proj(attended), weights
 
     def _pad_to_windows(self, qkv: Tensor) -> Tensor:
         """Fill up the right and the bottom to whole windows.
@@ -213,7 +212,7 @@ class VisionEncoder(nn.Module):
             ValueError: If shape or number of channels is not what the model takes.
         """
         self._check_input(pixel_values, interpolate_pos_encoding)
-        hidden_states = self.patch_embed(pixel_values.to(self.patch_embed.projection.weight.dtype))
+        hidden_states = self.patch_embed(pixel_values.to(floating_dtype(self.patch_embed, pixel_values.dtype)))
         if self.pos_embed is not None:
             hidden_states = hidden_states + _resize_position_embedding(self.pos_embed, tuple(hidden_states.shape[1:3]))
         all_hidden_states, all_attentions = [hidden_states], []

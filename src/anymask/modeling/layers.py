@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
-
-from .fast.linear import linear
 
 # Those of SAM's checkpoints; a pruned or a new model may name others.
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -29,7 +28,7 @@ class Mlp(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """(..., hidden_size) to the same shape."""
-        return linear(self.lin2, self.act(linear(self.lin1, hidden_states)))
+        return self.lin2(self.act(self.lin1(hidden_states)))
 
 
 def activation(name: str) -> nn.Module:
@@ -39,3 +38,9 @@ def activation(name: str) -> nn.Module:
     from transformers.activations import ACT2FN  # takes a second to import
 
     return ACT2FN[name]
+
+
+def floating_dtype(module: nn.Module, default: torch.dtype) -> torch.dtype:
+    """The type that a layer's weights have, whatever layer it is; the default for one that has none."""
+    dtypes = (weight.dtype for weight in module.parameters() if weight.is_floating_point())
+    return next(dtypes, default)

@@ -2,7 +2,8 @@
 
 An image encoder runs once per image, a prompt encoder and a light mask decoder run once per prompt. Reading order:
 `SamNetwork.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`, `prompt_encoder.py`,
-`mask_decoder.py` with `two_way_transformer.py`. All of these are plain `nn.Module`s. `SamModel` of `modeling_sam.py` is
+`mask_decoder.py` with `two_way_transformer.py`. All of these are plain `nn.Module`s. `decoders.py` chooses between that
+mask decoder and the same with less work, which is in `fast/`. `SamModel` of `modeling_sam.py` is
 the same network with everything that comes with `PreTrainedModel`, whose import takes longer than a small network's
 work. Attribute names are those of the hub's checkpoints.
 
@@ -12,40 +13,20 @@ Coordinates are pixels of the model's input, x to the right and y down. `SamProc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
 
 from ..configuration_sam import SamConfig
 from ..support.chunks import is_accelerator
+from . import decoders
+from .fast.decoder import PreparedImage, check_weights, is_same, prepare
 from .image_encoder import VisionEncoder
-from .mask_decoder import CandidateMasks, MaskDecoder
+from .mask_decoder import MaskDecoder
+from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput
 from .prompt_checks import check_prompts
-from .prompt_encoder import PositionalEmbedding, PromptEmbeddings, PromptEncoder
-
-
-@dataclass
-class SamImageSegmentationOutput(ModelOutput):
-    """What `SamModel` returns.
-
-    Args:
-        iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
-        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
-            width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
-        vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
-        vision_attentions: See `SamVisionEncoderOutput.attentions`.
-        mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
-            attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
-    """
-
-    iou_scores: Tensor | None = None
-    pred_masks: Tensor | None = None
-    vision_hidden_states: tuple[Tensor, ...] | None = None
-    vision_attentions: tuple[Tensor, ...] | None = None
-    mask_decoder_attentions: tuple[Tensor, ...] | None = None
+from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_padding, grid_centres_xy
 
 
 class CheckedEmbedding(Protocol):
@@ -84,13 +65,14 @@ class SamNetwork(nn.Module):
         return self.shared_image_embedding.positional_embedding.dtype
 
     def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
-        """The positional encoding of the image embedding's cells, (1, channels, height, width).
+        """The positional encoding of the image embedding's patches, (1, channels, height, width).
 
         Args:
             grid_hw: Height and width of the image embedding; None takes the configuration's.
         """
         side = self.config.prompt_encoder_config.image_embedding_size
-        return self.shared_image_embedding.grid(grid_hw or (side, side), self.dtype)
+        centres_xy = grid_centres_xy(grid_hw or (side, side), self.device)
+        return self.shared_image_embedding(centres_xy).to(self.dtype).permute(2, 0, 1)[None]
 
     def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Encode images, to be given to `forward` as `image_embeddings` any number of times. Gradients are kept.
@@ -122,9 +104,25 @@ class SamNetwork(nn.Module):
             ValueError: If prompts do not fit each other, or values mean nothing.
         """
         check_prompts(input_points, input_labels, input_boxes, input_masks)
-        side = self.config.prompt_encoder_config.image_embedding_size
-        prompts = self.prompt_encoder(input_points, input_labels, input_boxes, input_masks, (side, side))
-        return prompts.sparse, prompts.dense
+        return self.prompt_encoder(
+            input_points=input_points, input_labels=input_labels, input_boxes=input_boxes, input_masks=input_masks
+        )
+
+    @torch.no_grad()
+    def prepare_image(
+        self, image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding] | PreparedImage
+    ) -> PreparedImage:
+        """Do what all prompts of an image share in the mask decoder, so that each of them takes less.
+
+        Keep the result as long as prompts of the image may come, and give it to `forward` or `decode_proposals` in the
+        place of the embeddings. No gradients; where they are on, `forward` does the work anew.
+
+        Args:
+            image_embeddings: As in `forward`.
+        """
+        image = self._as_prepared(image_embeddings)
+        _, no_mask = self.prompt_encoder(grid_hw=_grid_hw(image))
+        return prepare(self.mask_decoder, image, no_mask)
 
     def forward(
         self,
@@ -133,7 +131,7 @@ class SamNetwork(nn.Module):
         input_labels: Tensor | None = None,
         input_boxes: Tensor | None = None,
         input_masks: Tensor | None = None,
-        image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding] | None = None,
+        image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding] | PreparedImage | None = None,
         multimask_output: bool | None = True,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
@@ -157,9 +155,9 @@ class SamNetwork(nn.Module):
                 prompts, 4 * height, 4 * width), one for each; height and width are the image embedding's. A mask of NaN
                 throughout stands for none.
             image_embeddings: (batch, output_channels, height, width), from `get_image_embeddings`; or one
-                `ImageEmbedding`, or a list of them, which must be this model's.
+                `ImageEmbedding`, or a list of them, which must be this model's; or what `prepare_image` made of these.
             multimask_output: True gives three masks (whole, part, subpart), best for a single point; False gives one,
-                for prompts that leave no doubt; None gives all four, the single one first.
+                for unambiguous prompts; None gives all four, the single one first.
             attention_similarity: Added to the scores with which tokens attend to the image (PerSAM), broadcasts to
                 (batch * prompts, heads, tokens, height * width).
             target_embedding: Added to the tokens (PerSAM), broadcasts to (batch, prompts, tokens, channels).
@@ -186,43 +184,44 @@ class SamNetwork(nn.Module):
             image_embeddings, hidden_states, vision_attentions = self.vision_encoder(
                 pixel_values, interpolate_pos_encoding, output_hidden_states, output_attentions
             )
-        image_embeddings = self._checked_embeddings(image_embeddings)
-        prompts = self._encode_prompts(image_embeddings, input_points, input_labels, input_boxes, input_masks)
-        masks = self.mask_decoder(
-            image_embeddings,
-            self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
-            prompts.sparse,
-            prompts.dense,
+        image = self._as_prepared(image_embeddings)
+        prompts = self._encode_prompts(image, input_points, input_labels, input_boxes, input_masks)
+        masks, iou_scores, *attentions = decoders.decode_masks(
+            self.mask_decoder,
+            check_weights(self.mask_decoder, image, prompts.dense),
+            prompts,
             multimask_output,
-            prompts.is_padding,
-            _as_prompt_bias(attention_similarity, image_embeddings),
-            None if target_embedding is None else target_embedding.to(self.dtype),
-            output_attentions,
+            attention_similarity=attention_similarity,
+            target_embedding=target_embedding,
+            output_attentions=output_attentions,
         )
         output = SamImageSegmentationOutput(
-            iou_scores=masks.iou_scores,
-            pred_masks=masks.logits,
+            iou_scores=iou_scores,
+            pred_masks=masks,
             vision_hidden_states=hidden_states,
             vision_attentions=vision_attentions,
-            mask_decoder_attentions=masks.attentions if output_attentions else None,
+            mask_decoder_attentions=attentions[0] if attentions else None,
         )
         return output if or_default(return_dict, self.config.return_dict) else output.to_tuple()
 
     @torch.no_grad()
-    def decode_candidates(
+    def decode_proposals(
         self,
-        image_embeddings: Tensor,
+        image: Tensor | PreparedImage,
         input_points: Tensor,
         input_labels: Tensor | None = None,
+        *,
         iou_threshold: float = 0.0,
         multimask_output: bool = True,
-    ) -> CandidateMasks:
+    ) -> MaskProposals:
         """Decode many prompts of one image, but only to masks whose predicted IoU is above a threshold.
 
         The masks are those of `forward`; prompts that fail are spared the upscaling. For mask generation; no gradients.
+        On an accelerator nothing is looked at that the host would have to wait for: neither the prompts' values nor
+        whether weights have changed since the image was prepared.
 
         Args:
-            image_embeddings: (1, output_channels, height, width).
+            image: What `prepare_image` made of one image, or its embedding, (1, output_channels, height, width).
             input_points: (1, prompts, points, 2), as in `forward`.
             input_labels: (1, prompts, points), as in `forward`.
             iou_threshold: Predicted IoU that a mask must exceed; 0 or less keeps all.
@@ -231,39 +230,51 @@ class SamNetwork(nn.Module):
         Raises:
             ValueError: If there is more than one image, or shapes do not fit.
         """
-        if image_embeddings.shape[0] != 1:
+        may_wait = not is_accelerator(input_points.device)
+        prepared = self._as_prepared(image, may_wait)
+        if prepared.image_embeddings.shape[0] != 1:
             raise ValueError(
-                f"decode_candidates takes one image at a time, got a batch of {image_embeddings.shape[0]}."
+                f"decode_proposals takes one image at a time, got a batch of {prepared.image_embeddings.shape[0]}."
             )
-        # What the host would have to wait for is not checked.
-        check_prompts(input_points, input_labels, None, None, look_at_values=not is_accelerator(input_points.device))
-        image_embeddings = self._checked_embeddings(image_embeddings)
-        prompts = self._encode_prompts(image_embeddings, input_points, input_labels, None, None)
-        return self.mask_decoder.candidates(
-            image_embeddings,
-            self.get_image_wide_positional_embeddings(_grid_hw(image_embeddings)),
-            prompts.sparse,
-            prompts.dense,
-            multimask_output,
-            iou_threshold,
-            prompts.is_padding,
-        )
+        check_prompts(input_points, input_labels, None, None, look_at_values=may_wait)
+        prompts = self._encode_prompts(prepared, input_points, input_labels, None, None)
+        if may_wait:
+            prepared = check_weights(self.mask_decoder, prepared, prompts.dense)
+        return decoders.propose_masks(self.mask_decoder, prepared, prompts, multimask_output, iou_threshold)
 
     def _encode_prompts(
         self,
-        image_embeddings: Tensor,
+        image: PreparedImage,
         points: Tensor | None,
         labels: Tensor | None,
         boxes: Tensor | None,
         masks: Tensor | None,
-    ) -> PromptEmbeddings:
-        batch = image_embeddings.shape[0]
+    ) -> Prompts:
+        batch = image.image_embeddings.shape[0]
         for name, prompt in (("input_points", points), ("input_boxes", boxes), ("input_masks", masks)):
             if prompt is not None and prompt.shape[0] != batch:
                 raise ValueError(
                     f"{name} must have one entry for each of the {batch} image(s), got shape {tuple(prompt.shape)}."
                 )
-        return self.prompt_encoder(points, labels, boxes, masks, _grid_hw(image_embeddings))
+        sparse, dense = self.prompt_encoder(
+            input_points=points, input_labels=labels, input_boxes=boxes, input_masks=masks, grid_hw=_grid_hw(image)
+        )
+        return Prompts(sparse, dense, find_padding(points, labels, boxes))
+
+    def _as_prepared(
+        self,
+        image: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding] | PreparedImage,
+        may_wait: bool = True,
+    ) -> PreparedImage:
+        """Embeddings with their positions, and with what was prepared before; checked, in the model's type."""
+        frequencies = self.shared_image_embedding.positional_embedding.detach()
+        if isinstance(image, PreparedImage):
+            if not may_wait or is_same(image.frequencies, frequencies):
+                return image
+            image = image.image_embeddings.to(self.device)
+        embeddings = self._checked_embeddings(image)
+        positions = self.get_image_wide_positional_embeddings((embeddings.shape[2], embeddings.shape[3]))
+        return PreparedImage(embeddings, positions, frequencies.clone())
 
     def _checked_embeddings(self, image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding]) -> Tensor:
         if not isinstance(image_embeddings, Tensor):
@@ -295,22 +306,8 @@ class SamNetwork(nn.Module):
         return torch.cat([embedding.tensor.to(self.device, self.dtype) for embedding in several])
 
 
-def _grid_hw(image_embeddings: Tensor) -> tuple[int, int]:
-    return image_embeddings.shape[2], image_embeddings.shape[3]
-
-
-def _as_prompt_bias(similarity: Tensor | None, image_embeddings: Tensor) -> Tensor | None:
-    """(batch * prompts or 1, heads or 1, tokens or 1, pixels) with batch and prompts apart, in the model's type."""
-    if similarity is None:
-        return None
-    batch = image_embeddings.shape[0]
-    similarity = similarity.to(image_embeddings.dtype)
-    if similarity.ndim != 4 or (similarity.shape[0] != 1 and similarity.shape[0] % batch):
-        raise ValueError(
-            f"attention_similarity must broadcast to (batch * prompts, heads, tokens, pixels) with a batch of {batch}, "
-            f"got {tuple(similarity.shape)}."
-        )
-    return similarity[None] if similarity.shape[0] == 1 else similarity.unflatten(0, (batch, -1))
+def _grid_hw(image: PreparedImage) -> tuple[int, int]:
+    return image.image_embeddings.shape[2], image.image_embeddings.shape[3]
 
 
 def or_default(value: bool | None, default: bool) -> bool:

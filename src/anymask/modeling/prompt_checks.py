@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..geometry.coordinates import LABEL_MEANINGS, LABELS
+from ..support.exporting import is_being_exported
 
 
 def check_prompts(
@@ -22,13 +23,13 @@ def check_prompts(
         labels: Of the points.
         boxes: Likewise.
         masks: Likewise; only their number is checked here.
-        look_at_values: Whether to check values as well, for which the host waits on an accelerator. Never done in a
-            compiled graph.
+        look_at_values: Whether to check values as well, for which the host waits on an accelerator. Never done in an
+            exported or compiled graph.
 
     Raises:
         ValueError: If something does not fit.
     """
-    look_at_values = look_at_values and not torch.compiler.is_compiling()
+    look_at_values = look_at_values and not is_being_exported()
     if points is not None and (points.ndim != 4 or points.shape[-1] != 2):
         raise ValueError(f"input_points must have shape (batch, prompts, points, 2), got {tuple(points.shape)}.")
     if labels is not None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from .exporting import is_being_exported
+
 # On a CPU larger chunks fall out of the cache; an accelerator needs work for all its units.
 _MASK_CHUNK_BYTES_CPU = 2**24
 _MASK_CHUNK_BYTES_ACCELERATOR = 2**29
@@ -37,14 +39,14 @@ def is_accelerator(device: torch.device) -> bool:
 def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> int:
     """How many parts of a computation to go through at a time, at least 1.
 
-    All, where gradients keep every part anyway, and in a compiled graph, which would hold every step.
+    All, where gradients keep every part anyway, and in an exported or compiled graph, which would hold every step.
 
     Args:
         bytes_each: what one part takes.
         device: where.
         cpu_bytes: what each of a CPU's threads should have in use at a time: what stays in its cache.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or is_being_exported():
         return sys.maxsize
     shares = min(torch.get_num_threads(), _MAX_SHARES)
     budget = _PARTS_BYTES_ACCELERATOR if is_accelerator(device) else cpu_bytes * shares

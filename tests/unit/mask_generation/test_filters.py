@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from anymask import CandidateMasks
+from anymask import MaskProposals
 from anymask.geometry.coordinates import ResizeGeometry
 from anymask.mask_generation import filters as mask_candidates
 from anymask.mask_generation.filters import filtered, to_records
@@ -23,7 +23,7 @@ def decoded(*squares, size=32):
     for mask, (x0, y0, x1, y1) in zip(logits, squares, strict=True):
         mask[y0:y1, x0:x1] = 10.0
     scores = torch.linspace(0.9, 0.99, len(squares))
-    return CandidateMasks(logits, scores, torch.arange(len(squares)))
+    return MaskProposals(logits, scores, torch.arange(len(squares)))
 
 
 def candidates(*squares, crop_box=(0, 0, 64, 48), image_hw=(48, 64), options=OPTIONS):

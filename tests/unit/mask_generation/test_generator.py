@@ -11,14 +11,13 @@ from tests.colour_model import ColourModel, colour_processor, draw
 from tests.host_waits import HostWaits
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
-from anymask import CandidateMasks, SamModel, SamProcessor, embed_image
+from anymask import MaskProposals, SamModel, SamProcessor, embed_image
 from anymask.mask_generation import crop_encoder as crop_embeddings
 from anymask.mask_generation import filters as mask_candidates
 from anymask.mask_generation import generator as mask_generation
 from anymask.mask_generation.generator import SamMaskGenerator
 from anymask.masks.rle import mask_to_rle, rle_to_coco, rle_to_mask
 from anymask.modeling import network
-from anymask.modeling.fast import memo
 from anymask.support import chunks as memory
 
 # Two objects of a 48 x 64 image, which the model sees as it is.
@@ -247,7 +246,7 @@ def test_out_of_memory_halves_the_crops_of_the_encoder(monkeypatch):
 
 def test_other_errors_are_not_taken_for_lack_of_memory():
     class Broken(ColourModel):
-        def decode_candidates(self, *args, **kwargs):
+        def decode_proposals(self, *args, **kwargs):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -416,7 +415,7 @@ def test_an_embedding_of_another_model_or_preprocessing_or_with_crops_is_refused
 @pytest.fixture
 def accelerator(monkeypatch):
     """Everything goes as on an accelerator, but its memory, of which there is enough for 2^32 bytes."""
-    for module in (memory, memo, mask_generation, mask_candidates, network):
+    for module in (memory, mask_generation, mask_candidates, network):
         monkeypatch.setattr(module, "is_accelerator", lambda device: True)
 
 
@@ -442,9 +441,9 @@ def test_records_are_those_of_the_cpu(nano, options, request):
 
 def test_the_host_looks_at_no_mask_before_all_are_on_their_way(nano, accelerator, monkeypatch):
     generator, pixels = nano
-    decode, decoded = generator.model.decode_candidates, []
+    decode, decoded = generator.model.decode_proposals, []
     monkeypatch.setattr(
-        generator.model, "decode_candidates", lambda *args, **kwargs: decoded.append(args) or decode(*args, **kwargs)
+        generator.model, "decode_proposals", lambda *args, **kwargs: decoded.append(args) or decode(*args, **kwargs)
     )
     decode_all, rounds = SamMaskGenerator._decode, []
 
@@ -501,9 +500,9 @@ def test_a_compiled_model_may_use_its_memory_again(accelerator, monkeypatch):
             self.lent(embeddings)
             return embeddings
 
-        def decode_candidates(self, *args, **kwargs):
-            masks = super().decode_candidates(*args, **kwargs)
-            masks = CandidateMasks(*(tensor.clone() for tensor in masks))
+        def decode_proposals(self, *args, **kwargs):
+            masks = super().decode_proposals(*args, **kwargs)
+            masks = MaskProposals(*(tensor.clone() for tensor in masks))
             self.lent(*masks)
             return masks
 
@@ -526,7 +525,7 @@ def test_a_compiled_model_is_compiled_once(accelerator, monkeypatch):
         return graph.forward
 
     torch._dynamo.reset()
-    for name in ("get_image_embeddings", "decode_candidates"):
+    for name in ("get_image_embeddings", "decode_proposals"):
         compiled = torch.compile(getattr(generator.model, name), fullgraph=True, backend=backend)
         monkeypatch.setattr(generator.model, name, compiled)
     for points_per_side, records in zip((4, 6), expected, strict=True):
@@ -558,9 +557,9 @@ class Watched(ColourModel):
         self.events.append("encode")
         return super().get_image_embeddings(*args, **kwargs)
 
-    def decode_candidates(self, *args, **kwargs):
+    def decode_proposals(self, *args, **kwargs):
         self.events.append("decode")
-        return super().decode_candidates(*args, **kwargs)
+        return super().decode_proposals(*args, **kwargs)
 
 
 @pytest.mark.parametrize(

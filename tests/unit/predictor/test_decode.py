@@ -122,8 +122,8 @@ def test_an_empty_mask_is_a_record(monkeypatch):
 
 def nothing_found(forward):
     def with_low_logits(*args, **kwargs):
-        output = forward(*args, **kwargs)
-        return output._replace(logits=torch.full_like(output.logits, -9.0))
+        logits, iou_scores = forward(*args, **kwargs)
+        return torch.full_like(logits, -9.0), iou_scores
 
     return with_low_logits
 

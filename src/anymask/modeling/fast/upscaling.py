@@ -1,0 +1,93 @@
+"""From image tokens to masks: the two transposed convolutions as matrix products, strip by strip.
+
+With kernel 2 and stride 2 a transposed convolution takes every pixel by itself to 2 x 2, so it is a matrix product of
+channels-last features, and a strip of pixels can go all the way to its masks while it stays in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...support.chunks import parts_at_a_time, slices
+from ..mask_decoder import MaskDecoder
+from .images import FastImage
+
+UPSCALING_BYTES = 2 * 2**20
+"""Bytes of upscaled features at a time for each thread of a CPU."""
+
+
+def as_matrix(convolution: nn.ConvTranspose2d) -> Tensor:
+    """A transposed convolution with kernel 2 and stride 2, (4 * output, input channels): new pixels row by row."""
+    return convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)
+
+
+def predict_masks(
+    decoder: MaskDecoder, tokens: Tensor, image: FastImage, grid_hw: tuple[int, int], wanted: slice
+) -> Tensor:
+    """Masks of prompts, as `MaskDecoder` predicts them.
+
+    Args:
+        decoder: Whose weights say all.
+        tokens: Mask tokens, (batch, prompts, all masks, channels).
+        image: Of these prompts.
+        grid_hw: Height and width of the image embedding.
+        wanted: Which masks.
+
+    Returns:
+        Logits, (batch, prompts, masks, 4 * height, 4 * width).
+    """
+    mlps = cast(list[nn.Module], decoder.output_hypernetworks_mlps)
+    hyper = torch.stack([mlps[index](tokens[:, :, index]) for index in range(len(mlps))[wanted]], dim=2)
+    first = decoder.upscale_conv1
+    upscaled = image.features(as_matrix(first), cast(Tensor, first.bias).repeat(4))
+    second = as_matrix(decoder.upscale_conv2), cast(Tensor, decoder.upscale_conv2.bias).repeat(4)
+    batch, prompts = tokens.shape[:2]
+    height, width = grid_hw
+    bytes_per_row = batch * width * 16 * decoder.upscale_conv2.out_channels * tokens.element_size()
+    rows_at_a_time = parts_at_a_time(bytes_per_row, tokens.device, UPSCALING_BYTES)
+    masks = []
+    for some in slices(prompts, max(rows_at_a_time // height, 1)):
+        strips = [
+            _masks_of_strip(
+                decoder.upscale_layer_norm,
+                *second,
+                hyper[:, some],
+                upscaled(some, slice(rows.start * width, rows.stop * width)),
+            )
+            for rows in slices(height, rows_at_a_time)
+        ]
+        masks.append(strips[0] if len(strips) == 1 else torch.cat(strips, dim=3))
+    logits = masks[0] if len(masks) == 1 else torch.cat(masks, dim=1)
+    order = _row_by_row(height, width, tokens.device)
+    return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
+
+
+def _masks_of_strip(norm: nn.LayerNorm, weight: Tensor, bias: Tensor, hyper: Tensor, features: Tensor) -> Tensor:
+    """Masks of some image tokens; every image token becomes 4 x 4 pixels by itself.
+
+    Args:
+        norm: Between the convolutions.
+        weight: The second convolution as a matrix.
+        bias: Its bias, four times.
+        hyper: (batch, prompts, masks, channels // 8), from the hypernetworks.
+        features: (batch, prompts, tokens, channels), from the first transposed convolution.
+
+    Returns:
+        Logits, (batch, prompts, masks, 16 * tokens), in the order in which upscaling makes them: each token's 2 x 2
+        pixels, each of these pixels' 2 x 2.
+    """
+    features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, channels // 4)
+    features = F.gelu(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+    features = F.gelu(F.linear(features, weight, bias))
+    features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, 4, channels // 8)
+    return hyper @ features.flatten(2, 4).transpose(-2, -1)
+
+
+def _row_by_row(height: int, width: int, device: torch.device) -> Tensor:
+    """Where each pixel of 4 * height rows of 4 * width lies in what `_masks_of_strip` makes, (16 * height * width,)."""
+    made = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
+    return made.permute(0, 2, 4, 1, 3, 5).flatten()

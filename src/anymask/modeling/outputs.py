@@ -1,0 +1,46 @@
+"""What the model and its parts return, and hand on to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class SamImageSegmentationOutput(ModelOutput):
+    """What `SamModel` returns.
+
+    Args:
+        iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
+        pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
+            width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
+        vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
+        vision_attentions: See `SamVisionEncoderOutput.attentions`.
+        mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
+            attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
+    """
+
+    iou_scores: Tensor | None = None
+    pred_masks: Tensor | None = None
+    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_attentions: tuple[Tensor, ...] | None = None
+    mask_decoder_attentions: tuple[Tensor, ...] | None = None
+
+
+class Prompts(NamedTuple):
+    """Prompts as the mask decoder takes them; see `MaskDecoder.forward`."""
+
+    sparse: Tensor | None  # (batch, prompts, tokens, channels), or None where prompts are masks alone
+    dense: Tensor  # (1 or batch, channels, height, width), or with prompts as the second dimension
+    is_padding: Tensor | None = None  # (batch, prompts, tokens) bool
+
+
+class MaskProposals(NamedTuple):
+    """Masks of one image whose predicted IoU passed a threshold; `SamModel.decode_proposals` returns them."""
+
+    low_res_logits: Tensor  # (masks, 4 * height, 4 * width)
+    iou_scores: Tensor  # (masks,), float32
+    prompt_index: Tensor  # (masks,), which prompt each mask answers, ascending
