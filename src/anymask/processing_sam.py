@@ -17,7 +17,7 @@ from transformers.processing_utils import ProcessorMixin
 from .geometry.coordinates import LABEL_PADDING
 from .image_processing_sam import SamImageProcessor, SamImageProcessorBase
 from .image_processing_sam_fast import SamImageProcessorFast
-from .images.options import OPTION_NAMES
+from .images.options import INERT_CONFIG_KEYS, OPTION_NAMES
 from .images.preparation import ImagePreprocessor, SamInputs, batch_geometries, check_tensor_type, to_inputs
 from .prompts.mask_prompts import prepare_mask_prompts
 from .prompts.tensors import count_prompts, prepare_prompts
@@ -25,7 +25,10 @@ from .support.unknown_names import check_known_options
 from .weights.names import resolve_checkpoint
 
 _CALL_OPTIONS = ("return_tensors", "device", "input_data_format", "timeout", "bands", "page", *OPTION_NAMES)
-_PROMPTS = ("segmentation_maps", "input_points", "input_labels", "input_boxes", "input_masks", "original_sizes")
+_PROMPTS = ("segmentation_maps", "input_points", "input_labels", "input_boxes")
+# What Transformers' processors take, and what changes nothing for SAM.
+_WITHOUT_EFFECT = ("padding", "return_dict", "text_kwargs")
+_OF_ALL_PARTS = ("trust_remote_code", "torch_dtype", "dtype")
 
 
 class SamProcessor(ProcessorMixin):
@@ -72,22 +75,55 @@ class SamProcessor(ProcessorMixin):
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], use_fast: bool | None = None, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        use_fast: bool | None = None,
+        backend: str | None = None,
+        image_processor: Any = None,
+        **kwargs: Any,
     ) -> SamProcessor:
-        """Loads the processor of a packaged checkpoint, a local folder, or a hub id.
+        """Load the processor of a packaged checkpoint, a local folder, or a hub id.
 
         Args:
             pretrained_model_name_or_path: name, folder or hub id.
             use_fast: True for `SamImageProcessorFast`, False for `SamImageProcessor`. By default the one that was
                 saved, and `SamImageProcessor`, with the resize that SAM was trained with, for what Transformers saved.
+            backend: the same in Transformers 5: "torchvision" or "pil".
+            image_processor: stands in for the one of the checkpoint.
             **kwargs: options of the image processor that override the saved ones, and those of the hub.
+                `trust_remote_code` and `torch_dtype`, which Transformers hands to every part of a model, have no
+                meaning here.
+
+        Raises:
+            TypeError: If an option is unknown.
+            ValueError: If the backend is another.
         """
+        if backend not in (None, "pil", "torchvision"):
+            raise ValueError(f"`backend` must be 'pil', 'torchvision' or None, got {backend!r}.")
+        if image_processor is not None:
+            return cls(image_processor)
+        kwargs = {name: value for name, value in kwargs.items() if name not in _OF_ALL_PARTS}
         checkpoint = resolve_checkpoint(pretrained_model_name_or_path)
+        if backend is not None:
+            use_fast = backend == "torchvision"
         if use_fast is None:
-            saved, _ = SamImageProcessor.get_image_processor_dict(checkpoint, **kwargs)
-            use_fast = str(saved.get("image_processor_type")).endswith("Fast")
-        image_processor_class = SamImageProcessorFast if use_fast else SamImageProcessor
+            image_processor_class = saved_image_processor_class(checkpoint, **kwargs)
+        else:
+            image_processor_class = SamImageProcessorFast if use_fast else SamImageProcessor
         return cls(image_processor_class.from_pretrained(checkpoint, **kwargs))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write `processor_config.json`, and `preprocessor_config.json`, where Transformers 4 and transformers.js look.
+
+        Args:
+            save_directory: folder; made where there is none.
+            push_to_hub: whether to upload it too.
+            **kwargs: of the upload, `repo_id` among them; by default the folder's name.
+        """
+        super().save_pretrained(os.fspath(save_directory))
+        self.image_processor.save_pretrained(save_directory)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.path.abspath(save_directory))), **kwargs)
 
     @property
     def target_size(self) -> int:
@@ -125,9 +161,11 @@ class SamProcessor(ProcessorMixin):
             input_masks: a binary mask as large as its image, or the low-resolution logits of an earlier prediction.
             original_sizes: (B, 2), height and width of each image; stands in for `images`.
             point_pad_value: only -10, the label of padding.
-            images_kwargs: options of the image processor, as Transformers' processors take them.
+            images_kwargs: options of the image processor, and prompts, as Transformers' processors take them; they go
+                before the others.
             **kwargs: `return_tensors`, `device`, `input_data_format`, `timeout`, `bands`, `page`, and options of the
-                image processor.
+                image processor. `padding`, `data_format` and `return_dict` are taken, as in Transformers, and change
+                nothing: prompts are always padded, channels always first.
 
         Returns:
             What the image processor returns, and the prompts in float32 pixels of the model's input: `input_points` (B,
@@ -137,8 +175,8 @@ class SamProcessor(ProcessorMixin):
             padding object, whose labels are all -10, gives a mask that means nothing.
 
         Raises:
-            TypeError: an option is unknown.
-            ValueError: an image or a prompt cannot be used; the message says what came and what was expected.
+            TypeError: If an option is unknown.
+            ValueError: If an image or a prompt cannot be used; the message says what came and what was expected.
         """
         if text is not None:
             raise ValueError("`text` must be None: SAM takes points, boxes and masks as prompts.")
@@ -146,8 +184,14 @@ class SamProcessor(ProcessorMixin):
             raise ValueError(
                 f"`point_pad_value` must be {LABEL_PADDING}, which the model masks out, got {point_pad_value}."
             )
-        kwargs = {**(images_kwargs or {}), **kwargs}
-        check_known_options(kwargs, (*_CALL_OPTIONS, *_PROMPTS), "SamProcessor")
+        kwargs = {**(kwargs.pop("common_kwargs", None) or {}), **kwargs, **(images_kwargs or {})}
+        segmentation_maps, input_points, input_labels, input_boxes = (
+            kwargs.pop(name, value)
+            for name, value in zip(_PROMPTS, (segmentation_maps, input_points, input_labels, input_boxes), strict=True)
+        )
+        kwargs = {name: value for name, value in kwargs.items() if name not in _WITHOUT_EFFECT}
+        known = (*_CALL_OPTIONS, *INERT_CONFIG_KEYS, *_PROMPTS, "input_masks", "original_sizes")
+        check_known_options(kwargs, known, "SamProcessor")
         return_tensors, device = kwargs.get("return_tensors"), kwargs.get("device")
         overrides = {name: value for name, value in kwargs.items() if name in OPTION_NAMES}
         options = self.image_processor.options(**overrides)
@@ -177,6 +221,17 @@ class SamProcessor(ProcessorMixin):
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[torch.Tensor]:
         """Same as `SamImageProcessor.post_process_masks`."""
         return self.image_processor.post_process_masks(*args, **kwargs)
+
+
+def saved_image_processor_class(checkpoint: str | os.PathLike[str], **kwargs: Any) -> type[SamImageProcessorBase]:
+    """The image processor that a checkpoint names; Pillow's where that is one of Transformers without "Fast".
+
+    Args:
+        checkpoint: name, folder, file or hub id.
+        **kwargs: options of the hub, and others.
+    """
+    saved, _ = SamImageProcessor.get_image_processor_dict(checkpoint, **kwargs)
+    return SamImageProcessorFast if str(saved.get("image_processor_type")).endswith("Fast") else SamImageProcessor
 
 
 def _as_ours(image_processor: Any) -> SamImageProcessorBase:

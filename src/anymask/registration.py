@@ -6,6 +6,7 @@ classes of this package for the model types "sam" and "sam_vision_model". Import
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import transformers
@@ -16,52 +17,83 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_sam import SamConfig, SamVisionConfig
-from .image_processing_sam import SamImageProcessor
-from .image_processing_sam_fast import SamImageProcessorFast
+from .image_processing_sam import HUB_OPTIONS, SamImageProcessor
 from .mask_generation_pipeline import MaskGenerationPipeline
 from .modeling_sam import SamModel, SamVisionModel
-from .processing_sam import SamProcessor
+from .processing_sam import SamProcessor, saved_image_processor_class
+from .weights.names import resolve_checkpoint
 
 _TASK = "mask-generation"
 
 
 def register_with_transformers() -> None:
-    """Makes Transformers give this package's classes wherever it would give its own for SAM.
+    """Make Transformers give this package's classes wherever it would give its own for SAM.
 
     Concerned are AutoConfig, AutoModel, AutoModelForMaskGeneration, AutoProcessor, AutoImageProcessor and
     `transformers.pipeline("mask-generation", ...)`, in this process and for the model types "sam" and
-    "sam_vision_model". Other models keep their classes; the pipeline chooses by the model that it is given. Classes
-    imported from transformers by name stay what they are. A second call changes nothing.
+    "sam_vision_model". Other models keep their classes, SAM-HQ among them, whose files name SAM's image processor.
+    A checkpoint gets the image processor that its file names, see docs/decisions/0013-image-processors.md, whichever of
+    these loads it. Classes imported from transformers by name stay what they are. A second call changes nothing.
     """
     transformers.AutoConfig.register(SamConfig.model_type, SamConfig, exist_ok=True)
     transformers.AutoConfig.register(SamVisionConfig.model_type, SamVisionConfig, exist_ok=True)
     transformers.AutoModel.register(SamConfig, SamModel, exist_ok=True)
     transformers.AutoModel.register(SamVisionConfig, SamVisionModel, exist_ok=True)
     transformers.AutoModelForMaskGeneration.register(SamConfig, SamModel, exist_ok=True)
-    AutoImageProcessor.register(
-        SamConfig,
-        image_processor_classes={"pil": SamImageProcessor, "torchvision": SamImageProcessorFast},
-        exist_ok=True,
-    )
+    AutoImageProcessor.register(SamConfig, image_processor_classes=_BY_CHECKPOINT, exist_ok=True)
     transformers.AutoProcessor.register(SamConfig, SamProcessor, exist_ok=True)
-    _forget(IMAGE_PROCESSOR_MAPPING_NAMES, SamImageProcessor.__name__)
-    _forget(PROCESSOR_MAPPING_NAMES, SamProcessor.__name__)
+    # A checkpoint says what its processors are called, and Transformers looks a name up among its own classes before it
+    # looks among the registered ones (for image processors until 5.17).
+    for table in (IMAGE_PROCESSOR_MAPPING_NAMES, PROCESSOR_MAPPING_NAMES):
+        table.pop(SamConfig.model_type, None)
     _register_pipeline()
 
 
-def _forget(table: dict[str, Any], class_name: str) -> None:
-    """Removes Transformers' own classes of a name from one of its tables, model type to name or to names by backend.
+def _image_processor_by_checkpoint(name: str, backend: str) -> type[SamImageProcessor]:
+    """Make a class that loads the image processor of a checkpoint, ours for SAM and Transformers' for other models.
 
-    A checkpoint says what its processors are called, and Transformers looks a name up among its own classes before it
-    looks among the registered ones (for image processors until 5.17).
+    Transformers looks an image processor up by the name in the file, and SAM-HQ's files say "SamImageProcessor" too.
+    For SAM the file says which of our two it is, whatever Transformers' backend: which of them that is depends on
+    whether torchvision is installed.
+
+    Args:
+        name: of the class, by which Transformers finds it.
+        backend: of Transformers, for other models.
     """
-    for model_type, named in list(table.items()):
-        if class_name in (named.values() if isinstance(named, dict) else [named]):
-            del table[model_type]
+
+    class ByCheckpoint(SamImageProcessor):
+        @classmethod
+        def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+            where = {key: value for key, value in kwargs.items() if key in HUB_OPTIONS}
+            checkpoint = resolve_checkpoint(pretrained_model_name_or_path)
+            if _model_type(checkpoint, where) in (SamConfig.model_type, SamVisionConfig.model_type, None):
+                return saved_image_processor_class(checkpoint, **where).from_pretrained(checkpoint, **kwargs)
+            theirs = "SamImageProcessorPil" if backend == "pil" else "SamImageProcessor"
+            return getattr(transformers, theirs).from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+    ByCheckpoint.__name__ = ByCheckpoint.__qualname__ = name
+    return ByCheckpoint
+
+
+# The third is never asked for as a backend: it is there to be found by its name.
+_BY_CHECKPOINT = {
+    "pil": _image_processor_by_checkpoint("SamImageProcessor", "pil"),
+    "torchvision": _image_processor_by_checkpoint("SamImageProcessor", "torchvision"),
+    "anymask": _image_processor_by_checkpoint("SamImageProcessorPil", "pil"),
+}
+
+
+def _model_type(checkpoint: str | os.PathLike[str], where: dict[str, Any]) -> str | None:
+    """What the configuration of a checkpoint says that it is; None where it has none."""
+    try:
+        config, _ = transformers.PreTrainedConfig.get_config_dict(checkpoint, **where)
+    except OSError:
+        return None
+    return config.get("model_type")
 
 
 def _register_pipeline() -> None:
-    """Puts a class in the place of the task's pipeline that hands models of other kinds on to the one before it."""
+    """Put a class in the place of the task's pipeline that hands models of other kinds on to the one before it."""
     _, task, _ = PIPELINE_REGISTRY.check_task(_TASK)
     before = task["impl"]
     if isinstance(before, type) and issubclass(before, MaskGenerationPipeline):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
-from anymask import SamProcessor
+from anymask import SamImageProcessorFast, SamProcessor
 
 # Prints, for a folder, which package each class comes from that Transformers gives for it.
 GIVEN = """
@@ -25,6 +25,7 @@ def given(folder):
         "model": lambda: AutoModel.from_pretrained(folder),
         "mask model": lambda: AutoModelForMaskGeneration.from_pretrained(folder),
         "processor": lambda: AutoProcessor.from_pretrained(folder),
+        "processor's image processor": lambda: AutoProcessor.from_pretrained(folder).image_processor,
         "image processor": lambda: AutoImageProcessor.from_pretrained(folder),
         "pil": lambda: AutoImageProcessor.from_pretrained(folder, backend="pil"),
         "torchvision": lambda: AutoImageProcessor.from_pretrained(folder, backend="torchvision"),
@@ -50,9 +51,32 @@ import numpy as np
 from anymask import SamVisionConfig, SamVisionModel, register_with_transformers
 from transformers.models.sam.modeling_sam import SamModel as TheirModel
 
+from transformers import SamHQConfig, SamHQProcessor, SamImageProcessorPil
+
+folder, vision_folder, hq_folder, fast_folder = sys.argv[1:]
+image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+def given_for_hq():
+    processor = AutoProcessor.from_pretrained(hq_folder)
+    inputs = processor(image, input_points=[[[10, 15]]], return_tensors="pt")
+    return {
+        "processor": class_of(lambda: processor),
+        "its image processor": class_of(lambda: processor.image_processor),
+        "image processor": class_of(lambda: AutoImageProcessor.from_pretrained(hq_folder)),
+        "torchvision": class_of(lambda: AutoImageProcessor.from_pretrained(hq_folder, backend="torchvision")),
+        "pil": class_of(lambda: AutoImageProcessor.from_pretrained(hq_folder, backend="pil")),
+        "points": inputs["input_points"].tolist(),
+        "pixels": inputs["pixel_values"].sum().item(),
+    }
+
+small = dict(size={"longest_edge": 32}, pad_size={"height": 32, "width": 32})
+SamHQProcessor(SamImageProcessorPil(**small)).save_pretrained(hq_folder)
+SamHQConfig().save_pretrained(hq_folder)
+hq_before = given_for_hq()
 register_with_transformers()
-folder, vision_folder = sys.argv[1:]
+hq_after = given_for_hq()
 once = given(folder)
+fast = given(fast_folder)
 register_with_transformers()
 twice = given(folder)
 
@@ -63,11 +87,13 @@ SamVisionModel(config).save_pretrained(vision_folder)
 their_processor = transformers.SamImageProcessorPil.from_pretrained(folder)
 theirs = pipeline("mask-generation", model=TheirModel.from_pretrained(folder), image_processor=their_processor)
 
-image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 found = pipeline("mask-generation", model=folder)(
     image, points_per_crop=3, pred_iou_thresh=-99, stability_score_thresh=0
 )
 print(json.dumps({
+    "hq before": hq_before,
+    "hq after": hq_after,
+    "fast": fast,
     "once": once,
     "twice": twice,
     "vision": package(AutoModel.from_pretrained(vision_folder)),
@@ -82,8 +108,11 @@ OURS = {
     "model": "anymask.SamModel",
     "mask model": "anymask.SamModel",
     "processor": "anymask.SamProcessor",
+    "image processor": "anymask.SamImageProcessor",
     "pil": "anymask.SamImageProcessor",
-    "torchvision": "anymask.SamImageProcessorFast",
+    "torchvision": "anymask.SamImageProcessor",
+    "pipeline's image processor": "anymask.SamImageProcessor",
+    "processor's image processor": "anymask.SamImageProcessor",
     "pipeline": "anymask.MaskGenerationPipeline",
     "pipeline's model": "anymask.SamModel",
 }
@@ -108,7 +137,12 @@ def checkpoint(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def registered(checkpoint, tmp_path_factory) -> dict:
-    return run_python(GIVEN + REGISTERED, checkpoint, str(tmp_path_factory.mktemp("vision")))
+    fast = tmp_path_factory.mktemp("fast")
+    tiny_model().save_pretrained(fast)
+    options = {**tiny_image_processor().to_dict(), "image_processor_type": "SamImageProcessorFast"}
+    SamProcessor(SamImageProcessorFast.from_dict(options)).save_pretrained(fast)
+    folders = (checkpoint, tmp_path_factory.mktemp("vision"), tmp_path_factory.mktemp("hq"), fast)
+    return run_python(GIVEN + REGISTERED, *map(str, folders))
 
 
 def test_importing_everything_changes_nothing(checkpoint):
@@ -124,11 +158,18 @@ def test_importing_everything_changes_nothing(checkpoint):
 
 
 def test_registering_gives_our_classes(registered):
-    given = registered["once"]
-    assert given.items() >= OURS.items()
-    # Which of the two depends on whether torchvision is installed.
-    assert given["image processor"].startswith("anymask.SamImageProcessor")
-    assert given["pipeline's image processor"].startswith("anymask.SamImageProcessor")
+    assert registered["once"] == OURS
+
+
+def test_a_checkpoint_has_one_preprocessing_whatever_loads_it(registered):
+    names = [name for name in OURS if "image processor" in name or name in ("pil", "torchvision")]
+    assert {registered["once"][name] for name in names} == {"anymask.SamImageProcessor"}
+    assert {registered["fast"][name] for name in names} == {"anymask.SamImageProcessorFast"}
+
+
+def test_sam_hq_is_left_alone(registered):
+    assert registered["hq after"] == registered["hq before"]
+    assert registered["hq after"]["processor"] == "transformers.SamHQProcessor"
 
 
 def test_registering_twice_is_registering_once(registered):

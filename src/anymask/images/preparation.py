@@ -89,11 +89,7 @@ class ImagePreprocessor:
             ValueError: If an option has a value that it cannot have.
         """
         super().__init__()
-        if options.get("do_center_crop"):
-            raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
-        given = {name: value for name, value in options.items() if name not in INERT_CONFIG_KEYS}
-        check_known_options(given, OPTION_NAMES, type(self).__name__)
-        self._options = ImageOptions.complete(given)
+        self._options = ImageOptions.complete(self._known(options))
 
     def __getattr__(self, name: str) -> Any:
         if name not in OPTION_NAMES:
@@ -139,10 +135,21 @@ class ImagePreprocessor:
 
     def options(self, **overrides: Any) -> ImageOptions:
         """The options of this preprocessor, with some overridden for one call."""
-        if not overrides:
-            return self._options
-        check_known_options(overrides, OPTION_NAMES, type(self).__name__)
-        return ImageOptions.complete(overrides, vars(self._options))
+        overrides = self._known(overrides)
+        return ImageOptions.complete(overrides, vars(self._options)) if overrides else self._options
+
+    def _known(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the options that have an effect.
+
+        Raises:
+            TypeError: If one is unknown.
+            ValueError: If one asks for what SAM does not do.
+        """
+        if options.get("do_center_crop"):
+            raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
+        known = {name: value for name, value in options.items() if name not in INERT_CONFIG_KEYS}
+        check_known_options(known, OPTION_NAMES, type(self).__name__)
+        return known
 
     def geometry(self, original_size_hw: Sequence[int], **overrides: Any) -> ResizeGeometry:
         """How an image of this height and width is brought to the size of the model's input."""
