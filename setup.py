@@ -65,6 +65,13 @@ EXTRAS = {
     "supervision": [
         "supervision>=0.31.2",  # the oldest that the tests ran with
     ],
+    # `anymask generate` with Parquet, and on clusters.
+    "scale": [
+        "pyarrow>=18",  # 18 is the oldest with wheels for Python 3.13
+    ],
+    "ray": [
+        "ray[data]>=2.50",  # 2.50 is the oldest whose map_batches takes ActorPoolStrategy as used here
+    ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..masks.rle import Rle, mask_to_rle, rle_to_coco, rle_to_mask, rle_to_runs, runs_to_rle, split_at_columns
 from ..support.atomic_files import write_whole
+from ..support.run_settings import keep_settings
 from .grid import Box, Tile
 
 TILES_IN_MEMORY = 16
@@ -99,18 +100,7 @@ class PieceStore:
 
     def __init__(self, folder: str | os.PathLike[str], settings: dict[str, Any]):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "settings.json"
-        wanted = json.loads(json.dumps(settings))
-        if not path.exists():
-            write_whole(path, lambda file: file.write(json.dumps(wanted, indent=1).encode()))
-        found = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-        if changed:
-            raise ValueError(
-                f"{self.folder} must hold tiles of this image with these settings, but they were made with another "
-                f"{', '.join(changed)}; pass another folder, or delete this one to begin anew."
-            )
+        keep_settings(self.folder, settings)
         self._load = lru_cache(maxsize=TILES_IN_MEMORY)(self._read)
 
     def __contains__(self, tile: Tile) -> bool:

@@ -150,5 +150,5 @@ def test_a_stopped_run_goes_on_with_the_tiles_that_are_missing(tmp_path):
     undisturbed = list(TiledGenerator(ColourRegions(), tile=90, halo=50).generate(image))
     assert resumed == undisturbed
     assert second.windows == len(make_grid(image.shape, 90, 50)) - 7 + 1  # and the whole image
-    with pytest.raises(ValueError, match="they were made with another tile; pass another folder"):
+    with pytest.raises(ValueError, match="was made with another tile; pass another folder"):
         list(TiledGenerator(second, tile=91, halo=50).generate(image, work_folder=tmp_path))

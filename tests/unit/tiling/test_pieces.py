@@ -55,5 +55,5 @@ def test_what_is_put_comes_back(tmp_path):
     store.put(tiles[0], [piece])
     again = PieceStore(tmp_path, {"model": "one", "sizes": (1, 2)})
     assert again.get(tiles[0]) == [piece] and tiles[0] in again and tiles[1] not in again
-    with pytest.raises(ValueError, match="they were made with another model; pass another folder"):
+    with pytest.raises(ValueError, match="was made with another model; pass another folder"):
         PieceStore(tmp_path, {"model": "two", "sizes": (1, 2)})

@@ -1,0 +1,237 @@
+"""Segment everything in folders of any size: shards made by one process, several, several machines, or Ray.
+
+A shard is the unit of work: it is there whole or not at all, and who comes later makes what is missing. Which engine
+made it changes no byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..support.atomic_files import write_whole
+from .inputs import ImageReference, list_images
+from .outputs import FORMATS, write_shard
+from .shards import ShardFolder, shard_slice, work_on_shards
+from .worker import MaskWorker, Row, error_row
+
+IMAGES_PER_SHARD = 100
+_LOOK_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: what is segmented, how, and where to. Small enough to be sent to every worker.
+
+    Attributes:
+        images: All of them, in order.
+        folder: For the shards.
+        n_shards: How many there are.
+        format_name: Of `outputs.FORMATS`.
+        model: What `anymask.SAM` takes.
+        options: See `MaskWorker`.
+        dtype: Name of a torch dtype, or None.
+    """
+
+    images: Sequence[ImageReference]
+    folder: str
+    n_shards: int
+    format_name: str
+    model: str
+    options: Mapping[str, Any]
+    dtype: str | None
+
+    def shards(self) -> ShardFolder:
+        """The folder of this run; see `ShardFolder`."""
+        names = hashlib.sha256("\n".join(image.name for image in self.images).encode()).hexdigest()
+        settings: dict[str, Any] = {
+            "anymask": __version__,
+            "model": self.model,
+            "options": dict(self.options),
+            "dtype": self.dtype,
+        }
+        settings |= {"format": self.format_name, "shards": self.n_shards}
+        settings |= {"images": len(self.images), "names": names}
+        return ShardFolder(self.folder, self.n_shards, FORMATS[self.format_name].ending, settings)
+
+    def make(self, index: int, shards: ShardFolder, worker: MaskWorker) -> None:
+        """Make one shard."""
+        images = self.images[shard_slice(index, self.n_shards, len(self.images))]
+        write_shard(shards.path(index), shards.counts_path(index), self.format_name, _rows(images, worker))
+
+
+def _rows(images: Sequence[ImageReference], worker: MaskWorker) -> Iterator[tuple[ImageReference, Row]]:
+    for image in images:
+        try:
+            source = image.read()
+        except Exception as error:  # a row with the reason, as for an image that cannot be decoded
+            yield image, error_row(image.name, error)
+            continue
+        yield image, worker.segment(image.name, source)
+
+
+def generate(
+    source: str | os.PathLike[str] | Sequence[str],
+    output: str | os.PathLike[str],
+    *,
+    model: str = "sam-vit-nano",
+    options: Mapping[str, Any] | None = None,
+    n_shards: int | None = None,
+    workers: int = 1,
+    devices: Sequence[str] | None = None,
+    dtype: str | None = None,
+    format_name: str = "sa1b",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Segment everything in many images, shard by shard; what an earlier call left unfinished is finished.
+
+    Several machines may call this with one shared folder at once. The result does not depend on who made what.
+
+    Args:
+        source: See `list_images`.
+        output: Folder for the shards and `manifest.json`.
+        model: What `anymask.SAM` takes.
+        options: Of `MaskGenerationOptions`, and "max_area_share"; see `MaskWorker` and `PRESETS`.
+        n_shards: How many shards; by default one for each hundred images.
+        workers: Processes on this machine. Each computes with its share of torch's threads.
+        devices: Torch devices, dealt out to the workers in turn; None takes a GPU where there is one.
+        dtype: Name of a torch dtype.
+        format_name: "sa1b", "coco" or "parquet".
+        progress: Called with the number of shards that are there, and of all, about every second.
+
+    Returns:
+        The manifest: settings, totals, and for each shard its file, digest and counts.
+
+    Raises:
+        ValueError: If the folder holds shards of other settings, or a number cannot be.
+        RuntimeError: If a worker failed; its message names the error.
+    """
+    job = make_job(source, output, model, options, n_shards, dtype, format_name)
+    if workers < 1:
+        raise ValueError(f"`workers` must be at least 1, got {workers}.")
+    devices_of = [(list(devices or [None]) * workers)[index] for index in range(workers)]  # type: ignore[list-item]
+    shards = job.shards()
+    if shards.missing():
+        # Here what cannot be loaded is told before processes start.
+        if workers == 1:
+            work(job, devices_of[0], 0, progress)
+        else:
+            _work_in_processes(job, devices_of, progress)
+    return write_manifest(job)
+
+
+def make_job(
+    source: str | os.PathLike[str] | Sequence[str],
+    output: str | os.PathLike[str],
+    model: str,
+    options: Mapping[str, Any] | None,
+    n_shards: int | None,
+    dtype: str | None,
+    format_name: str,
+) -> Job:
+    """A run from the arguments of `generate`; values that cannot be are refused."""
+    if format_name not in FORMATS:
+        raise ValueError(f"`format_name` must be one of {', '.join(FORMATS)}, got {format_name!r}.")
+    images = list_images(source)
+    n_shards = -(-len(images) // IMAGES_PER_SHARD) if n_shards is None else n_shards
+    if not 1 <= n_shards <= len(images):
+        raise ValueError(f"`n_shards` must be from 1 to the number of images, {len(images)}, got {n_shards}.")
+    return Job(images, os.fspath(output), n_shards, format_name, model, dict(options or {}), dtype)
+
+
+def work(job: Job, device: str | None, first: int, progress: Callable[[int, int], None] | None = None) -> None:
+    """Make shards until none is missing, beginning with the `first`; waits for those that others hold."""
+    shards = job.shards()
+    worker: MaskWorker | None = None
+    order = [(first + step) % job.n_shards for step in range(job.n_shards)]
+    while missing := set(shards.missing()):
+        made = False
+        for index in work_on_shards(shards, [index for index in order if index in missing]):
+            worker = worker or MaskWorker(job.model, job.options, device=device, dtype=job.dtype)
+            job.make(index, shards, worker)
+            made = True
+            if progress is not None:
+                progress(job.n_shards - len(shards.missing()), job.n_shards)
+        if not made:
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def _work_in_processes(job: Job, devices: Sequence[str | None], progress: Callable[[int, int], None] | None) -> None:
+    import torch
+
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, torch.get_num_threads() // len(devices))
+    processes = []
+    for number, device in enumerate(devices):
+        errors, sender = context.Pipe(duplex=False)
+        first = number * job.n_shards // len(devices)
+        process = context.Process(target=_process, args=(job, device, first, threads, sender), daemon=True)
+        process.start()
+        sender.close()
+        processes.append((process, errors))
+    shards = job.shards()
+    try:
+        while any(process.is_alive() for process, _ in processes):
+            wait([process.sentinel for process, _ in processes if process.is_alive()], timeout=_LOOK_AGAIN_SECONDS)
+            if progress is not None:
+                progress(job.n_shards - len(shards.missing()), job.n_shards)
+            for process, errors in processes:
+                if not process.is_alive() and process.exitcode:
+                    raise RuntimeError(f"A worker must finish its shards, but one failed: {_reason(process, errors)}.")
+    finally:
+        for process, _ in processes:
+            process.terminate()
+            process.join()
+
+
+def _reason(process: Any, errors: Any) -> str:
+    try:
+        return str(errors.recv())
+    except EOFError:
+        return f"exit code {process.exitcode}"
+
+
+def _process(job: Job, device: str | None, first: int, threads: int, sender: Any) -> None:
+    """What runs in a worker's process."""
+    import torch
+
+    torch.set_num_threads(threads)  # this process is the run's own
+    parent = multiprocessing.parent_process()
+    if parent is not None:  # a worker does not outlive a run that was killed
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    try:
+        work(job, device, first)
+    except Exception as error:
+        sender.send(f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from None
+
+
+def write_manifest(job: Job) -> dict[str, Any]:
+    """Write `manifest.json` of a run whose shards are all there, and return it."""
+    shards = job.shards()
+    entries: list[dict[str, Any]] = []
+    for index in range(job.n_shards):
+        counts = json.loads(shards.counts_path(index).read_text())
+        entries.append({"file": shards.path(index).name, "sha256": _digest(shards.path(index)), **counts})
+    settings = json.loads((shards.folder / "settings.json").read_text())
+    totals = {name: sum(entry[name] for entry in entries) for name in ("images", "masks", "errors")}
+    manifest = {"settings": settings, "totals": totals, "shards": entries}
+    document = (json.dumps(manifest, indent=1) + "\n").encode()
+    write_whole(shards.folder / "manifest.json", lambda file: file.write(document))
+    return manifest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else hashlib.sha256(file.read())
+    return digest.hexdigest()

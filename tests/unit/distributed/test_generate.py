@@ -1,0 +1,122 @@
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from anymask.distributed import generate as module
+from anymask.distributed.generate import generate, make_job, work
+
+CALL = """
+import json, sys
+from anymask.distributed.generate import generate
+if __name__ == "__main__":
+    source, output, options, workers = sys.argv[1:]
+    generate(source, output, options=json.loads(options), n_shards=3, workers=int(workers))
+"""
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos, options, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    generate(photos, folder, options=options, n_shards=3)
+    return contents(folder)
+
+
+def test_the_manifest_says_what_is_there(undisturbed):
+    manifest = json.loads(undisturbed["manifest.json"])
+    assert manifest["totals"]["images"] == 6 and manifest["totals"]["errors"] == 1
+    assert manifest["totals"]["masks"] > 0
+    assert [shard["file"] for shard in manifest["shards"]] == [f"shard_{index:05d}.tar" for index in range(3)]
+    for shard in manifest["shards"]:
+        assert hashlib.sha256(undisturbed[shard["file"]]).hexdigest() == shard["sha256"]
+
+
+def test_a_stopped_run_goes_on(photos, options, tmp_path, undisturbed):
+    class Stop(BaseException):
+        pass
+
+    def stop(done, of):
+        if done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        generate(photos, tmp_path, options=options, n_shards=3, progress=stop)
+    made = sorted(tmp_path.glob("shard_*.tar"))
+    before = [path.stat().st_mtime_ns for path in made]
+    assert len(made) == 2 and not (tmp_path / "manifest.json").exists()
+    generate(photos, tmp_path, options=options, n_shards=3)
+    assert contents(tmp_path) == undisturbed
+    assert [path.stat().st_mtime_ns for path in made] == before  # not made again
+
+
+def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed):
+    script = tmp_path / "run.py"
+    script.write_text(CALL)
+    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), json.dumps(options), "2"]
+    subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert contents(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.slow
+def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(photos, options, tmp_path, undisturbed):
+    script = tmp_path / "run.py"
+    script.write_text(CALL)
+    chance = random.Random(0)
+    for kill in range(20):
+        out = tmp_path / f"out{kill}"
+        arguments = [sys.executable, str(script), str(photos), str(out), json.dumps(options), "2"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(arguments, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0, 12))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        generate(photos, out, options=options, n_shards=3)
+        assert contents(out) == undisturbed
+
+
+def test_a_worker_that_fails_says_why(photos, tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(CALL)
+    options = json.dumps({"points_per_side": 0})
+    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), options, "2"]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: A worker must finish its shards, but one failed: ValueError: `points_per_side`" in done.stderr
+
+
+def test_waits_for_what_another_holds(photos, options, tmp_path, monkeypatch):
+    """A shard that another machine makes meanwhile is not made twice, and the run ends when it is there."""
+    job = make_job(photos, tmp_path, "sam-vit-nano", options, 3, None, "coco")
+    work(job, None, 0)
+    shards = job.shards()
+    held = shards.path(1).read_bytes()
+    shards.path(1).unlink()
+    with shards.claim(1):
+        monkeypatch.setattr(module.time, "sleep", lambda seconds: shards.path(1).write_bytes(held))
+        work(job, None, 0)
+    assert shards.missing() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(workers=0), "`workers` must be at least 1, got 0"),
+        (dict(n_shards=7), "from 1 to the number of images, 6, got 7"),
+        (dict(format_name="csv"), "must be one of sa1b, coco, parquet, got 'csv'"),
+    ],
+)
+def test_what_cannot_be(photos, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        generate(photos, tmp_path / "out", **arguments)
