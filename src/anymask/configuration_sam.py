@@ -76,7 +76,7 @@ _RULES: dict[str, Rule] = {
     "initializer_range": ("a number of at least 0", lambda value: is_number(value, 0)),
     **dict.fromkeys(("qkv_bias", "use_abs_pos", "use_rel_pos", "tie_word_embeddings"), _YES_OR_NO),
     **dict.fromkeys(("dtype", "torch_dtype"), _DTYPE),
-    **dict.fromkeys(("id2label", "label2id", "mask_generation"), _DICT),
+    **dict.fromkeys(("id2label", "label2id", "mask_generation", "prompted_masks"), _DICT),
 }
 """What fields of the configurations must be, besides sizes that must divide each other."""
 
@@ -311,7 +311,9 @@ class SamConfig(_SamBaseConfig):
         initializer_range: Kept from the hub's files and not used: fresh weights are drawn as PyTorch draws them.
         tie_word_embeddings: Kept from the hub's files: the positional encoding of image and prompts is one.
         **kwargs: Fields that every configuration has; and `mask_generation`, a dictionary of options that suit the
-            checkpoint and become the defaults of `SamMaskGenerator`. Meta's thresholds suit Meta's checkpoints.
+            checkpoint and become the defaults of `SamMaskGenerator`. Meta's thresholds suit Meta's checkpoints. And
+            `prompted_masks`, how `SAM` cleans up masks of prompts: holes and islands smaller than "hole_share" and
+            "island_share" of the mask go. By default none do.
 
     Raises:
         ValueError: If a field is of another kind, or the three do not fit together (image size, patch size, channels).

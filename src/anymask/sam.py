@@ -375,6 +375,8 @@ def _with_areas(decoding: DecodingOptions, options: Mapping[str, Any]) -> Decodi
             f"Options of segment-everything, got {', '.join(map(repr, others))}, must come without prompts: with "
             "prompts every prompt gets its mask, and none is filtered. Leave out the options or the prompts."
         )
+    if not options:
+        return decoding
     areas = MaskGenerationOptions.from_kwargs(**options)
     return dataclasses.replace(decoding, min_hole_area=areas.min_hole_area, min_island_area=areas.min_island_area)
 

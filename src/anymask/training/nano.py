@@ -40,6 +40,7 @@ def nano_config() -> SamConfig:
             "box_nms_thresh": 0.6,
             "min_mask_region_area": 250,
         },
+        prompted_masks={"hole_share": 0.05, "island_share": 0.2},
     )
 
 

@@ -172,6 +172,20 @@ def test_small_holes_are_filled_and_islands_removed():
         assert after == {**before, **make_record(expected)}
 
 
+def test_a_checkpoint_says_how_its_masks_are_cleaned_up_unless_areas_are_given(monkeypatch):
+    prompts = [Prompt(((10, 20),), (1,)), Prompt(box_xyxy=(5, 6, 60, 40))]
+    plain = decoded(prompts)
+    monkeypatch.setattr(MODEL.config, "prompted_masks", {"hole_share": 0.04, "island_share": 0.2}, raising=False)
+    clean = decoded(prompts)
+    assert plain.records != clean.records
+    for before, after in zip(plain.records, clean.records, strict=True):
+        area = before["area"]
+        expected, _ = remove_small_regions_rle(before["segmentation"], int(np.ceil(0.04 * area)), "holes")
+        expected, _ = remove_small_regions_rle(expected, int(np.ceil(0.2 * area)), "islands")
+        assert after == {**before, **make_record(expected)}
+    assert decoded(prompts, min_hole_area=0, min_island_area=0).records == plain.records
+
+
 def test_logits_can_be_trained_on():
     found = decoded([Prompt(((10, 20),), (1,))])
     assert not found.low_res_logits.is_inference()
