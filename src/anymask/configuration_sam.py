@@ -310,6 +310,8 @@ class SamConfig(_SamBaseConfig):
         mask_decoder_config: The mask decoder.
         initializer_range: Kept from the hub's files and not used: fresh weights are drawn as PyTorch draws them.
         tie_word_embeddings: Kept from the hub's files: the positional encoding of image and prompts is one.
+        loss: What `SamModel` minimises with `labels`: a name of `anymask.modeling.losses.LOSSES` or fields of its
+            `LossOptions`, such as {"type": "focal_dice", "iou": 0}. None is the SAM paper's.
         **kwargs: Fields that every configuration has; and `mask_generation`, a dictionary of options that suit the
             checkpoint and become the defaults of `SamMaskGenerator`. Meta's thresholds suit Meta's checkpoints. And
             `prompted_masks`, how `SAM` cleans up masks of prompts: holes and islands smaller than "hole_share" and
@@ -320,6 +322,7 @@ class SamConfig(_SamBaseConfig):
     """
 
     model_type = "sam"
+    keys_to_ignore_at_inference = ["loss_parts", "vision_hidden_states", "vision_attentions", "mask_decoder_attentions"]
     sub_configs = {
         "vision_config": SamVisionConfig,
         "prompt_encoder_config": SamPromptEncoderConfig,
@@ -333,6 +336,7 @@ class SamConfig(_SamBaseConfig):
         mask_decoder_config: dict | SamMaskDecoderConfig | None = None,
         initializer_range: float = 0.02,
         tie_word_embeddings: bool = True,
+        loss: dict[str, Any] | str | None = None,
         **kwargs: Any,
     ):
         self.vision_config = _as_config(SamVisionConfig, vision_config)
@@ -340,6 +344,8 @@ class SamConfig(_SamBaseConfig):
         self.mask_decoder_config = _as_config(SamMaskDecoderConfig, mask_decoder_config)
         self.initializer_range = initializer_range
         check_values({"initializer_range": initializer_range, "tie_word_embeddings": tie_word_embeddings}, _RULES)
+        if loss is not None:
+            self.loss = loss
         self._check_parts_fit()
         super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
 

@@ -25,6 +25,7 @@ class SamModel(SamNetwork, SamPreTrainedModel):
     """The Segment Anything Model: images and prompts to masks. `forward` is that of `SamNetwork`."""
 
     _tied_weights_keys = {TIED_KEY: TIED_TO}
+    accepts_loss_kwargs = True  # Trainer then gives `num_items_in_batch`, and leaves the division to the loss
 
     def __init__(self, config: SamConfig):
         SamPreTrainedModel.__init__(self, config)  # in the place of SamNetwork's, which knows nothing of Transformers

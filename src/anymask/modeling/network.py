@@ -12,17 +12,20 @@ Coordinates are pixels of the model's input, x to the right and y down. `SamProc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from ..configuration_sam import SamConfig
 from ..support.chunks import is_accelerator
+from ..support.unknown_names import did_you_mean
 from . import decoders
 from .fast.decoder import PreparedImage, check_weights, is_same, prepare
 from .image_encoder import VisionEncoder
+from .losses import LossOptions, SegmentationLoss, segmentation_loss
 from .mask_decoder import MaskDecoder
 from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput
 from .prompt_checks import check_prompts
@@ -63,6 +66,49 @@ class SamNetwork(nn.Module):
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
         return self.shared_image_embedding.positional_embedding.dtype
+
+    def freeze(self, *parts: str) -> Self:
+        """Keep parts of the model as they are in training: they get no gradients, and no optimizer changes them.
+
+        Args:
+            *parts: names of modules, such as "vision_encoder", "prompt_encoder" or "mask_decoder.transformer".
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ValueError: If no name is given, or there is no such part.
+        """
+        names = [name for name, _ in self.named_children()]
+        if not parts:
+            raise ValueError(f"freeze must be given what to freeze, such as {names}, got nothing.")
+        modules = dict(self.named_modules())
+        for part in parts:
+            if part not in modules:
+                hint = did_you_mean(part, names, otherwise=f"its parts are {names} and what is inside of them.")
+                raise ValueError(f"The model has no part {part!r} to freeze; {hint}")
+            modules[part].requires_grad_(False)
+        return self
+
+    @property
+    def loss_function(self) -> Callable[..., Any]:
+        """What `forward` computes with `labels`; may be replaced by a function of the same arguments.
+
+        It is called with `pred_masks`, `iou_scores`, `labels` and `num_items_in_batch` by name, as `segmentation_loss`
+        has them, and returns a scalar, or a `SegmentationLoss`.
+        """
+        own = self._modules.get("loss_function") or self.__dict__.get("_loss_function")  # a module sets itself there
+        return own or self._segmentation_loss
+
+    @loss_function.setter
+    def loss_function(self, function: Callable[..., Any] | None) -> None:
+        self.__dict__["_loss_function"] = function
+
+    def _segmentation_loss(self, **batch: Any) -> SegmentationLoss:
+        options = LossOptions.read(getattr(self.config, "loss", None))
+        patch = self.config.vision_config.patch_size
+        height, width = batch["pred_masks"].shape[-2:]  # 4 for each patch of the model's input
+        return segmentation_loss(options=options, max_size_hw=(height // 4 * patch, width // 4 * patch), **batch)
 
     def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
         """The positional encoding of the image embedding's patches, (1, channels, height, width).
@@ -141,6 +187,8 @@ class SamNetwork(nn.Module):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> SamImageSegmentationOutput | tuple:
         """Segment what the prompts point at.
 
@@ -167,6 +215,9 @@ class SamNetwork(nn.Module):
             output_attentions: Return attention weights.
             output_hidden_states: Return the image encoder's activations.
             return_dict: False returns a tuple of what is set.
+            labels: The masks that the prompts mean, (batch, prompts, label height, label width), of the model's input
+                as a whole, at any size; `segmentation_loss` says what values mean. With them there is a loss.
+            num_items_in_batch: See `segmentation_loss`; `transformers.Trainer` gives it.
 
         Raises:
             ValueError: If neither or both of `pixel_values` and `image_embeddings` are given, shapes do not fit, or
@@ -195,7 +246,17 @@ class SamNetwork(nn.Module):
             target_embedding=target_embedding,
             output_attentions=output_attentions,
         )
+        loss: SegmentationLoss | None = None
+        if labels is not None:
+            loss = self.loss_function(
+                pred_masks=masks,
+                iou_scores=iou_scores,
+                labels=labels,
+                num_items_in_batch=num_items_in_batch,
+            )
         output = SamImageSegmentationOutput(
+            loss=getattr(loss, "total", loss),
+            loss_parts=getattr(loss, "parts", None),
             iou_scores=iou_scores,
             pred_masks=masks,
             vision_hidden_states=hidden_states,

@@ -14,17 +14,21 @@ class SamImageSegmentationOutput(ModelOutput):
     """What `SamModel` returns.
 
     Args:
+        loss: With `labels`: what to minimise, see `LossOptions`; a scalar with gradient.
         iou_scores: Predicted IoU of each mask, (batch, prompts, masks), float32. A regression: near 0..1, not clipped.
         pred_masks: Mask logits, (batch, prompts, masks, 4 * height, 4 * width) for an image embedding of height x
             width; above 0 is foreground. `SamProcessor.post_process_masks` brings them to the original image.
+        loss_parts: With `labels`: see `SegmentationLoss.parts`; None where an own `loss_function` gives a scalar.
         vision_hidden_states: See `SamVisionEncoderOutput.hidden_states`.
         vision_attentions: See `SamVisionEncoderOutput.attentions`.
         mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
             attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
     """
 
+    loss: Tensor | None = None
     iou_scores: Tensor | None = None
     pred_masks: Tensor | None = None
+    loss_parts: dict[str, Tensor] | None = None
     vision_hidden_states: tuple[Tensor, ...] | None = None
     vision_attentions: tuple[Tensor, ...] | None = None
     mask_decoder_attentions: tuple[Tensor, ...] | None = None
