@@ -1,0 +1,224 @@
+"""How a person is played in training: what is shown first, and what is corrected in how many rounds.
+
+The rounds are those of the Segment Anything paper, appendix A, "Training algorithm": a point or a noisy box; then clicks
+where the last mask was wrong, with its logits as a prompt; and rounds in which nothing but the logits is new. Everything
+is drawn from one generator per sample, so that a sample meets the same prompts in whichever batch it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..evaluation.clicks import PLACES, next_click
+from ..geometry.coordinates import (
+    LABEL_BOX_BOTTOM_RIGHT,
+    LABEL_BOX_TOP_LEFT,
+    LABEL_PADDING,
+)
+from ..modeling.losses import PADDED_OBJECT
+from ..support.unknown_names import did_you_mean
+
+BOX_NOISES = ("gaussian", "uniform", "outward")
+NOISE_FRAME = 1024
+"""Limits of noise in pixels are of a frame of this side, and smaller in a smaller one."""
+
+
+@dataclass(frozen=True)
+class PromptRecipe:
+    """Prompts of an object over the rounds of a training step.
+
+    Attributes:
+        box_share: share of objects whose first prompt is a box; the others begin with a point.
+        first_point: "random" anywhere inside, or "center", the innermost pixel.
+        box_noise: standard deviation ("gaussian") or largest shift ("uniform") of each coordinate, as a share of the
+            box's side.
+        box_noise_max: the largest shift in pixels of a frame of 1024; of "outward", the largest shift itself.
+        box_noise_kind: "gaussian", "uniform", or "outward", which enlarges a box as MedSAM does.
+        points: rounds with a click that corrects the last mask.
+        mask_only_rounds: rounds without a new click: the last one, and others at random places before it.
+        error_point: "random" anywhere in the error, or "center", the innermost pixel of the larger error.
+        truth_point_share: share of clicks that are placed in the object, whatever the mask is.
+        previous_mask_share: share of later rounds that have the logits of the round before as a prompt.
+        multimask_first: whether several masks answer the first prompt; one answers all later rounds.
+    """
+
+    box_share: float = 0.5
+    first_point: str = "random"
+    box_noise: float = 0.1
+    box_noise_max: float = 20.0
+    box_noise_kind: str = "gaussian"
+    points: int = 2
+    mask_only_rounds: int = 0
+    error_point: str = "random"
+    truth_point_share: float = 0.0
+    previous_mask_share: float = 1.0
+    multimask_first: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("box_share", "truth_point_share", "previous_mask_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must be a share from 0 to 1, got {getattr(self, name)}.")
+        for name, known in (("first_point", PLACES), ("error_point", PLACES), ("box_noise_kind", BOX_NOISES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if min(self.box_noise, self.box_noise_max, self.points, self.mask_only_rounds) < 0:
+            raise ValueError(f"Noise and numbers of rounds must be 0 or more, got {self}.")
+
+    @classmethod
+    def named(cls, name: str) -> PromptRecipe:
+        """One of `RECIPES`.
+
+        Raises:
+            ValueError: If there is no such recipe.
+        """
+        if name not in RECIPES:
+            hint = did_you_mean(name, RECIPES, otherwise=f"there are {', '.join(RECIPES)}.")
+            raise ValueError(f"The prompt recipe must be one of anymask's, got {name!r}; {hint}")
+        return RECIPES[name]
+
+
+RECIPES: dict[str, PromptRecipe] = {
+    "short": PromptRecipe(),  # for fine-tuning on a CPU: a third of the paper's rounds
+    "box": PromptRecipe(box_share=1.0, points=0),
+    "paper": PromptRecipe(points=8, mask_only_rounds=2),
+    "sam2": PromptRecipe(points=7, box_noise_kind="uniform", truth_point_share=0.1),
+    "medsam": PromptRecipe(box_share=1.0, box_noise_kind="outward", points=0, multimask_first=False),
+    # micro-sam asks for one mask after a box; here the kind of answer is the same for all prompts of a round.
+    "micro-sam": PromptRecipe(box_noise=0.025, box_noise_kind="uniform", points=7, previous_mask_share=0.5),
+}
+"""Recipes of the field, and short ones. See docs/fine-tuning.md for where the numbers are from."""
+
+
+@dataclass
+class Prompts:
+    """Points (batch, prompts, K, 2) in pixels of the model's input, and their labels (batch, prompts, K)."""
+
+    points: Tensor
+    labels: Tensor
+
+    def with_clicks(self, points: Tensor, labels: Tensor) -> Prompts:
+        """One point (batch, prompts, 2) with its label (batch, prompts) more."""
+        return Prompts(
+            torch.cat([self.points, points[:, :, None]], dim=2), torch.cat([self.labels, labels[..., None]], 2)
+        )
+
+
+class PromptedRounds:
+    """The rounds of one batch: what is asked in each.
+
+    Args:
+        recipe: what is done in which round.
+        labels: (batch, prompts, label height, label width), as the loss takes them.
+        boxes_xyxy: (batch, prompts, 4), the exact boxes in pixels of the model's input.
+        frame_hw: height and width of the model's input.
+        seeds: (batch,), one of each sample.
+    """
+
+    def __init__(
+        self, recipe: PromptRecipe, labels: Tensor, boxes_xyxy: Tensor, frame_hw: tuple[int, int], seeds: Tensor
+    ) -> None:
+        self.recipe = recipe
+        self.labels = labels.to(torch.int8) if labels.dtype in (torch.bool, torch.uint8) else labels
+        self.boxes_xyxy = boxes_xyxy.float()
+        self.frame_hw = frame_hw
+        self.is_object = labels.flatten(2)[..., 0] != PADDED_OBJECT
+        self._generators = [torch.Generator(labels.device).manual_seed(int(seed)) for seed in seeds.tolist()]
+        # The kinds of rounds are one for all samples of a batch, as the seed of the first has it.
+        self.is_mask_only, self.keeps_mask = self._plan(torch.Generator().manual_seed(int(seeds[0])))
+
+    def _plan(self, generator: torch.Generator) -> tuple[list[bool], list[bool]]:
+        recipe = self.recipe
+        rounds = recipe.points + recipe.mask_only_rounds
+        is_mask_only = [False] * recipe.points
+        for _ in range(recipe.mask_only_rounds - 1):
+            is_mask_only.insert(int(torch.randint(len(is_mask_only) + 1, (1,), generator=generator)), True)
+        is_mask_only += [True] * min(recipe.mask_only_rounds, 1)
+        draws = torch.rand(rounds, generator=generator)
+        keeps = [only or draw < recipe.previous_mask_share for only, draw in zip(is_mask_only, draws, strict=True)]
+        return is_mask_only, [bool(keep) for keep in keeps]
+
+    def first(self) -> Prompts:
+        """The first prompts: a box as two points of labels 2 and 3, or a point and padding."""
+        points, labels = self._clicks(None, self.recipe.first_point, truth_share=0.0)
+        boxes = self._noisy_boxes()
+        is_box = self._draw(torch.rand) < self.recipe.box_share
+        corners = boxes.unflatten(-1, (2, 2))
+        pair = torch.stack([points, torch.zeros_like(points)], dim=2)
+        pair_labels = torch.stack([labels, torch.full_like(labels, LABEL_PADDING)], dim=-1)
+        corner_labels = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT], device=labels.device)
+        corner_labels = torch.where(self.is_object[..., None], corner_labels, LABEL_PADDING)
+        return Prompts(
+            torch.where(is_box[..., None, None], corners, pair),
+            torch.where(is_box[..., None], corner_labels, pair_labels),
+        )
+
+    def next(self, round_index: int, prompts: Prompts, shown: Tensor) -> Prompts:
+        """The prompts of a later round, from 0.
+
+        Args:
+            round_index: among the later rounds.
+            prompts: those of the round before.
+            shown: (batch, prompts, h, w), logits of the mask that is looked at.
+        """
+        if self.is_mask_only[round_index]:
+            return prompts
+        predicted = torch.nn.functional.interpolate(
+            shown.float(), size=self.labels.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return prompts.with_clicks(*self._clicks(predicted > 0, self.recipe.error_point, self.recipe.truth_point_share))
+
+    def _clicks(self, predicted: Tensor | None, where: str, truth_share: float) -> tuple[Tensor, Tensor]:
+        """A click for each object: points (batch, prompts, 2) in the model's frame, labels (batch, prompts)."""
+        batch, prompts, height, width = self.labels.shape
+        points = torch.zeros(batch, prompts, 2, device=self.labels.device)
+        labels = torch.full((batch, prompts), LABEL_PADDING, device=self.labels.device)
+        scale = torch.tensor([self.frame_hw[1] / width, self.frame_hw[0] / height], device=self.labels.device)
+        for image, generator in enumerate(self._generators):
+            real = self.is_object[image]
+            if not real.any():
+                continue
+            shown = None if predicted is None else predicted[image][real].clone()
+            if shown is not None and truth_share:
+                shown[torch.rand(len(shown), generator=generator, device=shown.device) < truth_share] = False
+            clicks = next_click(shown, self.labels[image][real], where, generator=generator)
+            # The middle of a label's pixel; the model adds the half pixel of its own frame.
+            points[image, real] = (clicks.points_xy + 0.5) * scale - 0.5
+            labels[image, real] = clicks.labels.to(labels)
+        return points, labels
+
+    def _noisy_boxes(self) -> Tensor:
+        recipe = self.recipe
+        height, width = self.frame_hw
+        limit = recipe.box_noise_max * max(height, width) / NOISE_FRAME
+        boxes = self.boxes_xyxy
+        sides = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2)
+        if recipe.box_noise_kind == "gaussian":
+            noise = self._draw(torch.randn, 4)
+            noise = (noise * recipe.box_noise * sides).clamp(-limit, limit)
+        else:
+            noise = self._draw(torch.rand, 4)
+            if recipe.box_noise_kind == "outward":
+                noise = noise * limit * torch.tensor([-1.0, -1.0, 1.0, 1.0], device=noise.device)
+            else:
+                noise = (2 * noise - 1) * (recipe.box_noise * sides).clamp(max=limit)
+        frame = torch.tensor([width, height, width, height], device=boxes.device)
+        noisy = torch.minimum((boxes + noise).clamp(min=0), frame)
+        is_box = (noisy[..., 2:] - noisy[..., :2] >= 0.5).repeat(1, 1, 2)  # a thin one may turn inside out
+        return torch.where(is_box, noisy, boxes)
+
+    def _draw(self, draw: Callable[..., Tensor], *size: int) -> Tensor:
+        """(batch, prompts, *size) numbers, each row from the generator of its sample, 0 for padding."""
+        drawn = torch.zeros(*self.is_object.shape, *size, device=self.labels.device)
+        for image, generator in enumerate(self._generators):
+            count = int(self.is_object[image].sum())
+            drawn[image, self.is_object[image]] = draw(count, *size, generator=generator, device=drawn.device)
+        return drawn
+
+
+def count_rounds(recipe: PromptRecipe) -> int:
+    """How often the decoder runs in a step."""
+    return 1 + recipe.points + recipe.mask_only_rounds

@@ -1,0 +1,157 @@
+"""Images with masks as what the model takes: a sample is an image, its objects as labels, and the box of each object.
+
+`TrainingSamples` wraps whatever gives samples (`anymask.data.open_dataset(...)`, or a list of `anymask.data.Sample`).
+Labels are in the frame of the model's input, so that what was padded there is ignored by the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..geometry.coordinates import ResizeGeometry
+from ..modeling.losses import IGNORED_PIXEL
+
+MAX_LABEL_SIDE = 256
+"""Longest side of labels unless asked otherwise: that of SAM's own masks before they are enlarged."""
+ALMOST_FULL = 0.9  # of the image: the SAM paper's training leaves such masks out
+SEED_BITS = 62
+
+
+class ImageWithMasks(Protocol):
+    """What a sample must have; `anymask.data.Sample` does."""
+
+    @property
+    def image(self) -> Any:
+        """Of any kind that `anymask.load_image` takes, (H, W, 3) for an array."""
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(N, H, W): 1 object, 0 background, -1 ignored."""
+
+
+Augmentation = Callable[[ImageWithMasks, np.random.Generator], ImageWithMasks]
+
+
+class TrainingSamples(Dataset):
+    """Samples as dictionaries of tensors for `SamDataCollator`.
+
+    Each has `pixel_values` (3, height, width); `labels` (objects, label height, label width) int8, -1 where nothing is
+    known and where the image was padded; `input_boxes` (objects, 4) float32, the exact box of each object in pixels of
+    the model's input; and `sample_seed`, a number that depends on the seed, the epoch and the index.
+
+    Args:
+        samples: images and masks, each read when it is asked for.
+        processor: a `SamProcessor` or its image processor; it must bring all images to one size.
+        max_objects: objects of an image that are used at a time, drawn anew in every epoch; None takes all.
+        label_side: longest side of the labels in pixels; by default that of the model's input, at most 256.
+        augment: changes a sample, image and masks together, with the generator that it is given.
+        seed: of everything that is drawn here, and of `sample_seed`.
+        keep_almost_full: whether masks of more than 90 % of the image are used.
+
+    Raises:
+        ValueError: when a sample is asked for that has no usable object.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[ImageWithMasks],
+        processor: Any,
+        *,
+        max_objects: int | None = 16,
+        label_side: int | None = None,
+        augment: Augmentation | None = None,
+        seed: int = 0,
+        keep_almost_full: bool = False,
+    ) -> None:
+        self.samples = samples
+        self.image_processor = getattr(processor, "image_processor", processor)
+        self.max_objects = max_objects
+        self.label_side = label_side
+        self.augment = augment
+        self.seed = seed
+        self.keep_almost_full = keep_almost_full
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw objects and seeds anew; `transformers.Trainer` and `accelerate` call it before each epoch."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        inputs = self.prompts_and_labels(index)
+        image = inputs.pop("image")
+        pixel_values = self.image_processor(image, return_tensors="pt")["pixel_values"][0]
+        return {"pixel_values": pixel_values, **inputs}
+
+    def prompts_and_labels(self, index: int) -> dict[str, Any]:
+        """A sample without its pixels prepared: `image` as it is, and the rest as `__getitem__` gives it."""
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        sample = self.samples[index]
+        if self.augment is not None:
+            sample = self.augment(sample, rng)
+        targets = np.asarray(sample.targets)
+        geometry = self.image_processor.geometry(targets.shape[1:])
+        side = self.label_side or min(max(geometry.padded_size_hw), MAX_LABEL_SIDE)
+        labels = labels_in_frame(torch.from_numpy(targets), geometry, side)
+        usable = np.flatnonzero(self._usable(targets) & (labels == 1).flatten(1).any(dim=1).numpy())
+        if len(usable) == 0:
+            name = getattr(sample, "name", index)
+            raise ValueError(
+                f"Every sample must have an object to learn from, but sample {name!r} has none of {len(targets)} that "
+                "is seen at the size of the labels and is not almost the whole image; leave it out."
+            )
+        if self.max_objects is not None and len(usable) > self.max_objects:
+            usable = np.sort(rng.choice(usable, self.max_objects, replace=False))
+        boxes_xyxy = np.stack([_outer_box_xyxy(targets[object_index] == 1) for object_index in usable])
+        return {
+            "image": sample.image,
+            "labels": labels[usable],
+            "input_boxes": geometry.boxes_to_model(torch.from_numpy(boxes_xyxy)),
+            "sample_seed": torch.tensor(int(rng.integers(2**SEED_BITS))),
+        }
+
+    def _usable(self, targets: np.ndarray) -> np.ndarray:
+        shares = (targets == 1).mean(axis=(1, 2))
+        return (shares > 0) & ((shares <= ALMOST_FULL) | self.keep_almost_full)
+
+
+def labels_in_frame(targets: Tensor, geometry: ResizeGeometry, label_side: int) -> Tensor:
+    """Masks of an image as labels of the model's input, padding included.
+
+    Args:
+        targets: (objects, height, width) of the image: 1 object, 0 background, -1 ignored.
+        geometry: how the image came to the model's input.
+        label_side: longest side of the labels.
+
+    Returns:
+        (objects, label height, label width) int8: 1 where the object covers half or more of a pixel, 0 where not, and
+        -1 where half or more of it is ignored, and beyond the image.
+    """
+    scale = label_side / max(geometry.padded_size_hw)
+    height, width = (max(round(side * scale), 1) for side in geometry.padded_size_hw)
+    inner_hw = tuple(max(round(side * scale), 1) for side in geometry.resized_size_hw)
+    labels = torch.full((len(targets), height, width), IGNORED_PIXEL, dtype=torch.int8)
+    if len(targets) == 0:
+        return labels
+    shares = _resize_by_area((targets == 1).float(), inner_hw) >= 0.5
+    unknown = _resize_by_area((targets == IGNORED_PIXEL).float(), inner_hw) >= 0.5
+    labels[:, : inner_hw[0], : inner_hw[1]] = torch.where(unknown, IGNORED_PIXEL, shares.to(torch.int8))
+    return labels
+
+
+def _resize_by_area(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:
+    return F.interpolate(maps.unsqueeze(1), size=size_hw, mode="area").squeeze(1)
+
+
+def _outer_box_xyxy(mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)

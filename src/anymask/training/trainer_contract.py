@@ -1,0 +1,95 @@
+"""What `transformers.Trainer` must be told so that SAM's loss is right and evaluation fits into memory.
+
+arguments(...)           TrainingArguments with these settings made
+SegmentationMetrics()    IoU and Dice of the evaluation, batch by batch
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import EvalPrediction, TrainingArguments
+
+from ..modeling.losses import PADDED_OBJECT, check_mask_labels
+
+MISSING = -100.0  # what Trainer fills up with where processes have different numbers of objects
+
+
+def arguments(output_dir: str, **kwargs: Any) -> TrainingArguments:
+    """`TrainingArguments` with which Trainer works for SAM as for any model; every setting may be overridden.
+
+    - `label_names=["labels"]`: otherwise `input_labels` count as labels too, and an evaluation of boxes has no loss;
+    - `remove_unused_columns=False`: collators need all of a sample;
+    - `batch_eval_metrics=True`, `eval_do_concat_batches=False`: masks of a whole data set are never kept;
+    - `ddp_find_unused_parameters=True`: prompts of one kind leave the embeddings of the others without gradients;
+    - `dataloader_pin_memory` only where there is a GPU to copy to.
+
+    Args:
+        output_dir: folder of checkpoints and logs.
+        **kwargs: as for `transformers.TrainingArguments`.
+    """
+    settings: dict[str, Any] = {
+        "label_names": ["labels"],
+        "remove_unused_columns": False,
+        "batch_eval_metrics": True,
+        "eval_do_concat_batches": False,
+        "ddp_find_unused_parameters": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": "none",
+    }
+    return TrainingArguments(output_dir=output_dir, **{**settings, **kwargs})
+
+
+class SegmentationMetrics:
+    """Mean IoU and Dice of the masks, over objects, without keeping masks.
+
+    Pass it to Trainer twice: `compute_metrics=metrics, preprocess_logits_for_metrics=metrics.preprocess`. "iou" and
+    "dice" are of the mask with the highest predicted IoU, "best_iou" of the best mask.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+
+    @staticmethod
+    @torch.no_grad()
+    def preprocess(logits: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        """Reduce a batch's outputs to (batch, prompts, 3): IoU and Dice of the chosen mask, IoU of the best."""
+        iou_scores, pred_masks = logits[:2]
+        return score_masks(pred_masks, iou_scores, labels)
+
+    def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
+        """Take a batch; with `compute_result` give the means of all batches, and begin anew."""
+        predictions = prediction.predictions
+        for scores in predictions if isinstance(predictions, list) else [predictions]:
+            scores = torch.as_tensor(scores).float().reshape(-1, 3)
+            self._rows.append(scores[scores[:, 0] >= 0].cpu())
+        if not compute_result:
+            return {}
+        means = torch.cat(self._rows).mean(dim=0).tolist()
+        self._rows = []
+        return dict(zip(("iou", "dice", "best_iou"), means, strict=True))
+
+
+def score_masks(pred_masks: Tensor, iou_scores: Tensor, labels: Tensor) -> Tensor:
+    """IoU and Dice of the chosen mask and IoU of the best, (batch, prompts, 3); -100 for padding.
+
+    Args:
+        pred_masks: Logits, (batch, prompts, masks, height, width).
+        iou_scores: (batch, prompts, masks).
+        labels: (batch, prompts, label height, label width), as the loss takes them.
+    """
+    check_mask_labels(labels, pred_masks)
+    logits = torch.nn.functional.interpolate(
+        pred_masks.flatten(0, 1).float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
+    ).unflatten(0, pred_masks.shape[:2])
+    real, known = (labels > 0.5).unsqueeze(2), (labels >= 0).unsqueeze(2)
+    predicted = (logits > 0) & known
+    overlap = (predicted & real).sum(dim=(-2, -1)).float()
+    areas = (predicted.sum(dim=(-2, -1)) + real.sum(dim=(-2, -1))).float()
+    iou = torch.where(areas > 0, overlap / (areas - overlap).clamp(min=1), 1.0)
+    chosen = iou.take_along_dim(iou_scores.argmax(dim=-1, keepdim=True), dim=-1).squeeze(-1)
+    scores = torch.stack([chosen, 2 * chosen / (1 + chosen), iou.amax(dim=-1)], dim=-1)
+    is_object = labels.flatten(2)[..., :1] != PADDED_OBJECT
+    return torch.where(is_object, scores, MISSING)
