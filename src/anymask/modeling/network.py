@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..configuration_sam import SamConfig
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..support.chunks import is_accelerator
 from ..support.unknown_names import did_you_mean
 from . import decoders
@@ -107,8 +108,8 @@ class SamNetwork(nn.Module):
     def _segmentation_loss(self, **batch: Any) -> SegmentationLoss:
         options = LossOptions.read(getattr(self.config, "loss", None))
         patch = self.config.vision_config.patch_size
-        height, width = batch["pred_masks"].shape[-2:]  # 4 for each patch of the model's input
-        return segmentation_loss(options=options, max_size_hw=(height // 4 * patch, width // 4 * patch), **batch)
+        height, width = (side // MASK_PIXELS_PER_PATCH * patch for side in batch["pred_masks"].shape[-2:])
+        return segmentation_loss(options=options, max_size_hw=(height, width), **batch)
 
     def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
         """The positional encoding of the image embedding's patches, (1, channels, height, width).

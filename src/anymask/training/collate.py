@@ -37,7 +37,7 @@ class SamDataCollator:
             rows = [_boxes_as_points(row) for row in rows]
         counts = [_count_objects(row) for row in rows]
         batch = {}
-        for name in rows[0]:
+        for name in {name: None for row in rows for name in row}:
             values = [row[name] for row in rows if name in row]
             if len(values) < len(rows):
                 raise ValueError(

@@ -1,8 +1,8 @@
 """How a person is played in training: what is shown first, and what is corrected in how many rounds.
 
-The rounds are those of the Segment Anything paper, appendix A, "Training algorithm": a point or a noisy box; then clicks
-where the last mask was wrong, with its logits as a prompt; and rounds in which nothing but the logits is new. Everything
-is drawn from one generator per sample, so that a sample meets the same prompts in whichever batch it comes.
+The rounds are those of the Segment Anything paper, appendix A, "Training algorithm": a point or a noisy box; then
+clicks where the last mask was wrong, with its logits as a prompt; and rounds in which nothing but the logits is new.
+Everything is drawn from one generator per sample, so that a sample meets the same prompts in whichever batch it comes.
 """
 
 from __future__ import annotations

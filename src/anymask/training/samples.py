@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..geometry.coordinates import ResizeGeometry
+from ..masks.measures import outer_box_xyxy
 from ..modeling.losses import IGNORED_PIXEL
 
 MAX_LABEL_SIDE = 256
@@ -43,8 +44,8 @@ class TrainingSamples(Dataset):
     """Samples as dictionaries of tensors for `SamDataCollator`.
 
     Each has `pixel_values` (3, height, width); `labels` (objects, label height, label width) int8, -1 where nothing is
-    known and where the image was padded; `input_boxes` (objects, 4) float32, the exact box of each object in pixels of
-    the model's input; and `sample_seed`, a number that depends on the seed, the epoch and the index.
+    known and where the image was padded; and `input_boxes` (objects, 4) float32, the exact box of each object in pixels
+    of the model's input.
 
     Args:
         samples: images and masks, each read when it is asked for.
@@ -52,7 +53,9 @@ class TrainingSamples(Dataset):
         max_objects: objects of an image that are used at a time, drawn anew in every epoch; None takes all.
         label_side: longest side of the labels in pixels; by default that of the model's input, at most 256.
         augment: changes a sample, image and masks together, with the generator that it is given.
-        seed: of everything that is drawn here, and of `sample_seed`.
+        seed: of everything that is drawn.
+        sample_seeds: whether samples have `sample_seed` too, a number that depends on the seed, the epoch and the
+            index: what `PromptedSamModel` draws its prompts with.
         keep_almost_full: whether masks of more than 90 % of the image are used.
 
     Raises:
@@ -68,6 +71,7 @@ class TrainingSamples(Dataset):
         label_side: int | None = None,
         augment: Augmentation | None = None,
         seed: int = 0,
+        sample_seeds: bool = False,
         keep_almost_full: bool = False,
     ) -> None:
         self.samples = samples
@@ -76,6 +80,7 @@ class TrainingSamples(Dataset):
         self.label_side = label_side
         self.augment = augment
         self.seed = seed
+        self.sample_seeds = sample_seeds
         self.keep_almost_full = keep_almost_full
         self.epoch = 0
 
@@ -111,13 +116,15 @@ class TrainingSamples(Dataset):
             )
         if self.max_objects is not None and len(usable) > self.max_objects:
             usable = np.sort(rng.choice(usable, self.max_objects, replace=False))
-        boxes_xyxy = np.stack([_outer_box_xyxy(targets[object_index] == 1) for object_index in usable])
-        return {
+        boxes_xyxy = np.stack([outer_box_xyxy(targets[object_index] == 1) for object_index in usable])
+        made = {
             "image": sample.image,
             "labels": labels[usable],
             "input_boxes": geometry.boxes_to_model(torch.from_numpy(boxes_xyxy)),
-            "sample_seed": torch.tensor(int(rng.integers(2**SEED_BITS))),
         }
+        if self.sample_seeds:
+            made["sample_seed"] = torch.tensor(int(rng.integers(2**SEED_BITS)))
+        return made
 
     def _usable(self, targets: np.ndarray) -> np.ndarray:
         shares = (targets == 1).mean(axis=(1, 2))
@@ -150,8 +157,3 @@ def labels_in_frame(targets: Tensor, geometry: ResizeGeometry, label_side: int) 
 
 def _resize_by_area(maps: Tensor, size_hw: tuple[int, ...]) -> Tensor:
     return F.interpolate(maps.unsqueeze(1), size=size_hw, mode="area").squeeze(1)
-
-
-def _outer_box_xyxy(mask: np.ndarray) -> np.ndarray:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
