@@ -92,17 +92,19 @@ class TrainingSamples(Dataset):
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        inputs = self.prompts_and_labels(index)
-        image = inputs.pop("image")
-        pixel_values = self.image_processor(image, return_tensors="pt")["pixel_values"][0]
-        return {"pixel_values": pixel_values, **inputs}
+        prepared = self.prepare(index)
+        return {"pixel_values": self.pixel_values(prepared), **self.draw(index, prepared)}
 
-    def prompts_and_labels(self, index: int) -> dict[str, Any]:
-        """A sample without its pixels prepared: `image` as it is, and the rest as `__getitem__` gives it."""
-        rng = np.random.default_rng((self.seed, self.epoch, index))
+    def prepare(self, index: int) -> dict[str, Any]:
+        """What of a sample is the same in every epoch, unless it is augmented.
+
+        Returns:
+            `image`; `labels` of all objects that can be learned from; and their exact `boxes_xyxy` in pixels of the
+            model's input, (objects, 4).
+        """
         sample = self.samples[index]
         if self.augment is not None:
-            sample = self.augment(sample, rng)
+            sample = self.augment(sample, self._generator(index))
         targets = np.asarray(sample.targets)
         geometry = self.image_processor.geometry(targets.shape[1:])
         side = self.label_side or min(max(geometry.padded_size_hw), MAX_LABEL_SIDE)
@@ -114,17 +116,28 @@ class TrainingSamples(Dataset):
                 f"Every sample must have an object to learn from, but sample {name!r} has none of {len(targets)} that "
                 "is seen at the size of the labels and is not almost the whole image; leave it out."
             )
-        if self.max_objects is not None and len(usable) > self.max_objects:
-            usable = np.sort(rng.choice(usable, self.max_objects, replace=False))
         boxes_xyxy = np.stack([outer_box_xyxy(targets[object_index] == 1) for object_index in usable])
-        made = {
-            "image": sample.image,
-            "labels": labels[usable],
-            "input_boxes": geometry.boxes_to_model(torch.from_numpy(boxes_xyxy)),
-        }
+        boxes_xyxy_model = geometry.boxes_to_model(torch.from_numpy(boxes_xyxy))
+        return {"image": sample.image, "labels": labels[usable], "boxes_xyxy": boxes_xyxy_model}
+
+    def pixel_values(self, prepared: dict[str, Any]) -> Tensor:
+        """(3, height, width) of a prepared sample."""
+        return self.image_processor(prepared["image"], return_tensors="pt")["pixel_values"][0]
+
+    def draw(self, index: int, prepared: dict[str, Any]) -> dict[str, Tensor]:
+        """The objects that this epoch asks for."""
+        rng = self._generator(index, 1)
+        labels, boxes_xyxy = prepared["labels"], prepared["boxes_xyxy"]
+        if self.max_objects is not None and len(labels) > self.max_objects:
+            chosen = np.sort(rng.choice(len(labels), self.max_objects, replace=False))
+            labels, boxes_xyxy = labels[chosen], boxes_xyxy[chosen]
+        drawn = {"labels": labels, "input_boxes": boxes_xyxy}
         if self.sample_seeds:
-            made["sample_seed"] = torch.tensor(int(rng.integers(2**SEED_BITS)))
-        return made
+            drawn["sample_seed"] = torch.tensor(int(rng.integers(2**SEED_BITS)))
+        return drawn
+
+    def _generator(self, index: int, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self.epoch, index, *purpose))
 
     def _usable(self, targets: np.ndarray) -> np.ndarray:
         shares = (targets == 1).mean(axis=(1, 2))
