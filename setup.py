@@ -31,6 +31,10 @@ EXTRAS = {
         "scikit-image>=0.24",  # 0.24 is the oldest with NumPy 2 wheels
         "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels
     ],
+    # Low-rank adapters: `anymask.training.adapters`.
+    "adapters": [
+        "peft>=0.21.2",  # the oldest that the tests ran with
+    ],
     # `anymask evaluate`: distances and matchings, the thinning of edges, COCO's AP and AR.
     "evaluation": [
         "faster-coco-eval>=1.8",  # 1.8 is the oldest that the tests ran with
