@@ -247,7 +247,7 @@ class SamNetwork(nn.Module):
             target_embedding=target_embedding,
             output_attentions=output_attentions,
         )
-        loss: SegmentationLoss | None = None
+        loss: Any = None  # a SegmentationLoss, or the scalar of an own function
         if labels is not None:
             loss = self.loss_function(
                 pred_masks=masks,
