@@ -31,6 +31,9 @@ from .photographs import held_out_examples
 COMPLETE = ("scenes", "facades", "mushrooms", "nuclei-dsb2018")
 RECALL_IOUS = np.arange(0.5, 1.0, 0.05)
 RIGHT_IOU = 0.5
+IOU_THRESHOLDS = tuple(step / 20 for step in range(4, 19))
+STABILITY_THRESHOLDS = tuple(step / 20 for step in range(8, 20))
+NMS_THRESHOLDS = (0.5, 0.6, 0.7)
 PIXEL_STEP = 2  # masks are compared on every second pixel of every second row
 
 
@@ -134,10 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for example in members
         if len(example.masks)
     ]
-    settings = [
-        Setting(*values)
-        for values in product(np.arange(0.3, 0.95, 0.05).round(2), np.arange(0.4, 1.0, 0.05).round(2), (0.5, 0.6, 0.7))
-    ]
+    settings = [Setting(*values) for values in product(IOU_THRESHOLDS, STABILITY_THRESHOLDS, NMS_THRESHOLDS)]
     judged = [(setting, judge(photographs, setting)) for setting in settings]
     judged.sort(key=lambda pair: -pair[1]["f"])
     for setting, scores in judged[:12]:
