@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
-from .mask_generation.generator import PreparedImage, SamMaskGenerator
+from .mask_generation.crop_encoder import PreprocessedImage
+from .mask_generation.generator import SamMaskGenerator
 from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
 from .masks.record import SEGMENTATION_FORMS, MaskRecord, to_form, xywh_to_xyxy
 from .support.unknown_names import check_known_options
@@ -96,11 +97,11 @@ class MaskGenerationPipeline(Pipeline):
             )
         return preprocess, canonical_options(kwargs), postprocess
 
-    def preprocess(self, inputs: Any, timeout: float | None = None) -> PreparedImage:
+    def preprocess(self, inputs: Any, timeout: float | None = None) -> PreprocessedImage:
         """Reads one image and makes its pixel values."""
-        return self._generator.prepare(inputs, timeout)
+        return self._generator.preprocess(inputs, timeout)
 
-    def _forward(self, model_inputs: list[PreparedImage], **options: Any) -> list[list[MaskRecord]]:
+    def _forward(self, model_inputs: list[PreprocessedImage], **options: Any) -> list[list[MaskRecord]]:
         # Masks stay run-length encoded until the output is shaped, so that a batch of large images takes little memory.
         return list(self._generator.generate_many(model_inputs, **options, output_mode="uncompressed_rle"))
 
@@ -153,7 +154,10 @@ class MaskGenerationPipeline(Pipeline):
         return _Outputs(self._stream(loader, forward_params, postprocess_params), length)
 
     def _stream(
-        self, batches: Iterable[list[PreparedImage]], forward_params: dict[str, Any], postprocess_params: dict[str, Any]
+        self,
+        batches: Iterable[list[PreprocessedImage]],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
     ) -> Iterator[dict[str, Any]]:
         for batch in batches:
             for records in self.forward(batch, **forward_params):
@@ -167,8 +171,8 @@ class MaskGenerationPipeline(Pipeline):
         postprocess_params: dict[str, Any],
     ) -> dict[str, Any]:
         """The output of one image."""
-        prepared = self.preprocess(inputs, **preprocess_params)
-        return next(self._stream([[prepared]], forward_params, postprocess_params))
+        preprocessed = self.preprocess(inputs, **preprocess_params)
+        return next(self._stream([[preprocessed]], forward_params, postprocess_params))
 
 
 class _Stream(IterableDataset):

@@ -1,10 +1,10 @@
-"""From images to crops and their embeddings: what `mask_generation.py` begins with."""
+"""From images to crops and their embeddings: what `generator.py` begins with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ import torch
 from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, encode_pixel_values
 from ..geometry.crops import crop_boxes_xyxy
 from ..images.load import image_size_hw, load_image
+from ..images.preparation import ImagePreprocessor
 from ..support.chunks import encoder_batch_size, is_out_of_memory
 from .options import MaskGenerationOptions
 
 
 @dataclass(frozen=True)
-class PreparedImage:
-    """An image that is read and made ready for the encoder; `SamMaskGenerator.prepare` makes it.
+class PreprocessedImage:
+    """An image that is read and made ready for the encoder; `SamMaskGenerator.preprocess` makes it.
 
     Attributes:
         image: the whole image, as `load_image` gives it.
@@ -41,71 +42,63 @@ class Crop:
     is_embedding: bool = False
 
 
-Item = TypeVar("Item")
-
-
-class Prefetched(Iterator[Item], Generic[Item]):
-    """Items of which the next can be made before it is asked for. An error waits until it is.
-
-    Attributes:
-        is_ahead: whether an item is made before it is asked for. Then None may come for one that cannot be made yet,
-            and is tried again later.
-    """
-
-    def __init__(self, make: Callable[[Prefetched[Item]], Iterator[Item | None]]) -> None:
-        self.is_ahead = False
-        self._items = make(self)
-        self._made: Item | None = None
-        self._error: Exception | None = None
-
-    def prefetch(self) -> None:
-        """Makes the next item, unless it is there."""
-        self.is_ahead = True
-        self._make()
-        self.is_ahead = False
-
-    def _make(self) -> None:
-        if self._made is None and self._error is None:
-            try:
-                self._made = next(self._items)
-            except Exception as error:  # the end is one too
-                self._error = error
-
-    def __next__(self) -> Item:
-        self._make()
-        if self._error is not None:
-            raise self._error
-        made, self._made = self._made, None
-        assert made is not None
-        return made
-
-
 class CropEncoder:
     """Reads images, cuts them into crops, and has these encoded, as they are needed."""
 
-    def __init__(self, model: Any, image_processor: Any, warn_of_memory: Callable[[str], None]) -> None:
-        """Takes a model, its image processor, and a function that is told how it goes on without enough memory."""
+    def __init__(
+        self,
+        model: Any,
+        image_processor: ImagePreprocessor,
+        warn_of_memory: Callable[[str], None],
+        batch_size: int | None = None,
+    ) -> None:
+        """Take what encodes.
+
+        Args:
+            model: A `SamModel`.
+            image_processor: Its image processor.
+            warn_of_memory: Is told how it goes on without enough memory.
+            batch_size: Crops that are encoded together at most; by default what the device has memory for.
+        """
         self.model = model
         self.image_processor = image_processor
         self._warn_of_memory = warn_of_memory
+        self._batch_size = batch_size
 
-    def prepare(self, image: Any, timeout: float | None = None) -> PreparedImage:
-        """See `SamMaskGenerator.prepare`."""
+    def preprocess(self, image: Any, timeout: float | None = None) -> PreprocessedImage:
+        """See `SamMaskGenerator.preprocess`."""
         loaded = load_image(image, timeout)
-        return PreparedImage(loaded, self._pixel_values(loaded))
+        return PreprocessedImage(loaded, self._pixel_values(loaded))
 
-    def embeddings(
-        self, images: Iterable[Any], options: MaskGenerationOptions
-    ) -> Prefetched[tuple[Crop, torch.Tensor]]:
-        """Each crop of each image with its embedding (1, C, h, w), in order."""
-        return Prefetched(lambda ahead: self._embeddings(self._crops(images, options), ahead))
+    def embeddings(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[tuple[Crop, torch.Tensor]]:
+        """Encode each crop of each image, in order, into its embedding (1, C, h, w).
+
+        Crops of one shape go through the encoder together, also those of several images.
+        """
+        waiting: list[Crop] = []
+        limit = 1
+        for crop in self._crops(images, options):
+            is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
+            if crop.is_embedding or is_odd:
+                yield from self._encode(waiting)
+                waiting = []
+            if crop.is_embedding:
+                yield crop, crop.model_input
+                continue
+            if not waiting:
+                limit = self._batch_size or encoder_batch_size(self.model, crop.model_input.shape)
+            waiting.append(crop)
+            if len(waiting) >= limit:
+                yield from self._encode(waiting)
+                waiting = []
+        yield from self._encode(waiting)
 
     def _crops(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[Crop]:
         for image in images:
             if isinstance(image, EncodedImage):
                 yield self._embedded(image, options)
                 continue
-            prepared = image if isinstance(image, PreparedImage) else self.prepare(image)
+            prepared = image if isinstance(image, PreprocessedImage) else self.preprocess(image)
             size_hw = image_size_hw(prepared.image)
             boxes, layers = crop_boxes_xyxy(size_hw, options.crop_n_layers, options.crop_overlap_ratio)
             seen_as = self._value_range(prepared.image) if len(boxes) > 1 else {}
@@ -145,38 +138,15 @@ class CropEncoder:
         device = None if torch.utils.data.get_worker_info() is not None else self.model.device
         return self.image_processor(image, return_tensors="pt", device=device, **overrides)["pixel_values"]
 
-    def _embeddings(self, crops: Iterator[Crop], ahead: Prefetched) -> Iterator[tuple[Crop, torch.Tensor] | None]:
-        """Each crop with its embedding (1, C, h, w); the encoder gets crops of one shape together."""
-        waiting: list[Crop] = []
-        limit = 1
-        for crop in crops:
-            is_odd = bool(waiting) and crop.model_input.shape != waiting[0].model_input.shape
-            if crop.is_embedding or is_odd:
-                yield from self._encode(waiting, ahead)
-                waiting = []
-            if crop.is_embedding:
-                yield crop, crop.model_input
-                continue
-            if not waiting:
-                limit = encoder_batch_size(self.model, crop.model_input.shape)
-            waiting.append(crop)
-            if len(waiting) >= limit:
-                yield from self._encode(waiting, ahead)
-                waiting = []
-        yield from self._encode(waiting, ahead)
-
-    def _encode(self, crops: Sequence[Crop], ahead: Prefetched) -> Iterator[tuple[Crop, torch.Tensor] | None]:
+    def _encode(self, crops: Sequence[Crop]) -> Iterator[tuple[Crop, torch.Tensor]]:
         todo, batch = list(crops), len(crops)
         while todo:
             now = todo[:batch]
             try:
                 embeddings = self._run_encoder(now)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or (len(now) == 1 and not ahead.is_ahead):
+                if not is_out_of_memory(error) or len(now) == 1:
                     raise
-                if len(now) == 1:  # the masks of the crop before are still there; later there is room
-                    yield None
-                    continue
                 batch = len(now) // 2
                 self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
                 continue
@@ -186,9 +156,7 @@ class CropEncoder:
 
     @torch.inference_mode()
     def _run_encoder(self, crops: Sequence[Crop]) -> torch.Tensor:
-        embeddings = encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
-        # A copy: the encoder may be compiled, and its next output lie in the same memory (CUDA graphs).
-        return embeddings.clone()
+        return encode_pixel_values(self.model, torch.cat([crop.model_input for crop in crops]))
 
 
 def _cut(image: Any, box_xyxy: Sequence[int]) -> Any:

@@ -6,38 +6,31 @@ keep masks with a high predicted IoU, keep those that are stable, drop those tha
 duplicates in the crop; then drop duplicates between crops, the smaller crop winning; then clean up small regions.
 
 Each step sees only what the one before it left, and nothing is upsampled that a cheaper test can decide: the model
-drops masks by their predicted IoU before it makes them, `mask_cells.py` tells stability, boxes and runs of the rest
-from their low-resolution logits. How images become embeddings is in `crop_embeddings.py`, what happens to the masks in
-`mask_candidates.py`, options are in `mask_generation_options.py`.
-
-An accelerator works while the host goes on, until the host asks for a result. So there all points of a crop, or as many
-as memory holds masks of, are decoded before the host looks at any mask, at the price of making those that fail; and
-before it looks, it reads the next image and has it encoded. On a CPU nothing would be gained by either.
+drops masks by their predicted IoU before it makes them, `SparseUpsampler` tells stability, boxes and runs of the rest
+from their low-resolution logits. How images become embeddings is in `crop_encoder.py`, which points are asked in
+`points.py`, what happens to the masks in `filters.py`, options are in `options.py`.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..geometry.crops import crop_boxes_xyxy
 from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
-from ..modeling.outputs import MaskProposals
-from ..support.chunks import is_accelerator, is_out_of_memory, points_per_round, slices
-from .crop_encoder import Crop, CropEncoder, PreparedImage
-from .filters import Candidate, filtered, to_records, without_duplicates
+from ..support.chunks import is_out_of_memory
+from .crop_encoder import Crop, CropEncoder, PreprocessedImage
+from .filters import Proposal, filter_masks, make_records, remove_duplicates
 from .options import MaskGenerationOptions
-
-__all__ = ["MaskGenerationOptions", "PreparedImage", "SamMaskGenerator"]
+from .points import PointSchedule
 
 
 class SamMaskGenerator:
@@ -91,110 +84,86 @@ class SamMaskGenerator:
     def generate_many(self, images: Iterable[Any], **overrides: Any) -> Iterator[list[MaskRecord]]:
         """The records of each of many images, one image after another, read as they are needed.
 
-        The encoder takes crops of several images at a time where the device's memory makes that worth while, and on an
-        accelerator the next ones are read and encoded while the masks of an image are made.
+        The encoder takes crops of several images at a time where the device's memory makes that worth while.
 
         Args:
-            images: as in `generate`, or what `prepare` returned.
+            images: as in `generate`, or what `preprocess` returned.
             **overrides: options for this call.
         """
         return self._generate_many(images, self.options.updated(**overrides))
 
-    def prepare(self, image: Any, timeout: float | None = None) -> PreparedImage:
+    def preprocess(self, image: Any, timeout: float | None = None) -> PreprocessedImage:
         """Reads an image and makes the pixel values of the whole of it; runs no model.
 
         Args:
             image: as in `generate`.
             timeout: seconds for a URL.
         """
-        return self._crop_encoder().prepare(image, timeout)
+        return self._crop_encoder().preprocess(image, timeout)
 
     def _crop_encoder(self) -> CropEncoder:
         return CropEncoder(self.model, self.image_processor, self._warn_of_memory)
 
     def _generate_many(self, images: Iterable[Any], options: MaskGenerationOptions) -> Iterator[list[MaskRecord]]:
         grids = options.grids()
-        candidates: list[Candidate] = []
+        proposals: list[Proposal] = []
         progress = None
-        embeddings = self._crop_encoder().embeddings(images, options)
-        meanwhile = embeddings.prefetch if is_accelerator(self.model.device) else None
-        for crop, embedding in embeddings:
+        for crop, embedding in self._crop_encoder().embeddings(images, options):
             if progress is None:
                 progress = _progress_bar(options, crop, grids)
-            candidates.extend(
-                self._candidates_of_crop(crop, embedding, grids[crop.layer], options, progress, meanwhile)
-            )
+            proposals.extend(self._proposals_of_crop(crop, embedding, grids[crop.layer], options, progress))
             if crop.is_last:
                 progress.close()
-                yield to_records(candidates, crop.size_hw, options)
-                candidates, progress = [], None
+                yield make_records(proposals, crop.size_hw, options)
+                proposals, progress = [], None
 
     # Masks of one crop
 
-    def _candidates_of_crop(
-        self,
-        crop: Crop,
-        embedding: torch.Tensor,
-        grid: np.ndarray,
-        options: MaskGenerationOptions,
-        progress: tqdm,
-        meanwhile: Callable[[], None] | None,
-    ) -> list[Candidate]:
-        """Candidates of a crop without duplicates; `meanwhile` is called where the host would wait for the device."""
+    def _proposals_of_crop(
+        self, crop: Crop, embedding: torch.Tensor, grid: np.ndarray, options: MaskGenerationOptions, progress: tqdm
+    ) -> list[Proposal]:
+        """Proposals of a crop without duplicates."""
         left, top, right, bottom = crop.box_xyxy
         geometry = self.image_processor.geometry((bottom - top, right - left))
-        points_xy = grid * np.array([right - left, bottom - top])
-        points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
-
         image = self.model.prepare_image(embedding)
-        found: list[Candidate] = []
         upsampler: SparseUpsampler | None = None
-        batch = min(options.points_per_batch or len(grid), len(grid))
-        at_a_time = points_per_round(batch, self._mask_bytes_per_point(embedding), embedding.device)
-        first = 0
-        while first < len(grid):
-            last = min(first + at_a_time, len(grid))
-            try:
-                masks = self._decode(image, points_model[first:last], batch, options)
-                if meanwhile is not None:
-                    meanwhile()
-                with torch.inference_mode():
-                    if upsampler is None:
-                        upsampler = SparseUpsampler.from_geometry(
+        schedule = PointSchedule(grid * np.array([right - left, bottom - top]), options.points)
+
+        found: list[Proposal] = []
+        batch = options.points_per_batch or len(grid)
+        for points_xy in schedule.rounds(found):
+            points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
+            first = 0
+            while first < len(points_xy):
+                part = slice(first, first + batch)
+                try:
+                    with torch.inference_mode():
+                        masks = self.model.decode_proposals(
+                            image, points_model[part][None, :, None], iou_threshold=options.pred_iou_thresh
+                        )
+                        upsampler = upsampler or SparseUpsampler.from_geometry(
                             geometry, masks.low_res_logits.shape[-2:], embedding.device
                         )
-                    passed = list(
-                        filtered(masks, upsampler, points_xy[first:last], crop.box_xyxy, crop.size_hw, options)
-                    )
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or last - first == 1:
-                    raise
-                at_a_time = (last - first) // 2
-                batch = min(batch, at_a_time)
-                self._warn_of_memory(f"going on with {at_a_time} points at a time; pass a lower points_per_batch")
-                continue
-            found.extend(passed)
-            progress.update(last - first)
-            first = last
-        return without_duplicates(found, [candidate.predicted_iou for candidate in found], options.box_nms_thresh)
-
-    @torch.inference_mode()
-    def _decode(self, image: Any, points: torch.Tensor, batch: int, options: MaskGenerationOptions) -> MaskProposals:
-        """Masks of points (N, 2) in pixels of the model's input, batch by batch; on a CPU the good ones only."""
-        if not is_accelerator(points.device):  # a batch is a round there, and what fails is not even made
-            return self.model.decode_proposals(image, points[None, :, None], iou_threshold=options.pred_iou_thresh)
-        batches = []
-        for part in slices(len(points), batch):
-            masks = self.model.decode_proposals(image, points[part][None, :, None], iou_threshold=0.0)
-            # Copies: the decoder may be compiled, and its next output lie in the same memory (CUDA graphs).
-            logits, scores = masks.low_res_logits.clone(), masks.iou_scores.clone()
-            batches.append(MaskProposals(logits, scores, masks.prompt_index + part.start))
-        return MaskProposals(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
-
-    def _mask_bytes_per_point(self, embedding: torch.Tensor) -> int:
-        masks_per_point = self.model.config.mask_decoder_config.num_multimask_outputs
-        pixels = embedding[0, 0].numel() * MASK_PIXELS_PER_PATCH**2
-        return masks_per_point * pixels * embedding.element_size()
+                        passed = filter_masks(
+                            masks,
+                            upsampler,
+                            points_xy[part],
+                            crop_box_xyxy=crop.box_xyxy,
+                            image_size_hw=crop.size_hw,
+                            options=options,
+                        )
+                        found.extend(list(passed))
+                except RuntimeError as error:
+                    n_points = len(points_xy[part])
+                    if not is_out_of_memory(error) or n_points == 1:
+                        raise
+                    batch = n_points // 2
+                    self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
+                    continue
+                progress.update(len(points_xy[part]))
+                first += batch
+        progress.update(schedule.n_spared)
+        return remove_duplicates(found, [proposal.predicted_iou for proposal in found], options.box_nms_thresh)
 
     def _warn_of_memory(self, what_now: str) -> None:
         if torch.cuda.is_available():

@@ -57,6 +57,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "max_hole_area": _AREA_OR_NONE,
     "max_sprinkle_area": _AREA_OR_NONE,
     "output_mode": (f"one of {', '.join(SEGMENTATION_FORMS)}", lambda value: value in SEGMENTATION_FORMS),
+    "points": ("one of grid, adaptive", lambda value: value in ("grid", "adaptive")),
     "progress": ("True, False or None", lambda value: value is None or isinstance(value, bool)),
 }
 
@@ -107,6 +108,7 @@ class MaskGenerationOptions:
     max_hole_area: int | None = None
     max_sprinkle_area: int | None = None
     output_mode: str = "binary_mask"
+    points: str = "grid"
     progress: bool | None = None
 
     def __post_init__(self) -> None:
@@ -227,6 +229,7 @@ class EverythingOptions(TypedDict, total=False):
     max_hole_area: int | None
     max_sprinkle_area: int | None
     output_mode: str
+    points: str
     progress: bool | None
     points_per_crop: int | None
     crops_n_layers: int

@@ -20,8 +20,6 @@ _MAX_SHARES = 8
 # copies.
 _ENCODER_VALUES_PER_CHANNEL = 32
 _MAX_ENCODER_BATCH = 16
-# The masks of a round take this part of an accelerator's free memory: they are copied once or twice, and filtered.
-_ROUND_SHARE = 1 / 8
 # Where free memory is not known.
 _FREE_BYTES_UNKNOWN = 2**32
 # What CPU allocators and MPS say, which have no error type of their own.
@@ -63,23 +61,6 @@ def masks_per_chunk(low_res_logits: torch.Tensor) -> int:
     height, width = low_res_logits.shape[-2:]
     budget = _MASK_CHUNK_BYTES_ACCELERATOR if is_accelerator(low_res_logits.device) else _MASK_CHUNK_BYTES_CPU
     return max(budget // (4 * height * width), 1)
-
-
-def points_per_round(points_per_batch: int, bytes_per_point: int, device: torch.device) -> int:
-    """How many points to decode before the host looks at any of their masks: whole batches.
-
-    One batch on a CPU. An accelerator is given as many as its free memory holds masks of: while the host looks at some,
-    it has nothing to do.
-
-    Args:
-        points_per_batch: points decoded at a time.
-        bytes_per_point: what the masks of a point take.
-        device: where.
-    """
-    if not is_accelerator(device):
-        return points_per_batch
-    points = int(_free_bytes(device) * _ROUND_SHARE) // bytes_per_point
-    return max(points // points_per_batch, 1) * points_per_batch
 
 
 def encoder_batch_size(model: Any, pixel_values_shape: Sequence[int]) -> int:
