@@ -19,7 +19,7 @@ from their_steps import NMS_THRESHOLD, TheirSteps
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from anymask import MaskGenerationOptions, MaskProposals, ResizeGeometry, SamImageProcessor
-from anymask.mask_generation.filters import filtered, to_records, without_duplicates
+from anymask.mask_generation.filters import filter_masks, make_records, remove_duplicates
 from anymask.masks.sparse_upsampling import SparseUpsampler
 
 USUAL_FILTERS = {"pred_iou_thresh": 0.88, "stability_score_thresh": 0.95}
@@ -37,9 +37,10 @@ def our_records(
     masks = MaskProposals(logits[keep], scores[keep], keep.nonzero()[:, 0])
     upsampler = SparseUpsampler.from_geometry(geometry, logits.shape[-2:], logits.device)
     points_xy = torch.zeros(len(scores), 2).numpy()  # copied into the records, no more
-    candidates = list(filtered(masks, upsampler, points_xy, [0, 0, size_hw[1], size_hw[0]], size_hw, options))
-    ious = [candidate.predicted_iou for candidate in candidates]
-    return to_records(without_duplicates(candidates, ious, options.box_nms_thresh), size_hw, options)
+    where = dict(crop_box_xyxy=[0, 0, size_hw[1], size_hw[0]], image_size_hw=size_hw)
+    proposals = list(filter_masks(masks, upsampler, points_xy, **where, options=options))
+    ious = [proposal.predicted_iou for proposal in proposals]
+    return make_records(remove_duplicates(proposals, ious, options.box_nms_thresh), size_hw, options)
 
 
 def compare(

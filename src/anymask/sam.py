@@ -171,7 +171,8 @@ class SAM:
             source: Path, URL, folder, glob, Pillow image, array, tensor, `ImageEmbedding`, video file or stream, or a
                 list or generator of these; see `sources.open_source`.
             points: `[x, y]` for one prompt, (N, 2) for N prompts with one point each, (N, K, 2) or nested lists for N
-                prompts with several points each.
+                prompts with several points each. Without prompts, "adaptive" asks fewer points of the grid; see
+                `MaskGenerationOptions`.
             labels: One per point, 1 foreground, 0 background; all foreground by default.
             boxes: `[x0, y0, x1, y1]` or (N, 4).
             bboxes: Another name of `boxes`.
@@ -204,6 +205,8 @@ class SAM:
         check_keywords(options, (*PredictOptions.__annotations__, "stream"), "SAM.predict")
         if boxes is not None and bboxes is not None:
             raise ValueError("`boxes` and `bboxes` name one argument; got both, pass one of them.")
+        if isinstance(points, str):  # points of the grid, not of prompts
+            points, options = None, {**options, "points": points}
         read = read_prompts(points, labels, bboxes if boxes is None else boxes, masks, names, scores)
         if prompts is not None:
             if read is not None:

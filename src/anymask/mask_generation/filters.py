@@ -7,7 +7,7 @@ of the low-resolution logits, and is worked on in its own box, so memory and tim
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class Proposal:
         predicted_iou: By the model.
         stability_score: See `measures.stability_scores`.
         point_xy: The point that asked for it, in pixels of the image.
+        covers: (N,) bool, which points of the crop's grid it covers, to a low-resolution pixel; of none if nobody asks.
     """
 
     low_res_logits: torch.Tensor
@@ -43,6 +44,7 @@ class Proposal:
     predicted_iou: float
     stability_score: float
     point_xy: list[float]
+    covers: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
 
 def filter_masks(
@@ -53,6 +55,7 @@ def filter_masks(
     crop_box_xyxy: list[int],
     image_size_hw: tuple[int, int],
     options: MaskGenerationOptions,
+    grid_at: tuple[torch.Tensor, torch.Tensor] | None = None,
     masks_at_a_time: int | None = None,
 ) -> Iterator[Proposal]:
     """Keep those masks of some points of a crop that are good, stable, and not cut off by the crop's edge.
@@ -64,6 +67,7 @@ def filter_masks(
         crop_box_xyxy: Where the crop lies in the image.
         image_size_hw: Height and width of the image.
         options: Thresholds.
+        grid_at: Rows and columns (N,) of the low-resolution logits at which `Proposal.covers` looks.
         masks_at_a_time: How many to look at together; by default as many as the processor's cache holds.
     """
     left, top = crop_box_xyxy[:2]
@@ -83,6 +87,7 @@ def filter_masks(
         is_whole = exists & ~boxes_near_crop_edge(boxes, crop_box_xyxy, image_size_hw)
         # One copy to the host for all that Python needs to know; its whole numbers are far below 2^24.
         columns = [is_whole, ious, stability, prompts, *boxes.T]
+        covers = None if grid_at is None else (logits[:, grid_at[0], grid_at[1]] > options.mask_threshold).cpu().numpy()
         table = torch.stack([column.float() for column in columns], dim=1)
         for index, (keep, iou, stable_score, prompt, *box) in enumerate(table.tolist()):
             if not keep:
@@ -98,6 +103,7 @@ def filter_masks(
                 predicted_iou=iou,
                 stability_score=stable_score,
                 point_xy=[x + left, y + top],
+                **({} if covers is None else {"covers": covers[index]}),
             )
 
 
@@ -119,7 +125,7 @@ def proposal_to_rle(proposal: Proposal, size_hw: tuple[int, int], mask_threshold
 def make_records(
     proposals: list[Proposal], size_hw: tuple[int, int], options: MaskGenerationOptions
 ) -> list[MaskRecord]:
-    """Make the records of an image of `size_hw` from proposals of all its crops; duplicates between crops are dropped."""
+    """Make the records of an image of `size_hw` from proposals of all its crops, duplicates between them dropped."""
     if options.crop_n_layers > 0:
         scores = [1 / _box_area(proposal.crop_box_xyxy) for proposal in proposals]
         proposals = remove_duplicates(proposals, scores, options.crop_nms_thresh)

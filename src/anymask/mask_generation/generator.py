@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..geometry.coordinates import ResizeGeometry
 from ..geometry.crops import crop_boxes_xyxy
 from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord
@@ -30,7 +31,7 @@ from ..support.chunks import is_out_of_memory
 from .crop_encoder import Crop, CropEncoder, PreprocessedImage
 from .filters import Proposal, filter_masks, make_records, remove_duplicates
 from .options import MaskGenerationOptions
-from .points import PointSchedule
+from .points import adaptive_rounds
 
 
 class SamMaskGenerator:
@@ -122,48 +123,61 @@ class SamMaskGenerator:
     def _proposals_of_crop(
         self, crop: Crop, embedding: torch.Tensor, grid: np.ndarray, options: MaskGenerationOptions, progress: tqdm
     ) -> list[Proposal]:
-        """Proposals of a crop without duplicates."""
+        """Ask the points of a crop and keep what passes, without duplicates."""
         left, top, right, bottom = crop.box_xyxy
         geometry = self.image_processor.geometry((bottom - top, right - left))
+        grid_xy = grid * np.array([right - left, bottom - top])
         image = self.model.prepare_image(embedding)
-        upsampler: SparseUpsampler | None = None
-        schedule = PointSchedule(grid * np.array([right - left, bottom - top]), options.points)
-
-        found: list[Proposal] = []
         batch = options.points_per_batch or len(grid)
-        for points_xy in schedule.rounds(found):
-            points_model = torch.from_numpy(geometry.points_to_model(points_xy)).to(embedding.device)
-            first = 0
-            while first < len(points_xy):
-                part = slice(first, first + batch)
+        found: list[Proposal] = []
+        rounds: Iterable[np.ndarray] = [np.arange(len(grid))]
+        if options.points == "adaptive":
+            rounds = adaptive_rounds(len(grid), batch, found)
+        n_asked = 0
+        for waiting in rounds:
+            while len(waiting):
+                now = waiting[:batch]
                 try:
-                    with torch.inference_mode():
-                        masks = self.model.decode_proposals(
-                            image, points_model[part][None, :, None], iou_threshold=options.pred_iou_thresh
-                        )
-                        upsampler = upsampler or SparseUpsampler.from_geometry(
-                            geometry, masks.low_res_logits.shape[-2:], embedding.device
-                        )
-                        passed = filter_masks(
-                            masks,
-                            upsampler,
-                            points_xy[part],
-                            crop_box_xyxy=crop.box_xyxy,
-                            image_size_hw=crop.size_hw,
-                            options=options,
-                        )
-                        found.extend(list(passed))
+                    found.extend(self._propose(image, crop, geometry, grid_xy, now, options))
                 except RuntimeError as error:
-                    n_points = len(points_xy[part])
-                    if not is_out_of_memory(error) or n_points == 1:
+                    if not is_out_of_memory(error) or len(now) == 1:
                         raise
-                    batch = n_points // 2
+                    batch = len(now) // 2
                     self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
                     continue
-                progress.update(len(points_xy[part]))
-                first += batch
-        progress.update(schedule.n_spared)
+                waiting = waiting[len(now) :]
+                n_asked += len(now)
+                progress.update(len(now))
+        progress.update(len(grid) - n_asked)
         return remove_duplicates(found, [proposal.predicted_iou for proposal in found], options.box_nms_thresh)
+
+    @torch.inference_mode()
+    def _propose(
+        self,
+        image: Any,
+        crop: Crop,
+        geometry: ResizeGeometry,
+        grid_xy: np.ndarray,
+        indices: np.ndarray,
+        options: MaskGenerationOptions,
+    ) -> list[Proposal]:
+        """Decode some points of a crop's grid (N, 2), in its pixels, to what passes the filters."""
+        grid_model = torch.from_numpy(geometry.points_to_model(grid_xy)).to(self.model.device)
+        masks = self.model.decode_proposals(
+            image, grid_model[indices][None, :, None], iou_threshold=options.pred_iou_thresh
+        )
+        low_res_hw = masks.low_res_logits.shape[-2:]
+        is_adaptive = options.points == "adaptive"
+        passed = filter_masks(
+            masks,
+            SparseUpsampler.from_geometry(geometry, low_res_hw, masks.low_res_logits.device),
+            grid_xy[indices],
+            crop_box_xyxy=crop.box_xyxy,
+            image_size_hw=crop.size_hw,
+            options=options,
+            grid_at=_low_res_places(grid_model, geometry, low_res_hw) if is_adaptive else None,
+        )
+        return list(passed)
 
     def _warn_of_memory(self, what_now: str) -> None:
         if torch.cuda.is_available():
@@ -171,6 +185,17 @@ class SamMaskGenerator:
         if not self._warned_of_memory:
             warnings.warn(f"Out of memory: {what_now}.", stacklevel=2)
         self._warned_of_memory = True
+
+
+def _low_res_places(
+    points_model: torch.Tensor, geometry: ResizeGeometry, low_res_hw: Sequence[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and columns (N,) of the low-resolution pixels in which points (N, 2) of the model's input lie."""
+    rows, columns = (
+        (points_model[:, axis] * low / padded).long().clamp(0, low - 1)
+        for axis, low, padded in zip((1, 0), low_res_hw, geometry.padded_size_hw, strict=True)
+    )
+    return rows, columns
 
 
 def check_model_and_processor(model: Any, processor: Any) -> ImagePreprocessor:

@@ -13,6 +13,8 @@ from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
 
 # A day of work on a server; what is beyond is a slip of the keyboard.
+POINT_CHOICES = ("grid", "adaptive")
+
 MAX_CROPS = 4**6
 MAX_POINTS = 10_000_000
 
@@ -57,7 +59,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "max_hole_area": _AREA_OR_NONE,
     "max_sprinkle_area": _AREA_OR_NONE,
     "output_mode": (f"one of {', '.join(SEGMENTATION_FORMS)}", lambda value: value in SEGMENTATION_FORMS),
-    "points": ("one of grid, adaptive", lambda value: value in ("grid", "adaptive")),
+    "points": (f"one of {', '.join(POINT_CHOICES)}", lambda value: value in POINT_CHOICES),
     "progress": ("True, False or None", lambda value: value is None or isinstance(value, bool)),
 }
 
@@ -89,6 +91,8 @@ class MaskGenerationOptions:
         max_hole_area: holes of up to this many pixels are filled, in place of `min_mask_region_area`.
         max_sprinkle_area: islands of up to this many pixels are removed, in place of `min_mask_region_area`.
         output_mode: "binary_mask" for NumPy arrays of bool, "uncompressed_rle", or "coco_rle" as pycocotools reads it.
+        points: "grid" asks all points. "adaptive" asks a coarse grid first, and then those of the rest that may find
+            something new: fewer than half, at the price of some masks (see docs/performance.md).
         progress: whether to show a progress bar; None shows one if stderr is a terminal.
     """
 
@@ -130,6 +134,8 @@ class MaskGenerationOptions:
             raise ValueError(f"Either `points_per_side` or `point_grids` must be given, got {both}.")
         if self.point_grids is None:
             return
+        if self.points == "adaptive":
+            raise ValueError("`points` must be 'grid' with `point_grids`: 'adaptive' chooses from a square grid.")
         grids = tuple(np.asarray(grid, dtype=np.float64) for grid in self.point_grids)
         if len(grids) != self.crop_n_layers + 1:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Forms of a mask, and that a candidate keeps no more of its logits than its box needs."""
+"""Forms of a mask, and that a proposal keeps no more of its logits than its box needs."""
 
 from dataclasses import replace
 
@@ -7,8 +7,7 @@ import torch
 
 from anymask import MaskProposals
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.mask_generation import filters as mask_candidates
-from anymask.mask_generation.filters import filtered, to_records
+from anymask.mask_generation.filters import filter_masks, make_records
 from anymask.mask_generation.options import MaskGenerationOptions
 from anymask.masks.record import to_form
 from anymask.masks.rle import mask_to_rle, rle_to_coco
@@ -26,28 +25,29 @@ def decoded(*squares, size=32):
     return MaskProposals(logits, scores, torch.arange(len(squares)))
 
 
-def candidates(*squares, crop_box=(0, 0, 64, 48), image_hw=(48, 64), options=OPTIONS):
+def proposals(*squares, crop_box=(0, 0, 64, 48), image_hw=(48, 64), options=OPTIONS, **how):
     x0, y0, x1, y1 = crop_box
     upsampler = SparseUpsampler.from_geometry(ResizeGeometry((y1 - y0, x1 - x0), (48, 64), (64, 64)), (32, 32))
     points = np.arange(2.0 * len(squares)).reshape(-1, 2)
-    return list(filtered(decoded(*squares), upsampler, points, list(crop_box), image_hw, options))
+    where = dict(crop_box_xyxy=list(crop_box), image_size_hw=image_hw)
+    return list(filter_masks(decoded(*squares), upsampler, points, **where, options=options, **how))
 
 
-def test_a_candidate_keeps_its_box_of_logits_only():
-    (candidate,) = candidates((10, 5, 14, 9))
-    assert max(candidate.low_res_logits.shape) <= 8
-    assert candidate.low_res_logits.untyped_storage().nbytes() == candidate.low_res_logits.numel() * 4
-    assert candidate.box_xyxy == [20, 10, 27, 17]
+def test_a_proposal_keeps_its_box_of_logits_only():
+    (proposal,) = proposals((10, 5, 14, 9))
+    assert max(proposal.low_res_logits.shape) <= 8
+    assert proposal.low_res_logits.untyped_storage().nbytes() == proposal.low_res_logits.numel() * 4
+    assert proposal.box_xyxy == [20, 10, 27, 17]
 
 
 def test_boxes_and_points_are_moved_into_the_image():
-    found = candidates((10, 5, 14, 9), (20, 12, 22, 20), crop_box=(100, 30, 164, 78), image_hw=(300, 400))
+    found = proposals((10, 5, 14, 9), (20, 12, 22, 20), crop_box=(100, 30, 164, 78), image_hw=(300, 400))
     # Within 20 pixels of edges of the crop that are not edges of the image.
     assert found == []
-    found = candidates((13, 12, 18, 13), crop_box=(100, 30, 164, 78), image_hw=(300, 400))
-    assert [candidate.box_xyxy for candidate in found] == [[126, 54, 135, 55]]
+    found = proposals((13, 12, 18, 13), crop_box=(100, 30, 164, 78), image_hw=(300, 400))
+    assert [proposal.box_xyxy for proposal in found] == [[126, 54, 135, 55]]
     assert found[0].point_xy == [100.0, 31.0]
-    (record,) = to_records(found, (300, 400), OPTIONS)
+    (record,) = make_records(found, (300, 400), OPTIONS)
     rows, columns = np.nonzero(record["segmentation"])
     assert [columns.min(), rows.min(), columns.max(), rows.max()] == [126, 54, 135, 55]
     assert record["crop_box"] == [100, 30, 64, 48]
@@ -55,32 +55,25 @@ def test_boxes_and_points_are_moved_into_the_image():
 
 def test_what_the_decoder_left_of_low_predicted_ious_goes():
     squares = (10, 5, 14, 9), (20, 12, 24, 20), (3, 4, 9, 9)  # 0.9, 0.945 and 0.99
-    found = candidates(*squares, options=replace(OPTIONS, pred_iou_thresh=0.92))
-    assert [candidate.point_xy for candidate in found] == [[2.0, 3.0], [4.0, 5.0]]
-    assert len(candidates(*squares, options=replace(OPTIONS, pred_iou_thresh=0.0))) == 3
+    found = proposals(*squares, options=replace(OPTIONS, pred_iou_thresh=0.92))
+    assert [proposal.point_xy for proposal in found] == [[2.0, 3.0], [4.0, 5.0]]
+    assert len(proposals(*squares, options=replace(OPTIONS, pred_iou_thresh=0.0))) == 3
 
 
-def test_on_an_accelerator_masks_of_a_crop_are_encoded_together(monkeypatch):
-    squares = [(10, 5, 14, 9), (20, 12, 24, 20), (3, 4, 9, 9)]
-    crops = [(0, 0, 64, 48), (2, 1, 66, 49)]
-    options = replace(OPTIONS, output_mode="coco_rle")
-    expected = [to_records(candidates(*squares, crop_box=crop), (50, 70), options) for crop in crops]
-    monkeypatch.setattr(mask_candidates, "is_accelerator", lambda device: True)
-    found = [candidates(*squares, crop_box=crop) for crop in crops]
-    assert all(candidate.low_res_logits.shape == (32, 32) for of_crop in found for candidate in of_crop)
-    together, runs_of_each = [], SparseUpsampler.runs_of_each
+def test_masks_in_chunks():
+    squares = (10, 5, 14, 9), (20, 12, 24, 20), (3, 4, 9, 9)
+    together, one_by_one = proposals(*squares), proposals(*squares, masks_at_a_time=1)
+    assert [proposal.box_xyxy for proposal in one_by_one] == [proposal.box_xyxy for proposal in together]
 
-    def counted(self, logits, *args):
-        together.append(len(logits))
-        return runs_of_each(self, logits, *args)
 
-    monkeypatch.setattr(SparseUpsampler, "runs_of_each", counted)
-    assert to_records(found[0] + found[1], (50, 70), options) == expected[0] + expected[1]
-    assert together == [len(of_crop) for of_crop in found] == [3, 2]  # one is cut off by the second crop's edge
+def test_which_points_of_the_grid_a_mask_covers():
+    at = torch.tensor([6, 6, 20]), torch.tensor([11, 20, 11])
+    (proposal,) = proposals((10, 5, 14, 9), grid_at=at)
+    assert proposal.covers.tolist() == [True, False, False]
 
 
 def test_masks_without_a_pixel_are_none():
-    assert candidates((3, 3, 3, 3)) == []
+    assert proposals((3, 3, 3, 3)) == []
 
 
 def test_forms_of_a_mask():

@@ -8,17 +8,11 @@ import pytest
 import torch
 from PIL import Image
 from tests.colour_model import ColourModel, colour_processor, draw
-from tests.host_waits import HostWaits
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
-from anymask import MaskProposals, SamModel, SamProcessor, embed_image
-from anymask.mask_generation import crop_encoder as crop_embeddings
-from anymask.mask_generation import filters as mask_candidates
-from anymask.mask_generation import generator as mask_generation
+from anymask import SamModel, SamProcessor, embed_image
 from anymask.mask_generation.generator import SamMaskGenerator
 from anymask.masks.rle import mask_to_rle, rle_to_coco, rle_to_mask
-from anymask.modeling import network
-from anymask.support import chunks as memory
 
 # Two objects of a 48 x 64 image, which the model sees as it is.
 LARGE, SMALL = (4, 8, 32, 40), (40, 16, 60, 24)
@@ -235,15 +229,6 @@ def test_out_of_memory_with_one_point_is_an_error():
         generator(ColourModel(most_prompts=0)).generate(PICTURE)
 
 
-def test_out_of_memory_halves_the_crops_of_the_encoder(monkeypatch):
-    monkeypatch.setattr(crop_embeddings, "encoder_batch_size", lambda model, shape: 4)
-    model = ColourModel(most_images=2)
-    with pytest.warns(UserWarning, match="the encoder goes on with 2 crops at a time"):
-        records = generator(model, crop_n_layers=1, output_mode="coco_rle").generate(BIG)
-    assert model.encoded == [2, 2, 1]
-    assert records == generator(crop_n_layers=1, output_mode="coco_rle").generate(BIG)
-
-
 def test_other_errors_are_not_taken_for_lack_of_memory():
     class Broken(ColourModel):
         def decode_proposals(self, *args, **kwargs):
@@ -253,13 +238,12 @@ def test_other_errors_are_not_taken_for_lack_of_memory():
         generator(Broken()).generate(PICTURE)
 
 
-def test_many_images_keep_their_order_and_are_encoded_together(monkeypatch):
-    monkeypatch.setattr(crop_embeddings, "encoder_batch_size", lambda model, shape: 3)
+def test_many_images_keep_their_order():
     model = ColourModel()
     empty = np.zeros((30, 20, 3), np.uint8)
     pictures = [PICTURE, empty, PICTURE[:, ::-1].copy(), PICTURE]
     results = list(generator(model, output_mode="coco_rle").generate_many(iter(pictures)))
-    assert model.encoded == [3, 1]
+    assert model.encoded == [1] * 4
     assert results == [generator(output_mode="coco_rle").generate(picture) for picture in pictures]
     assert [len(records) for records in results] == [2, 0, 2, 2]
 
@@ -361,12 +345,6 @@ def test_a_composite_processor_will_do():
     assert len(SamMaskGenerator(ColourModel(), Composite(), points_per_side=8).generate(PICTURE)) == 2
 
 
-def test_masks_in_chunks(monkeypatch):
-    expected = generator(output_mode="coco_rle").generate(PICTURE)
-    monkeypatch.setattr(memory, "_MASK_CHUNK_BYTES_CPU", 1)
-    assert generator(output_mode="coco_rle").generate(PICTURE) == expected
-
-
 def test_rle_output_makes_no_full_size_array(monkeypatch):
     def forbidden(rle):
         raise AssertionError("a full-size mask was made")
@@ -409,184 +387,10 @@ def test_an_embedding_of_another_model_or_preprocessing_or_with_crops_is_refused
         fast.generate(embedding)
 
 
-# As on an accelerator
+# Many images
 
 
-@pytest.fixture
-def accelerator(monkeypatch):
-    """Everything goes as on an accelerator, but its memory, of which there is enough for 2^32 bytes."""
-    for module in (memory, mask_generation, mask_candidates, network):
-        monkeypatch.setattr(module, "is_accelerator", lambda device: True)
-
-
-MANY_OPTIONS = {
-    "plain": {},
-    "ragged batches": dict(points_per_batch=7),
-    "all at once": dict(points_per_batch=None),
-    "crops": dict(crop_n_layers=1, points_per_batch=20),
-    "everything kept": dict(pred_iou_thresh=0, stability_score_thresh=0),
-    "cleaned up": dict(min_mask_region_area=5),
-}
-
-
-@pytest.mark.parametrize("options", MANY_OPTIONS.values(), ids=MANY_OPTIONS)
-def test_records_are_those_of_the_cpu(nano, options, request):
-    generator, pixels = nano
-    options = dict(points_per_side=6, pred_iou_thresh=0.6, stability_score_thresh=0.6) | options
-    expected = [generator.generate(image, **options) for image in (pixels, pixels[::-1].copy())]
-    assert all(expected)
-    request.getfixturevalue("accelerator")
-    assert list(generator.generate_many([pixels, pixels[::-1].copy()], **options)) == expected
-
-
-def test_the_host_looks_at_no_mask_before_all_are_on_their_way(nano, accelerator, monkeypatch):
-    generator, pixels = nano
-    decode, decoded = generator.model.decode_proposals, []
-    monkeypatch.setattr(
-        generator.model, "decode_proposals", lambda *args, **kwargs: decoded.append(args) or decode(*args, **kwargs)
-    )
-    decode_all, rounds = SamMaskGenerator._decode, []
-
-    def watched(*args):
-        with HostWaits() as waits:
-            masks = decode_all(*args)
-        rounds.append((len(decoded), waits.names))
-        return masks
-
-    monkeypatch.setattr(SamMaskGenerator, "_decode", watched)
-    generator.generate(pixels, points_per_side=6, points_per_batch=10)
-    assert rounds == [(4, [])]
-
-
-def test_rounds_are_of_what_memory_holds(accelerator, monkeypatch):
-    expected = generator(output_mode="coco_rle").generate(PICTURE)
-    bytes_per_point = 16 * 32 * 32 * 4  # the stand-in's embedding has as many pixels as its masks
-    monkeypatch.setattr(memory, "_FREE_BYTES_UNKNOWN", 8 * 25 * bytes_per_point)
-    looks, look = [], mask_generation.filtered
-    monkeypatch.setattr(
-        mask_generation, "filtered", lambda masks, *args: looks.append(len(masks.iou_scores)) or look(masks, *args)
-    )
-    model = ColourModel()
-    assert generator(model, output_mode="coco_rle", points_per_batch=10).generate(PICTURE) == expected
-    assert model.decoded == [10] * 6 + [4]
-    assert looks == [20, 20, 20, 4]
-
-
-def test_out_of_memory_halves_the_round(accelerator):
-    expected = generator(output_mode="coco_rle").generate(PICTURE)
-    model = ColourModel(most_prompts=5)
-    with pytest.warns(UserWarning, match="going on with 32 points at a time") as caught:
-        assert generator(model, output_mode="coco_rle", points_per_batch=16).generate(PICTURE) == expected
-    assert len(caught) == 1
-    assert set(model.decoded) == {4}
-
-
-def test_a_compiled_model_may_use_its_memory_again(accelerator, monkeypatch):
-    """As CUDA graphs do: what one call returns is gone with the next."""
-    monkeypatch.setattr(crop_embeddings, "encoder_batch_size", lambda model, shape: 2)
-    pictures = [PICTURE, PICTURE[:, ::-1].copy(), PICTURE[::-1].copy()]
-    expected = [generator(output_mode="coco_rle").generate(picture) for picture in pictures]
-
-    class Graphed(ColourModel):
-        given: list[torch.Tensor] = []
-
-        def lent(self, *tensors):
-            for tensor in self.given:
-                tensor.fill_(7)
-            self.given = list(tensors)
-
-        def get_image_embeddings(self, *args, **kwargs):
-            embeddings = super().get_image_embeddings(*args, **kwargs).clone()
-            self.lent(embeddings)
-            return embeddings
-
-        def decode_proposals(self, *args, **kwargs):
-            masks = super().decode_proposals(*args, **kwargs)
-            masks = MaskProposals(*(tensor.clone() for tensor in masks))
-            self.lent(*masks)
-            return masks
-
-    graphed = generator(Graphed(), output_mode="coco_rle", points_per_batch=20)
-    assert list(graphed.generate_many(pictures)) == expected
-
-
-def test_a_compiled_model_is_compiled_once(accelerator, monkeypatch):
-    """No graph breaks (fullgraph), and no second compilation for other images and other numbers of batches."""
-    generator = SamMaskGenerator(tiny_model(vision=dict(num_hidden_layers=2)), tiny_image_processor())
-    images = [PICTURE, PICTURE[::-1].copy()]
-    options = dict(points_per_batch=4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
-    expected = [
-        list(generator.generate_many(images, points_per_side=points_per_side, **options)) for points_per_side in (4, 6)
-    ]
-    compilations = []
-
-    def backend(graph, example_inputs):
-        compilations.append(graph)
-        return graph.forward
-
-    torch._dynamo.reset()
-    for name in ("get_image_embeddings", "decode_proposals"):
-        compiled = torch.compile(getattr(generator.model, name), fullgraph=True, backend=backend)
-        monkeypatch.setattr(generator.model, name, compiled)
-    for points_per_side, records in zip((4, 6), expected, strict=True):
-        mine = list(generator.generate_many(images, points_per_side=points_per_side, **options))
-        assert [[record["bbox"] for record in image] for image in mine] == [
-            [record["bbox"] for record in image] for image in records
-        ]
-    assert len(compilations) == 2
-    torch._dynamo.reset()
-
-
-class Watched(ColourModel):
-    """Writes down what happens when."""
-
-    def __init__(self, monkeypatch):
-        super().__init__()
-        self.events = []
-        look = mask_generation.filtered
-        monkeypatch.setattr(
-            mask_generation, "filtered", lambda *args: self.events.append("look at masks") or look(*args)
-        )
-
-    def read(self, pictures):
-        for picture in pictures:
-            self.events.append("read")
-            yield picture
-
-    def get_image_embeddings(self, *args, **kwargs):
-        self.events.append("encode")
-        return super().get_image_embeddings(*args, **kwargs)
-
-    def decode_proposals(self, *args, **kwargs):
-        self.events.append("decode")
-        return super().decode_proposals(*args, **kwargs)
-
-
-@pytest.mark.parametrize(
-    ("device", "expected"),
-    [
-        ("cpu", ["read", "encode", "decode", "look at masks"] * 3),
-        (
-            "accelerator",
-            ["read", "encode", *["decode", "read", "encode", "look at masks"] * 2, "decode", "look at masks"],
-        ),
-    ],
-)
-def test_an_accelerator_gets_the_next_image_before_the_host_looks(device, expected, monkeypatch, request):
-    if device == "accelerator":
-        request.getfixturevalue("accelerator")
-    model = Watched(monkeypatch)
-    results = generator(model).generate_many(model.read([PICTURE] * 3))
-    assert len(next(results)) == 2
-    assert model.events.count("read") == (1 if device == "cpu" else 2)
-    assert [len(records) for records in results] == [2, 2]
-    assert model.events == expected
-
-
-@pytest.mark.parametrize("device", ["cpu", "accelerator"])
-def test_an_image_that_cannot_be_read_comes_after_the_results_of_the_one_before(device, tmp_path, request):
-    if device == "accelerator":
-        request.getfixturevalue("accelerator")
+def test_an_image_that_cannot_be_read_comes_after_the_results_of_the_one_before(tmp_path):
     results = generator(crop_n_layers=1).generate_many([PICTURE, tmp_path / "missing.png", PICTURE])
     assert next(results)
     with pytest.raises(FileNotFoundError):
@@ -594,7 +398,7 @@ def test_an_image_that_cannot_be_read_comes_after_the_results_of_the_one_before(
     assert list(results) == []
 
 
-def test_embeddings_and_images_mixed_keep_their_order(nano, accelerator):
+def test_embeddings_and_images_mixed_keep_their_order(nano):
     generator, pixels = nano
     embedding = embed_image(generator.model, generator.image_processor, pixels)
     options = dict(pred_iou_thresh=0.0, stability_score_thresh=0.0)
@@ -602,3 +406,48 @@ def test_embeddings_and_images_mixed_keep_their_order(nano, accelerator):
     assert expected != mirrored
     mixed = generator.generate_many([pixels, embedding, pixels[:, ::-1].copy(), embedding], **options)
     assert list(mixed) == [expected, expected, mirrored, expected]
+
+
+def test_a_compiled_model_is_compiled_once(monkeypatch):
+    """No graph breaks (fullgraph) in the encoder, and no second compilation for other images."""
+    generator = SamMaskGenerator(tiny_model(vision=dict(num_hidden_layers=2)), tiny_image_processor())
+    images = [PICTURE, PICTURE[::-1].copy()]
+    options = dict(points_per_side=4, pred_iou_thresh=0.0, stability_score_thresh=0.0)
+    expected = list(generator.generate_many(images, **options))
+    compilations = []
+
+    def backend(graph, example_inputs):
+        compilations.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled = torch.compile(generator.model.get_image_embeddings, fullgraph=True, backend=backend)
+    monkeypatch.setattr(generator.model, "get_image_embeddings", compiled)
+    mine = list(generator.generate_many(images, **options))
+    assert [[record["bbox"] for record in image] for image in mine] == [
+        [record["bbox"] for record in image] for image in expected
+    ]
+    assert len(compilations) == 1
+    torch._dynamo.reset()
+
+
+# Fewer points
+
+
+def test_adaptive_points_find_the_same_objects_with_fewer_points():
+    model, part = ColourModel(), (12, 16, 20, 24)
+    picture = draw((48, 64), (*LARGE, 100, 240, 0), (*part, 150, 245, 0), (*SMALL, 200, 250, 0))
+    expected = generator(points_per_side=24).generate(picture)
+    assert len(expected) == 3
+    found = generator(model, points_per_side=24, points="adaptive", points_per_batch=16).generate(picture)
+    assert boxes(found) == boxes(expected)
+    assert sum(model.decoded) < 24**2 / 2
+    assert model.decoded[:4] == [16, 16, 16, 16]  # the coarse grid, 8 x 8
+
+
+def test_adaptive_points_want_a_square_grid():
+    with pytest.raises(ValueError, match="`points` must be 'grid' with `point_grids`"):
+        generator(points="adaptive", points_per_side=None, point_grids=[np.array([[0.5, 0.5]])])
+    with pytest.raises(ValueError, match="`points` must be one of grid, adaptive"):
+        generator(points="few")
+    assert len(generator(points="adaptive", points_per_side=1).generate(PICTURE)) <= 1

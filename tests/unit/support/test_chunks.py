@@ -24,22 +24,6 @@ def test_parts_at_a_time():
     assert memory.parts_at_a_time(100, cpu, cpu_bytes=350) >= 2**31  # gradients keep every part anyway
 
 
-def test_one_batch_of_points_is_a_round_on_a_cpu():
-    assert memory.points_per_round(64, 1, torch.device("cpu")) == 64
-
-
-@pytest.mark.parametrize(
-    ("free", "reserved", "allocated", "expected"), [(8 * 700, 0, 0, 6), (8 * 100, 8 * 900, 8 * 300, 6), (8, 0, 0, 3)]
-)
-def test_free_memory_decides_how_many_points_are_a_round(monkeypatch, free, reserved, allocated, expected):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
-    # An eighth of 5600 bytes holds the masks of 7 points at 100 bytes each: two batches of 3.
-    assert memory.points_per_round(3, 100, torch.device("cuda")) == expected
-    assert memory.points_per_round(3, 2**27, torch.device("mps")) == 3  # 2^32 bytes where nobody says
-
-
 def test_slices():
     assert memory.slices(7, 3) == [slice(0, 3), slice(3, 6), slice(6, 7)]
     assert memory.slices(6, 3) == [slice(0, 3), slice(3, 6)]
