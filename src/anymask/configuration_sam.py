@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig
 
 from .support.unknown_names import did_you_mean
 from .support.values import Rule, check_values, is_number, is_whole
+from .weights.hub import how_to_get, options_for_hub
 from .weights.names import resolve_checkpoint
 
 
@@ -104,14 +105,20 @@ class _SamBaseConfig(PreTrainedConfig):
             OSError: If there is no such file.
             ValueError: If it holds no JSON object.
         """
+        name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
+        options = options_for_hub(name_or_path, kwargs)
         try:
-            fields, rest = super().get_config_dict(resolve_checkpoint(pretrained_model_name_or_path), **kwargs)
+            fields, rest = super().get_config_dict(name_or_path, **options)
             fields = {**fields}
         except TypeError as error:  # what JSON that is no object leads to
             raise ValueError(
                 f"The config.json of {pretrained_model_name_or_path} must hold a JSON object with a configuration's "
                 f"fields, but: {error}; take the file that came with the weights."
             ) from error
+        except OSError as error:
+            if options.get("local_files_only") and not kwargs.get("local_files_only"):
+                raise OSError(how_to_get(name_or_path)) from error
+            raise
         part = fields.get(cls.base_config_key) if cls.base_config_key else None
         whole_dtype = fields.get("dtype") or fields.get("torch_dtype")
         if isinstance(part, dict) and whole_dtype and not (part.get("dtype") or part.get("torch_dtype")):

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from transformers.image_processing_utils import BaseImageProcessor
 
-from .checkpoints import explained_errors, is_checkpoint_file, processor_options
+from .checkpoints import CheckpointError, explained_errors, is_checkpoint_file, processor_options, processor_source
 from .images import post_processing
 from .images.preparation import ImagePreprocessor
 from .masks.rle import Rle
+from .weights.hub import options_for_hub
 from .weights.names import resolve_checkpoint
 
 # Arguments of `from_pretrained` that say where a checkpoint's files lie; pointless for a single file of weights.
@@ -56,12 +57,25 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
     def get_image_processor_dict(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The saved options, and those of `kwargs` that say nothing about where they are; see `from_pretrained`."""
-        if is_checkpoint_file(pretrained_model_name_or_path):
+        """The saved options, and those of `kwargs` that say nothing about where they are; see `from_pretrained`.
+
+        Raises:
+            OSError: If there are none.
+            CheckpointError: If what is there is no JSON object.
+        """
+        source = processor_source(pretrained_model_name_or_path)
+        if is_checkpoint_file(source):
             options = {name: value for name, value in kwargs.items() if name not in _FILE_OPTIONS}
-            return processor_options(pretrained_model_name_or_path), options
-        with explained_errors(pretrained_model_name_or_path):
-            return super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+            return processor_options(source), options
+        try:
+            with explained_errors(source):
+                saved, options = super().get_image_processor_dict(source, **options_for_hub(source, kwargs))
+            return {**saved}, options
+        except (AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"The preprocessor_config.json of {source} must hold a JSON object of options, but: {error}; take the "
+                f"file that came with the weights."
+            ) from error
 
     def to_dict(self) -> dict[str, Any]:
         """The options and the class name, as they are written to `preprocessor_config.json`."""

@@ -31,7 +31,8 @@ from .predictor.sources import SourceImage, is_live, open_source
 from .prompts.prompt import Prompt, clip_prompt, drawn_prompts
 from .prompts.short_forms import read_prompts
 from .results.results import Results
-from .weights.names import is_packaged
+from .weights.hub import require_at_hand
+from .weights.names import is_packaged, resolve_checkpoint
 
 if TYPE_CHECKING:
     from typing_extensions import Never, Unpack
@@ -404,6 +405,7 @@ def _of_one_size(answer: Callable[[SourceImage], Results]) -> Callable[[SourceIm
 def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -> SamNetwork:
     if is_packaged(name):
         return load_network(name, dtype)
+    require_at_hand(resolve_checkpoint(name))
     from .modeling_sam import SamModel
 
     return SamModel.from_pretrained(name, **({} if dtype is None else {"dtype": dtype}))

@@ -1,20 +1,14 @@
 """Checkpoint files of every kind: recognised, read, checked, and written back in Meta's layout.
 
-`SamModel.from_pretrained("sam_vit_b_01ec64.pth")` comes here. A file is read (`files.py`), taken out of its wrappers
-(`wrappers.py`) and renamed (`key_map.py`); its tensors' shapes say what the model is (`architecture.py`), and what does
-not fit is reported by group (`reports.py`), with the name of the relative that it belongs to (`relatives.py`).
-`loading.py` puts these in order, `saving.py` is the way back.
+Read in this order: `loading.py`, what `from_pretrained` does; `files.py`, `containers.py` and `key_map.py`, from a file
+to tensors under the hub's names; `architecture.py`, what model they make; `reading.py`, these put together;
+`folders.py`, `hub.py` and `adapters.py`, where more than one file is read; `saving.py`, the way back.
 """
 
+from .adapters import processor_source
 from .hub import explained_errors
-from .loading import (
-    Checkpoint,
-    default_processor_options,
-    is_checkpoint_file,
-    load_pretrained,
-    processor_options,
-    read_checkpoint,
-)
+from .loading import default_processor_options, is_checkpoint_file, load_pretrained, processor_options
+from .reading import Checkpoint, read_checkpoint
 from .reports import CheckpointError
 from .saving import META_SUFFIXES, save_meta_checkpoint
 
@@ -27,6 +21,7 @@ __all__ = [
     "is_checkpoint_file",
     "load_pretrained",
     "processor_options",
+    "processor_source",
     "read_checkpoint",
     "save_meta_checkpoint",
 ]

@@ -1,12 +1,10 @@
-"""From a file to a model: what `from_pretrained` does with a path."""
+"""From a name or a path to a model: what `from_pretrained` does."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +12,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from ..configuration_sam import META_DECODER_LAYER_NORM_EPS, SamConfig, SamVisionConfig
+from ..configuration_sam import SamVisionConfig
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
-from ..support.unknown_names import did_you_mean
-from .architecture import OTHER_KEYS, VISION_KEYS, read_architecture
-from .containers import unwrap
-from .files import WEIGHT_SUFFIXES, read_tensors
-from .hub import check_loaded, check_model_type, explained_errors
-from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO, hub_to_meta, meta_to_hub
+from ..weights.hub import options_for_hub
+from ..weights.names import resolve_checkpoint
+from .adapters import adapter_folder, load_adapter, load_part
+from .files import WEIGHT_SUFFIXES
+from .folders import check_folder
+from .hub import check_cached, explained_errors
+from .key_map import HUB_PARTS, TIED_KEY
 from .other_models import recognise_relative
-from .reports import CheckpointError, group_keys, key_problems
-
-_HUB_DECODER_LAYER_NORM_EPS = 1e-6
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A file's tensors and what they are.
-
-    Attributes:
-        path: the file.
-        layout: "Meta" or "hub", whose names the file uses.
-        tensors: under the hub's names; names that SAM does not have are as in the file. Backed by the file.
-        config: of the whole SAM, read from shapes; for the hub's layout, from a `config.json` beside the file.
-        dtype: the widest among the tensors.
-    """
-
-    path: str
-    layout: str
-    tensors: Mapping[str, Tensor]
-    config: SamConfig
-    dtype: torch.dtype
-
-    def describe(self) -> str:
-        """What the file looks like, in words."""
-        vision = self.config.vision_config
-        return (
-            f"a SAM in {self.layout}'s layout whose image encoder has {vision.num_hidden_layers} blocks of width "
-            f"{vision.hidden_size} for {vision.image_size} x {vision.image_size} pixels ({len(self.tensors)} tensors)"
-        )
-
-    def names_in_file(self, names: list[str]) -> list[str]:
-        """The file's own names for the hub's."""
-        in_meta = hub_to_meta([*self.tensors, *names]) if self.layout == "Meta" else {}
-        return [in_meta.get(name, name) for name in names]
+from .reading import Checkpoint, read_checkpoint
+from .reports import CheckpointError, key_problems
 
 
 def is_checkpoint_file(name_or_path: Any) -> bool:
@@ -69,61 +34,47 @@ def is_checkpoint_file(name_or_path: Any) -> bool:
     return suffix in WEIGHT_SUFFIXES or (os.path.lexists(name_or_path) and suffix != ".json")
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Reads a file of weights in Meta's layout or the hub's, wrapped or not, and what model they make.
-
-    Raises:
-        OSError: If there is no readable file.
-        CheckpointError: If it does not hold a SAM.
-    """
-    path = os.fspath(path)
-    if not os.path.lexists(path):
-        raise FileNotFoundError(_not_found(path))
-    tensors = unwrap(read_tensors(path), path)
-    layout, renamed = _to_hub_names(path, tensors)
-    _check_dtypes(path, tensors)
-    tensors = renamed
-    config = _config_beside(path) if layout == "hub" else None
-    if config is None:
-        eps = META_DECODER_LAYER_NORM_EPS if layout == "Meta" else _HUB_DECODER_LAYER_NORM_EPS
-        try:
-            config = read_architecture({name: tuple(tensor.shape) for name, tensor in tensors.items()}, eps)
-        except CheckpointError as error:
-            raise CheckpointError(f"{path} must hold a SAM, but {error}.") from error
-    dtype = reduce(torch.promote_types, (tensor.dtype for tensor in tensors.values()))
-    return Checkpoint(path, layout, tensors, config, dtype)
-
-
 def load_pretrained(
     model_class: Any, load: Callable[..., Any], name_or_path: Any, *model_args: Any, **kwargs: Any
 ) -> Any:
-    """Loads a model from a file, a folder or the hub, and refuses weights that are not all of a SAM's.
+    """Load a model from a file, a folder or the hub, and refuse weights that are not all of a SAM's.
 
     Args:
         model_class: `SamModel`, `SamVisionModel` or a subclass.
         load: `from_pretrained` of transformers, for this class.
-        name_or_path: as `from_pretrained` takes it, or a file.
-        *model_args: for the model's constructor.
-        **kwargs: as `from_pretrained` takes them; for a file, those about the hub have no effect.
+        name_or_path: As `from_pretrained` takes it, or a file.
+        *model_args: For the model's constructor.
+        **kwargs: As `from_pretrained` takes them; for a file, those about the hub have no effect. And `base`: the whole
+            SAM that a file with a part of one, or an adapter of peft, is put onto.
 
     Returns:
         What `load` returns.
 
     Raises:
+        ImportError: If the checkpoint is an adapter and peft is not installed.
         OSError: If the checkpoint is not to be had.
         CheckpointError: If it is not this model's.
     """
+    base = kwargs.pop("base", None)
     if name_or_path is None:  # a configuration and a state dict in place of a name
         return load(name_or_path, *model_args, **kwargs)
+
+    def load_base(base: Any) -> Any:
+        return load_pretrained(model_class, load, resolve_checkpoint(base), *model_args, **kwargs)
+
+    adapter = adapter_folder(name_or_path)
+    if adapter is not None:
+        return load_adapter(load_base, adapter, base)
     if is_checkpoint_file(name_or_path):
+        if base is not None:
+            return load_part(load_base, os.fspath(name_or_path), base)
         return _load_file(model_class, load, name_or_path, *model_args, **kwargs)
-    check_model_type(name_or_path, model_class.config_class.model_type)
-    wants_info = kwargs.pop("output_loading_info", False)
-    allow_misshapen = kwargs.pop("ignore_mismatched_sizes", False)
-    with explained_errors(name_or_path):
-        model, info = load(name_or_path, *model_args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs)
-    check_loaded(name_or_path, info, {name for name, _ in model.named_children()}, allow_misshapen)
-    return (model, info) if wants_info else model
+    if base is not None:
+        raise ValueError(
+            f"`base` must come with a file that holds a part of a SAM, or with an adapter of peft, but {name_or_path} "
+            f"is neither; leave it out to load a whole SAM."
+        )
+    return _load_folder(model_class, load, name_or_path, *model_args, **kwargs)
 
 
 def processor_options(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -148,6 +99,31 @@ def default_processor_options(config: SamVisionConfig) -> dict[str, Any]:
         mask_size={"longest_edge": masks},
         mask_pad_size={"height": masks, "width": masks},
     )
+
+
+def _load_folder(model_class: Any, load: Callable[..., Any], name_or_path: Any, *model_args: Any, **kwargs: Any) -> Any:
+    """Load a folder or the hub's, which is looked at before where it is here, and after where it must be fetched."""
+    config_class = model_class.config_class if kwargs.get("config") is None else None
+    is_local = os.path.isdir(name_or_path)
+    if is_local:
+        folder = os.path.join(name_or_path, kwargs.get("subfolder") or "")
+        check_folder(folder, config_class, kwargs.get("variant"), kwargs.get("use_safetensors"))
+    wants_info = kwargs.pop("output_loading_info", False)
+    allow_misshapen = kwargs.pop("ignore_mismatched_sizes", False)
+    kwargs = options_for_hub(name_or_path, kwargs)
+    try:
+        with explained_errors(name_or_path):
+            model, info = load(
+                name_or_path, *model_args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+            )
+    except Exception:
+        if not is_local:
+            check_cached(name_or_path, config_class, kwargs)  # in our words, where the files are at fault
+        raise
+    _check_loaded(name_or_path, info, {name for name, _ in model.named_children()}, allow_misshapen)
+    if not is_local:
+        check_cached(name_or_path, config_class, kwargs)
+    return (model, info) if wants_info else model
 
 
 def _load_file(
@@ -203,77 +179,36 @@ def _fitting_tensors(
         {} if allow_misshapen else {shown[name]: shapes for name, shapes in misshapen.items()},
     )
     if problems:
+        onto = " Where it is a part of a SAM, pass the whole as base=..." if len(missing) > len(tensors) // 2 else ""
         raise CheckpointError(
             f"{checkpoint.path} must have all weights of this model and no others, but {problems}. "
-            f"It looks like {checkpoint.describe()}."
+            f"It looks like {checkpoint.describe()}.{onto}"
         )
     return {name: tensor for name, tensor in tensors.items() if name not in misshapen}
 
 
-def _to_hub_names(path: str, tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """The layout, and the tensors under the hub's names, of a file that can be a SAM's.
+def _check_loaded(name_or_path: Any, info: Mapping[str, Any], parts: Collection[str], allow_misshapen: bool) -> None:
+    """Refuse weights from a folder or the hub that leave parts of a SAM at random.
+
+    What a subclass has beyond SAM may be missing: that is how a new head is trained.
+
+    Args:
+        name_or_path: For the message.
+        info: Of transformers' loading: missing, unexpected and mismatched keys.
+        parts: Names of the model's own modules; what else belongs to a SAM may be there.
+        allow_misshapen: Whether the caller asked to ignore shapes (`ignore_mismatched_sizes=True`).
 
     Raises:
-        CheckpointError: If it is another model's, or lacks what tells what it is.
+        CheckpointError: If keys of SAM's own parts are missing, unexpected or misshapen.
     """
-    relative = recognise_relative(tensors)
-    if relative:
-        raise CheckpointError(
-            f"{path} must hold a SAM, but it looks like {relative}, which is another model ({group_keys(tensors)}); "
-            f"load it with the code that it was made for."
+    own = tuple(part for part in HUB_PARTS if part.removesuffix(".") in parts)
+    misshapen = {name: (file, model) for name, file, model in info["mismatched_keys"]}
+    missing = [key for key in info["missing_keys"] if key.startswith(own) and key not in misshapen]
+    unexpected = [key for key in info["unexpected_keys"] if key.startswith(own)]
+    problems = key_problems(sorted(missing), sorted(unexpected), {} if allow_misshapen else misshapen)
+    if problems:
+        relative = recognise_relative(info["unexpected_keys"])
+        looks = (
+            f"It looks like {relative}, which is another model." if relative else "Its config.json may be another's."
         )
-    if not any(name.startswith((*META_PARTS, *HUB_PARTS)) for name in tensors):
-        raise CheckpointError(f"{path} must hold a SAM, but it holds other tensors: {group_keys(tensors)}.")
-    is_meta = any(name.startswith("image_encoder.") for name in tensors) or not any(
-        name.startswith(("vision_encoder.", "shared_image_embedding.")) for name in tensors
-    )
-    if is_meta:
-        names = meta_to_hub(tensors)
-        renamed = {names.get(name, name): tensor for name, tensor in tensors.items()}
-    else:
-        renamed = {name: tensor for name, tensor in tensors.items() if name != TIED_KEY}
-        if TIED_KEY in tensors:
-            renamed.setdefault(TIED_TO, tensors[TIED_KEY])
-    needed = [*VISION_KEYS, *(OTHER_KEYS if any(key in renamed for key in OTHER_KEYS) else ())]
-    missing = [name for name in needed if name not in renamed]
-    if missing:
-        found = sorted({name.split(".")[0] for name in tensors})
-        in_file = hub_to_meta(missing) if is_meta else {}
-        raise CheckpointError(
-            f"{path} must hold a SAM, but lacks {group_keys(in_file.get(name, name) for name in missing)}; it has "
-            f"{len(tensors)} tensors, of {', '.join(found)}."
-        )
-    return ("Meta" if is_meta else "hub"), renamed
-
-
-def _check_dtypes(path: str, tensors: Mapping[str, Tensor]) -> None:
-    wrong = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in _DTYPES}
-    if wrong:
-        dtypes = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in wrong.values()}))
-        raise CheckpointError(
-            f"{path} must hold weights of {', '.join(str(dtype).removeprefix('torch.') for dtype in _DTYPES)}, but "
-            f"{group_keys(wrong)} are {dtypes}; take the file from before it was quantised."
-        )
-
-
-def _config_beside(path: str) -> SamConfig | None:
-    """The configuration that lies with a file in the hub's layout, as `save_pretrained` leaves them."""
-    beside = Path(path).with_name("config.json")
-    if not beside.is_file():
-        return None
-    check_model_type(beside.parent, SamConfig.model_type)
-    fields = PreTrainedConfig.get_config_dict(beside.parent)[0]
-    if fields.get("model_type") == SamVisionConfig.model_type:
-        return None  # the image encoder alone, whose shapes say enough
-    return SamConfig.from_dict(fields)
-
-
-def _not_found(path: str) -> str:
-    folder, name = os.path.split(path)
-    siblings = os.listdir(folder or os.curdir) if os.path.isdir(folder or os.curdir) else []
-    weights = [sibling for sibling in siblings if os.path.splitext(sibling)[1].lower() in WEIGHT_SUFFIXES]
-    elsewhere = (
-        "Meta's files come from https://github.com/facebookresearch/segment-anything; the hub has the same weights as "
-        "'facebook/sam-vit-base', '-large' and '-huge'."
-    )
-    return f"{path!r} must be a file of weights, but there is none; {did_you_mean(name, weights, otherwise=elsewhere)}"
+        raise CheckpointError(f"{name_or_path} must have all weights of a SAM and no others, but {problems}. {looks}")

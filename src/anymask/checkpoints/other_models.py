@@ -1,4 +1,4 @@
-"""Other models whose files people try, recognised by the names of their tensors."""
+"""Other models whose files people try, recognised by the names of their tensors, or of files that are not there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RELATIVES = [
     ("EdgeSAM or RepViT-SAM (a RepViT image encoder)", r"image_encoder\.features\."),
     ("SAM with LoRA weights that are not merged", r"\.(lora_|w_[ab]s?_linear|linear_[ab]_[qkv])|^w_[ab]_\d"),
     ("SAM with adapters (such as SAM-Med2D or Medical-SAM-Adapter)", r"\.\w*[aA]dapter\."),
-    ("a ViT alone (such as MAE's), without SAM's neck, prompts and masks", r"^(cls_token|encoder\.layer\.0|blocks\.0)"),
+    ("a ViT alone (such as MAE's), without SAM's neck", r"^(cls_token|encoder\.layer\.0|blocks\.0)"),
     ("a YOLO model (such as FastSAM)", r"^model\.\d+\.(conv|cv\d|m)\."),
 ]
 
@@ -36,3 +36,25 @@ def recognise_relative(names: Iterable[str]) -> str | None:
         if any(re.search(pattern, name) for name in names):
             return relative
     return None
+
+
+_BY_FILE_NAME = [
+    ("SAM 2", r"sam[-_]?2(\.1)?(?![0-9])"),
+    ("SAM 3", r"sam[-_]?3(?![0-9])"),
+    ("SAM-HQ", r"sam[-_]?hq|hq[-_]?sam"),
+    ("MobileSAM", r"mobile[-_]?sam"),
+    ("FastSAM", r"fast[-_]?sam"),
+    ("EfficientSAM", r"efficient[-_]?sam"),
+    ("EfficientViT-SAM", r"efficientvit[-_]?sam"),
+    ("EdgeSAM", r"edge[-_]?sam"),
+    ("RepViT-SAM", r"rep[-_]?vit"),
+    ("TinySAM", r"tiny[-_]?sam"),
+    ("LiteMedSAM", r"lite[-_]?medsam"),
+    ("YOLO", r"^yolo"),
+]
+
+
+def recognise_file_name(path: str) -> str | None:
+    """The model that files of this name usually hold, if it is one that is known and is not SAM."""
+    name = path.replace("\\", "/").rpartition("/")[2].lower()
+    return next((model for model, pattern in _BY_FILE_NAME if re.search(pattern, name)), None)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import torch
+from torch import Tensor
+
+from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO
+
 MAX_GROUPS = 8
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class CheckpointError(ValueError):
@@ -57,3 +63,39 @@ def key_problems(
         shapes = {name: f"{name} {tuple(file)} for {tuple(model)}" for name, (file, model) in misshapen.items()}
         problems.append(f"{len(misshapen)} misshapen: {group_keys(shapes.values())}")
     return "; ".join(problems)
+
+
+def check_tensors(path: str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights of a SAM that no model can compute with; other tensors pass.
+
+    Args:
+        path: Of the file or folder, for the message.
+        tensors: Under Meta's names or the hub's.
+
+    Raises:
+        CheckpointError: If weights are whole numbers, NaN or infinite, or one tensor has two names and two values.
+    """
+    own = {name: tensor for name, tensor in tensors.items() if name.startswith((*META_PARTS, *HUB_PARTS))}
+    wrong = {name: tensor.dtype for name, tensor in own.items() if tensor.dtype not in _DTYPES}
+    if wrong:
+        dtypes = ", ".join(sorted({str(dtype).removeprefix("torch.") for dtype in wrong.values()}))
+        raise CheckpointError(
+            f"{path} must hold weights of {', '.join(str(dtype).removeprefix('torch.') for dtype in _DTYPES)}, but "
+            f"{group_keys(wrong)} are {dtypes}; take the file from before it was quantised."
+        )
+    spoilt = [name for name, tensor in own.items() if not _is_finite(tensor)]
+    if spoilt:
+        raise CheckpointError(
+            f"{path} must hold finite weights, but NaN or infinity is in {group_keys(spoilt)}; take a checkpoint from "
+            f"before its training failed."
+        )
+    if TIED_KEY in own and TIED_TO in own and not torch.equal(own[TIED_KEY].double(), own[TIED_TO].double()):
+        raise CheckpointError(
+            f"{path} must hold one positional encoding, but {TIED_KEY} and {TIED_TO}, two names of it, have different "
+            f"values; remove the one that is wrong."
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are; without a copy of them, and NaN and infinity show in the extremes."""
+    return tensor.numel() == 0 or bool(torch.stack(torch.aminmax(tensor)).isfinite().all())

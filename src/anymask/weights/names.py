@@ -22,14 +22,15 @@ HUB_IDS = {
 
 
 def is_packaged(name_or_path: str | os.PathLike[str]) -> bool:
-    """Whether this names a checkpoint of this package, and no folder in the current directory."""
+    """Say whether this names a checkpoint of this package, and no folder in the current directory."""
     return name_or_path in PACKAGED_CHECKPOINTS and not os.path.isdir(name_or_path)
 
 
 def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """The folder of a packaged checkpoint, or the hub id of Meta's, for its name; else what came, unchanged.
+    """Return the folder of a packaged checkpoint, or the hub id of Meta's, for its name; else what came.
 
-    A folder or a file of the same name in the current directory wins, as it does over a repository on the hub.
+    A folder or a file of the same name in the current directory wins, as it does over a repository on the hub. A `~` at
+    the beginning stands for the home folder.
 
     Args:
         name_or_path: Name of a packaged checkpoint, hub id, or path.
@@ -37,6 +38,8 @@ def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLik
     Raises:
         FileNotFoundError: If the name is packaged, but this installation lacks the folder, or can be no checkpoint's.
     """
+    if isinstance(name_or_path, str | os.PathLike) and os.fspath(name_or_path).startswith("~"):
+        name_or_path = os.path.expanduser(name_or_path)
     if name_or_path in HUB_IDS and not os.path.lexists(name_or_path):
         return HUB_IDS[str(name_or_path)]
     if not is_packaged(name_or_path):
@@ -52,7 +55,7 @@ def resolve_checkpoint(name_or_path: str | os.PathLike[str]) -> str | os.PathLik
 
 
 def _check_can_exist(name_or_path: str | os.PathLike[str]) -> None:
-    """Refuses a name that is no path here and cannot be on the hub either, which would be asked for many seconds.
+    """Refuse a name that is no path here and cannot be on the hub either, which would be asked for many seconds.
 
     There, names without an owner are older than SAM. What ends like a file is reported as one, and a mirror may have
     names of its own.

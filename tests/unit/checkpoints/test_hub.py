@@ -31,7 +31,7 @@ def change_weights(folder, change):
 )
 def test_what_is_not_to_be_had_says_how_to_get_it(loader, name, hub_id, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(OSError, match=rf"'{hub_id}' must be.*`hf download {hub_id}`.*HF_ENDPOINT=https://"):
+    with pytest.raises(OSError, match=rf"'{hub_id}' must be.*'sam-vit-nano' is .*`hf download {hub_id}`.*HF_ENDPOINT="):
         loader.from_pretrained(name, cache_dir=tmp_path)
 
 
