@@ -11,10 +11,12 @@ from .. import __version__
 from . import options as take
 from .batch import Report, report_all
 from .files import find_photos
+from .generate import generate
 from .outputs import DEFAULT_FORMATS, ENDINGS, is_result, read_formats
 from .prompts import read_prompts
 from .reports import OneLineErrors, errors_reported, say_json
 from .start import quick_imports
+from .volume import volume
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -43,6 +45,7 @@ def _anymask(
 
 
 @app.command(no_args_is_help=True)
+@take.with_everything_options
 def segment(
     photos: take.Photos,
     output: take.Output = Path(),
@@ -62,20 +65,8 @@ def segment(
     dtype: take.ComputeIn = take.Dtype.float32,
     resume: take.Resume = False,
     as_json: take.AsJson = False,
-    points_per_side: take.PointsPerSide = None,
-    points_per_batch: take.PointsPerBatch = None,
-    pred_iou_thresh: take.PredIouThresh = None,
-    stability_score_thresh: take.StabilityScoreThresh = None,
-    stability_score_offset: take.StabilityScoreOffset = None,
-    mask_threshold: take.MaskThreshold = None,
-    box_nms_thresh: take.BoxNmsThresh = None,
-    crop_n_layers: take.CropNLayers = None,
-    crop_nms_thresh: take.CropNmsThresh = None,
-    crop_overlap_ratio: take.CropOverlapRatio = None,
-    crop_n_points_downscale_factor: take.CropNPointsDownscaleFactor = None,
-    min_mask_region_area: take.MinMaskRegionArea = None,
-    max_hole_area: take.MaxHoleArea = None,
-    max_sprinkle_area: take.MaxSprinkleArea = None,
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Mask every object of each PHOTO, or those that points and boxes show.
 
@@ -85,22 +76,6 @@ def segment(
     Writes NAME_overlay.png and NAME_masks.json (COCO RLE) unless --format says otherwise; results of an earlier run are
     replaced. Exits with 1 if a photo failed (the others are done), with 2 if nothing could be started.
     """
-    given = _given(
-        points_per_side=points_per_side,
-        points_per_batch=points_per_batch,
-        pred_iou_thresh=pred_iou_thresh,
-        stability_score_thresh=stability_score_thresh,
-        stability_score_offset=stability_score_offset,
-        mask_threshold=mask_threshold,
-        box_nms_thresh=box_nms_thresh,
-        crop_n_layers=crop_n_layers,
-        crop_nms_thresh=crop_nms_thresh,
-        crop_overlap_ratio=crop_overlap_ratio,
-        crop_n_points_downscale_factor=crop_n_points_downscale_factor,
-        min_mask_region_area=min_mask_region_area,
-        max_hole_area=max_hole_area,
-        max_sprinkle_area=max_sprinkle_area,
-    )
     from .segment import segment_photos
 
     with errors_reported(as_json):
@@ -113,7 +88,7 @@ def segment(
             device=device,
             dtype=dtype.value,
             prompts=read_prompts(points, boxes),
-            options=given,
+            options=options,
             resume=resume,
         )
         raise typer.Exit(report_all(reports, len(found), as_json, _mask_count))
@@ -191,8 +166,8 @@ def info(
         typer.echo(str(described))
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+app.command(no_args_is_help=True)(take.with_everything_options(generate))
+app.command(no_args_is_help=True)(take.with_everything_options(volume))
 
 
 def _mask_count(report: Report) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,3 +56,42 @@ CropNPointsDownscaleFactor = Annotated[int | None, _count("Layer i has a grid sm
 MinMaskRegionArea = Annotated[int | None, _count("Fill holes and drop islands of fewer pixels.")]
 MaxHoleArea = Annotated[int | None, _count("Fill holes of up to this many pixels.")]
 MaxSprinkleArea = Annotated[int | None, _count("Drop islands of up to this many pixels.")]
+
+EVERYTHING = {
+    "points_per_side": PointsPerSide,
+    "points_per_batch": PointsPerBatch,
+    "pred_iou_thresh": PredIouThresh,
+    "stability_score_thresh": StabilityScoreThresh,
+    "stability_score_offset": StabilityScoreOffset,
+    "mask_threshold": MaskThreshold,
+    "box_nms_thresh": BoxNmsThresh,
+    "crop_n_layers": CropNLayers,
+    "crop_nms_thresh": CropNmsThresh,
+    "crop_overlap_ratio": CropOverlapRatio,
+    "crop_n_points_downscale_factor": CropNPointsDownscaleFactor,
+    "min_mask_region_area": MinMaskRegionArea,
+    "max_hole_area": MaxHoleArea,
+    "max_sprinkle_area": MaxSprinkleArea,
+}
+
+
+def with_everything_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all options of segment-everything; those that were given reach it as its argument `options`."""
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> Any:
+        given = {name: arguments.pop(name) for name in EVERYTHING}
+        return command(**arguments, options={name: value for name, value in given.items() if value is not None})
+
+    own = [
+        parameter
+        for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+        if name != "options"
+    ]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in EVERYTHING.items()
+    ]
+    with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
+    return with_options

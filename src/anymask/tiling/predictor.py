@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,8 +21,9 @@ class WindowModel(Protocol):
     def embed(self, image: Any) -> Any:
         """The embedding of a window."""
 
-    def predict(self, source: Any, **prompts: Any) -> Any:
-        """A list with the `Results` of the window, one record for each prompt."""
+    @property
+    def predict(self) -> Callable[..., Any]:
+        """Takes an embedding and prompts; returns a list with the `Results` of the window, a record for each prompt."""
 
 
 class LargeImagePredictor:

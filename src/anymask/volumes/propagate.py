@@ -9,7 +9,7 @@ Source: the way of micro-sam (https://doi.org/10.1038/s41592-024-02580-4) to seg
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -28,8 +28,9 @@ class SliceModel(Protocol):
     def embed(self, image: Any) -> Any:
         """The embedding of a slice."""
 
-    def predict(self, source: Any, **prompts: Any) -> Any:
-        """A list with the `Results` of the slice, one record for each prompt."""
+    @property
+    def predict(self) -> Callable[..., Any]:
+        """Takes an embedding and prompts; returns a list with the `Results` of the slice, a record for each prompt."""
 
 
 @dataclass(frozen=True)
