@@ -1,23 +1,215 @@
-"""`anymask.pipeline`: a checkpoint's name in, a pipeline out, with the arguments of `transformers.pipeline`.
+"""`anymask.pipeline`, a checkpoint's name in, a pipeline out, and the "mask-generation" pipeline that it makes.
 
-The pipeline itself is in `mask_generation_pipeline.py`.
+The pipeline is a thin adapter: `SamMaskGenerator` behind the calling conventions of Transformers' pipelines.
+`preprocess` reads an image and makes its pixel values, in worker processes if asked; `_forward` runs the encoder and
+the decoder; `postprocess` shapes the output. What Transformers' base class brings: devices, lists, generators, data
+sets.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader, IterableDataset
+from transformers.pipelines.base import Pipeline
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .image_processing_sam import HUB_OPTIONS
-from .mask_generation_pipeline import LOADER_OPTIONS, PIPELINE_OPTIONS, MaskGenerationPipeline
+from .mask_generation.crop_encoder import PreprocessedImage
+from .mask_generation.generator import SamMaskGenerator
+from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
+from .masks.record import SEGMENTATION_FORMS, MaskRecord, to_form, xywh_to_xyxy
 from .modeling_sam import SamModel
 from .processing_sam import SamProcessor
 from .support.unknown_names import check_known_options
 
 TASK = "mask-generation"
 DEFAULT_CHECKPOINT = "sam-vit-nano"
+
+
+_OUTPUT_OPTIONS = ("output_rle_mask", "output_bboxes_mask", "output_records", "output_mode")
+_OUTPUT_ALIASES = {"output_rle_masks": "output_rle_mask"}  # the name in Transformers' documentation
+PIPELINE_OPTIONS = ("timeout", *_OUTPUT_OPTIONS, *_OUTPUT_ALIASES, *OPTION_NAMES, *ALIASES)
+LOADER_OPTIONS = ("batch_size", "num_workers")  # the base class takes these
+
+
+class MaskGenerationPipeline(Pipeline):
+    """Masks of everything in images; takes the place of Transformers' pipeline of the same name.
+
+    Call it with a path, URL, Pillow image, array or tensor for one dictionary, with a list for a list of dictionaries,
+    with a generator or a dataset for an iterator over dictionaries.
+
+    The dictionary has "masks", a list of (H, W) boolean NumPy arrays, or of RLEs if `output_mode` says so, and
+    "scores", the predicted IoUs (N,) float32, highest first. On request it has "rle_mask", a list of uncompressed RLEs;
+    "bounding_boxes", (N, 4) int64, x0, y0, x1, y1 with the last pixels included; and "records", those of
+    `SamMaskGenerator.generate`. All are in the order of "scores". An image in which nothing is found gives empty lists
+    and tensors.
+    """
+
+    _load_processor = False
+    _load_image_processor = True
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Takes what Transformers' `Pipeline` takes, and options as `__call__` does, as defaults for every call.
+
+        Args:
+            *args: the model.
+            **kwargs: `image_processor` or `processor`, `device`, `batch_size`, `num_workers`, options.
+
+        Raises:
+            TypeError: an option is unknown, or model or processor is none of this package's.
+            ValueError: an option has a value that it cannot have, or contradicts another.
+        """
+        super().__init__(*args, **kwargs)
+        self._generator = SamMaskGenerator(self.model, self.image_processor, **self._forward_params)
+        # The generator holds these defaults now, and knows better than a merged dictionary which ones a call replaces.
+        self._forward_params: dict[str, Any] = {}
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+        """Masks of everything in one image or several.
+
+        Args:
+            inputs: an image, or several; see above.
+            **kwargs: any field of `MaskGenerationOptions`, by Meta's or Transformers' name; `timeout` in seconds for
+                URLs; `output_rle_mask`, `output_bboxes_mask`, `output_records`; `batch_size`, images that are read
+                together and, on an accelerator, encoded together; `num_workers`, processes that read images.
+
+        Raises:
+            TypeError: an option is unknown, or an input is no image.
+            ValueError: an image is broken, or an option has a value that it cannot have.
+        """
+        if isinstance(inputs, tuple):
+            inputs = list(inputs)
+        if isinstance(inputs, list) and not inputs:
+            return []
+        if isinstance(inputs, Iterator) and not hasattr(inputs, "read"):  # an open file is one image
+            inputs = _Stream(inputs)  # the base class streams any data set, but generators only since 5.17
+        return super().__call__(inputs, **kwargs)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        check_known_options(kwargs, PIPELINE_OPTIONS, type(self).__name__)
+        preprocess = {name: kwargs.pop(name) for name in ("timeout",) if name in kwargs}
+        for alias, name in _OUTPUT_ALIASES.items():
+            if alias in kwargs and kwargs.setdefault(name, kwargs[alias]) != kwargs.pop(alias):
+                raise ValueError(
+                    f"`{alias}` and `{name}` name one option, but have different values; pass one of them."
+                )
+        postprocess = {name: kwargs.pop(name) for name in _OUTPUT_OPTIONS if name in kwargs}
+        if postprocess.get("output_mode", "binary_mask") not in SEGMENTATION_FORMS:
+            raise ValueError(
+                f"`output_mode` must be one of {', '.join(SEGMENTATION_FORMS)}, got {postprocess['output_mode']!r}."
+            )
+        return preprocess, canonical_options(kwargs), postprocess
+
+    def preprocess(self, inputs: Any, timeout: float | None = None) -> PreprocessedImage:
+        """Reads one image and makes its pixel values."""
+        return self._generator.preprocess(inputs, timeout)
+
+    def _forward(self, model_inputs: list[PreprocessedImage], **options: Any) -> list[list[MaskRecord]]:
+        # Masks stay run-length encoded until the output is shaped, so that a batch of large images takes little memory.
+        return list(self._generator.generate_many(model_inputs, **options, output_mode="uncompressed_rle"))
+
+    def postprocess(
+        self,
+        model_outputs: list[MaskRecord],
+        output_rle_mask: bool = False,
+        output_bboxes_mask: bool = False,
+        output_records: bool = False,
+        output_mode: str = "binary_mask",
+    ) -> dict[str, Any]:
+        """Shapes the records of one image into the output described above."""
+        records = sorted(model_outputs, key=lambda record: -record["predicted_iou"])
+        rles = [record["segmentation"] for record in records]
+        masks = [to_form(rle, output_mode) for rle in rles]
+        output: dict[str, Any] = {
+            "masks": masks,
+            "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
+        }
+        if output_rle_mask:
+            output["rle_mask"] = rles
+        if output_bboxes_mask:
+            boxes_xyxy = [xywh_to_xyxy(record["bbox"]) for record in records]
+            output["bounding_boxes"] = torch.tensor(boxes_xyxy, dtype=torch.int64).reshape(-1, 4)
+        if output_records:
+            output["records"] = [{**record, "segmentation": mask} for record, mask in zip(records, masks, strict=True)]
+        return output
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Iterator[dict[str, Any]]:
+        """Outputs of many images, `batch_size` of them read and encoded at a time.
+
+        Images differ in size and in their number of masks, so a batch here is a list, where the base class stacks
+        tensors.
+        """
+        if isinstance(inputs, Sized):
+            dataset: Any = PipelineDataset(inputs, self.preprocess, preprocess_params)
+        else:
+            dataset = PipelineIterator(inputs, self.preprocess, preprocess_params)
+            num_workers = min(num_workers, 1)  # several workers would each go through the whole stream
+        loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=list)
+        length = len(inputs) if isinstance(inputs, Sized) else None
+        return _Outputs(self._stream(loader, forward_params, postprocess_params), length)
+
+    def _stream(
+        self,
+        batches: Iterable[list[PreprocessedImage]],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Iterator[dict[str, Any]]:
+        for batch in batches:
+            for records in self.forward(batch, **forward_params):
+                yield self.postprocess(records, **postprocess_params)
+
+    def run_single(
+        self,
+        inputs: Any,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> dict[str, Any]:
+        """The output of one image."""
+        preprocessed = self.preprocess(inputs, **preprocess_params)
+        return next(self._stream([[preprocessed]], forward_params, postprocess_params))
+
+
+class _Stream(IterableDataset):
+    """An iterator over images as a data set."""
+
+    def __init__(self, images: Iterator[Any]) -> None:
+        self._images = images
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._images
+
+
+class _Outputs(Iterator[dict[str, Any]]):
+    """An iterator that knows its length where its input does, for progress bars."""
+
+    def __init__(self, outputs: Iterator[dict[str, Any]], length: int | None) -> None:
+        self._outputs = outputs
+        self._length = length
+
+    def __next__(self) -> dict[str, Any]:
+        return next(self._outputs)
+
+    def __len__(self) -> int:
+        if self._length is None:
+            raise TypeError(
+                "The number of outputs must follow from the inputs, but these are a stream of unknown length."
+            )
+        return self._length
 
 
 def pipeline(

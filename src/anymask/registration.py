@@ -18,8 +18,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_sam import SamConfig, SamVisionConfig
 from .image_processing_sam import HUB_OPTIONS, SamImageProcessor
-from .mask_generation_pipeline import MaskGenerationPipeline
 from .modeling_sam import SamModel, SamVisionModel
+from .pipelines import MaskGenerationPipeline
 from .processing_sam import SamProcessor, saved_image_processor_class
 from .weights.names import resolve_checkpoint
 
