@@ -10,6 +10,7 @@ import typer
 from .. import __version__
 from . import options as take
 from .batch import Report, report_all
+from .evaluate import evaluate
 from .files import find_photos
 from .generate import generate
 from .outputs import DEFAULT_FORMATS, ENDINGS, is_result, read_formats
@@ -168,6 +169,7 @@ def info(
 
 app.command(no_args_is_help=True)(take.with_everything_options(generate))
 app.command(no_args_is_help=True)(take.with_everything_options(volume))
+app.command(no_args_is_help=True)(evaluate)
 
 
 def _mask_count(report: Report) -> str:

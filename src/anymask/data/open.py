@@ -13,7 +13,7 @@ from .files import files_with, image_files, subfolder
 from .folders import read_mask_folder
 from .medical import NIFTI_SUFFIXES, read_medsam_npy, read_medsam_npz, read_nifti_folder
 from .samples import MaskDataset
-from .sidecars import read_labelme_folder, read_sa1b_folder, read_yolo_folder
+from .sidecars import read_bsds_folder, read_labelme_folder, read_sa1b_folder, read_yolo_folder
 from .synthetic.held_out import read_held_out_scenes
 
 FORMATS: dict[str, tuple[Callable[..., MaskDataset], tuple[str, ...]]] = {
@@ -25,6 +25,7 @@ FORMATS: dict[str, tuple[Callable[..., MaskDataset], tuple[str, ...]]] = {
     "medsam_npy": (read_medsam_npy, ()),
     "medsam_npz": (read_medsam_npz, ()),
     "nifti": (read_nifti_folder, ("window", "axis", "min_pixels")),
+    "bsds": (read_bsds_folder, ()),
     "synthetic": (read_held_out_scenes, ()),
 }
 """Readers by name, and the options that each knows."""
@@ -76,6 +77,8 @@ def _looks_like(path: str | Path) -> tuple[str, str | Path]:
         return "medsam_npz", path
     if json_files := files_with(path, [".json"]):
         return _json_format(path, json_files)
+    if files_with(path, [".mat"]):
+        return "bsds", path
     is_yolo = subfolder(path, ["labels"]) is not None and files_with(path / "labels", [".txt"])
     return ("yolo" if is_yolo else "masks"), path
 

@@ -1,4 +1,4 @@
-"""Images with a file of annotations for each: SA-1B's JSON, LabelMe's JSON, YOLO's polygons."""
+"""Images with a file of annotations for each: SA-1B's JSON, LabelMe's JSON, YOLO's polygons, BSDS500's boundaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..masks.record import rle_of
+from ..masks.record import make_record, rle_of
+from ..masks.rle import mask_to_rle
 from ..results.formats.annotated_image import AnnotatedImage
 from ..results.formats.labelme import read_labelme
 from ..results.formats.sa1b import read_sa1b
@@ -37,6 +38,14 @@ def read_yolo_folder(folder: str | Path, class_names: Sequence[str] | None = Non
         class_names: in order; without them a label is the number of its class as text.
     """
     return _read_folder(Path(folder), ".txt", "text of YOLO", partial(_yolo, class_names=class_names))
+
+
+def read_bsds_folder(folder: str | Path) -> MaskDataset:
+    """Images of BSDS500 with the boundaries that each annotator drew, `groundTruth/test/12003.mat`.
+
+    A mask here is one annotator's boundaries and no object; its label is "boundary".
+    """
+    return _read_folder(Path(folder), ".mat", "boundaries of BSDS500 in .mat", _bsds)
 
 
 def _read_folder(folder: Path, suffix: str, what: str, read: ReadAnnotations) -> MaskDataset:
@@ -75,3 +84,12 @@ def _labelme(path: Path, image: np.ndarray) -> AnnotatedImage:
 
 def _yolo(path: Path, image: np.ndarray, class_names: Sequence[str] | None) -> AnnotatedImage:
     return read_yolo(path, image.shape[:2], class_names=class_names)
+
+
+def _bsds(path: Path, image: np.ndarray) -> AnnotatedImage:
+    from scipy.io import loadmat
+
+    drawn = loadmat(path)["groundTruth"][0]
+    boundaries = [annotator["Boundaries"][0, 0].astype(bool) for annotator in drawn]
+    height, width = image.shape[:2]
+    return AnnotatedImage([make_record(mask_to_rle(one), label="boundary") for one in boundaries], (height, width))

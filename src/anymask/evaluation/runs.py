@@ -1,0 +1,180 @@
+"""An evaluation: samples in, rows on disk one sample at a time, a report at the end.
+
+`evaluate` is the door; each task is one line of `TASKS`. What was measured of a sample is written before the next one
+is begun, so that a run that was stopped goes on where it was, and anybody can compute every number once more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ..data.samples import BrokenSampleError, MaskDataset, Sample
+from ..support.unknown_names import did_you_mean
+from .coco_scores import instance_rows, instance_summary, proposal_rows, proposal_summary
+from .edges import edge_rows, edge_summary
+from .interactive import Row, box_rows, click_rows, mask_rows, point_rows
+from .protocols import Protocol, protocol_named
+from .reports import Report, make_report
+from .segmenters import Segmenter
+
+ROWS_FILE = "rows.jsonl"
+_NO_SUMMARY: Callable[[Sequence[Row]], dict[str, float]] = lambda rows: {}  # noqa: E731
+
+
+class Task(NamedTuple):
+    """What is asked of a model.
+
+    Attributes:
+        rows: what is measured of a sample.
+        main_score: which score sorts the worst cases; "{last}" stands for the last number of clicks that is reported.
+        summary: scores that are no means over objects.
+    """
+
+    rows: Callable[[Segmenter, Sample, Protocol, int], list[Row]]
+    main_score: str | None
+    summary: Callable[[Sequence[Row]], dict[str, float]] = _NO_SUMMARY
+
+
+TASKS = {
+    "points": Task(point_rows, "iou_answer@1"),
+    "clicks": Task(click_rows, "iou_answer@{last}"),
+    "boxes": Task(box_rows, "iou_answer"),
+    "masks": Task(mask_rows, "iou_answer"),
+    "proposals": Task(proposal_rows, "best_iou@1000", proposal_summary),
+    "instances": Task(instance_rows, "iou", instance_summary),
+    "edges": Task(edge_rows, None, edge_summary),
+}
+
+
+def evaluate(
+    task: str,
+    dataset: MaskDataset,
+    segmenter: Segmenter,
+    output: str | Path,
+    *,
+    protocol: str | Protocol = "paper",
+    protocol_name: str | None = None,
+    seed: int = 0,
+    on_broken: str = "raise",
+    progress: bool | None = None,
+) -> Report:
+    """Asks a model for masks of everything in a data set that is known, and reports how good they are.
+
+    Args:
+        task: one of `TASKS`.
+        dataset: what is known.
+        segmenter: the model; see `load_segmenter`.
+        output: folder for `rows.jsonl`, `report.json`, `report.md` and pictures of the worst cases. Rows of an earlier
+            run of the same evaluation that are there already are kept, and only what is missing is done.
+        protocol: a name of `PROTOCOLS`, or settings of one's own.
+        protocol_name: what the report calls such settings.
+        seed: of random clicks, and of the resampling behind intervals.
+        on_broken: "raise" stops at a sample that cannot be read, "skip" names it in the report and goes on.
+        progress: whether to show a bar; None shows one where stderr is a terminal.
+
+    Raises:
+        BrokenSampleError: If a sample cannot be read.
+        ValueError: If task or protocol is unknown, or the folder holds rows of another evaluation.
+    """
+    if task not in TASKS:
+        hint = did_you_mean(task, TASKS, otherwise=f"there are {', '.join(TASKS)}.")
+        raise ValueError(f"`task` must be one that is known, got {task!r}; {hint}")
+    if on_broken not in ("raise", "skip"):
+        raise ValueError(f"`on_broken` must be 'raise' or 'skip', got {on_broken!r}.")
+    settings_of_protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
+    settings = {
+        "task": task,
+        "protocol": protocol if isinstance(protocol, str) else protocol_name,
+        **{
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(settings_of_protocol).items()
+        },
+        "seed": seed,
+        "implementation": segmenter.implementation,
+        "model": segmenter.name,
+        "model_digest": segmenter.digest(),
+        "data": dataset.origin,
+    }
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    done = _begin(output / ROWS_FILE, settings)
+    skipped: list[str] = []
+    show = sys.stderr.isatty() if progress is None else progress
+    with open(output / ROWS_FILE, "a", encoding="utf-8") as file:
+        for index, entry in enumerate(tqdm(dataset.entries, desc=task, unit="image", disable=not show)):
+            if entry.name in done:
+                continue
+            try:
+                sample = dataset[index]
+            except BrokenSampleError as error:
+                if on_broken == "raise":
+                    raise
+                skipped.append(str(error))
+                continue
+            rows = TASKS[task].rows(segmenter, sample, settings_of_protocol, seed)
+            file.write(json.dumps({"sample": entry.name, "rows": rows}, default=_plain) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    names = {entry.name for entry in dataset.entries}
+    rows = [row for name, some in read_rows(output / ROWS_FILE) if name in names for row in some]
+    main_score = TASKS[task].main_score
+    return make_report(
+        rows,
+        dataset,
+        output,
+        settings=settings,
+        summary=TASKS[task].summary(rows),
+        main_score=main_score and main_score.format(last=max(settings_of_protocol.report_after)),
+        skipped=skipped,
+    )
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[str, list[Row]]]:
+    """The samples of a file of rows, each with what was measured of it; the first line, the settings, is passed over.
+
+    A last line that was cut off is left out.
+    """
+    with open(path, encoding="utf-8") as file:
+        next(file, None)
+        for line in file:
+            if line.endswith("\n"):
+                entry = json.loads(line)
+                yield entry["sample"], entry["rows"]
+
+
+def _begin(path: Path, settings: dict[str, Any]) -> set[str]:
+    """Writes the settings into a new file, or checks those of an old one and cuts off a torn last line.
+
+    Returns:
+        The names of samples that are done.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        path.write_text(json.dumps({"settings": settings}) + "\n", encoding="utf-8")
+        return set()
+    with open(path, "rb+") as file:
+        whole = file.read().rfind(b"\n") + 1
+        file.truncate(whole)
+    with open(path, encoding="utf-8") as file:
+        first = file.readline()
+    before = json.loads(first).get("settings") if first else None
+    if before != settings:
+        differences = [name for name in settings if (before or {}).get(name) != settings[name]]
+        raise ValueError(
+            f"{path} must hold rows of this evaluation to go on with, but {', '.join(differences)} differ; "
+            "name another folder, or remove the file."
+        )
+    return {name for name, _ in read_rows(path)}
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a row must hold plain values, got {type(value).__name__}.")

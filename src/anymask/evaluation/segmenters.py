@@ -1,0 +1,320 @@
+"""What is evaluated: a model behind one small interface, so that anymask and Transformers answer the same questions.
+
+A segmenter encodes an image and answers prompts with all four masks of the decoder: the single mask first, then the
+three for whole, part and subpart. What is chosen among them is the protocol's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from ..checkpoints.key_map import TIED_KEY
+from ..embeddings.image_embedding import encode_image
+from ..geometry.coordinates import ResizeGeometry
+from ..mask_generation.generator import SamMaskGenerator
+from ..masks.measures import masks_to_boxes_xyxy, nms, stability_scores
+from ..masks.resize import resize_to_masks
+from ..masks.rle import mask_to_rle
+from ..sam import SAM
+from ..support.unknown_names import did_you_mean
+from ..weights.names import resolve_checkpoint
+
+SINGLE = 0
+"""Place of the single mask among the four; the others are those of `multimask_output=True`."""
+
+FULL_SIZE_VALUES = 2**26
+"""How many values of full-size masks exist at a time."""
+
+
+class Encoded(NamedTuple):
+    """An image that prompts can be asked of.
+
+    Attributes:
+        embedding: (1, C, h, w).
+        geometry: how it became the model's input.
+    """
+
+    embedding: torch.Tensor
+    geometry: ResizeGeometry
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """P prompts of one image, in its pixels.
+
+    Attributes:
+        points_xy: (P, K, 2) float32, or None.
+        labels: (P, K) int64: 1 foreground, 0 background; None without points.
+        boxes_xyxy: (P, 4) float32, or None.
+        mask_logits: (P, h, w) float32 of the decoder's size, or None.
+    """
+
+    points_xy: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    boxes_xyxy: torch.Tensor | None = None
+    mask_logits: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return next(len(part) for part in self._parts if part is not None)
+
+    def __getitem__(self, some: slice) -> Prompts:
+        return Prompts(*(None if part is None else part[some] for part in self._parts))
+
+    @property
+    def _parts(self) -> tuple[torch.Tensor | None, ...]:
+        return self.points_xy, self.labels, self.boxes_xyxy, self.mask_logits
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All masks for P prompts, the single one first.
+
+    Attributes:
+        masks: (P, 4, H, W) bool, at the image's size.
+        predicted_iou: (P, 4) float32.
+        low_res_logits: (P, 4, h, w) float32.
+    """
+
+    masks: np.ndarray
+    predicted_iou: np.ndarray
+    low_res_logits: torch.Tensor
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """(P,) which of the four is the one of the three that the model believes in most."""
+        return 1 + self.predicted_iou[:, 1:].argmax(axis=1)
+
+
+class Segmenter(Protocol):
+    """A model with its preprocessing."""
+
+    name: str
+    implementation: str
+
+    def encode(self, image: np.ndarray) -> Encoded:
+        """Runs the image encoder on an image (H, W, 3)."""
+
+    def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:
+        """Masks for prompts; logits above the threshold are foreground."""
+
+    def propose(self, image: np.ndarray, points_per_side: int, nms_threshold: float) -> list[dict[str, Any]]:
+        """Masks of everything, unfiltered but for duplicates: records with "segmentation" (RLE) and both scores."""
+
+    def digest(self) -> str:
+        """SHA-256 of the names, types, shapes and values of the weights."""
+
+
+class AnymaskSegmenter:
+    """anymask's own model."""
+
+    implementation = "anymask"
+
+    def __init__(self, name: str, device: str = "auto", dtype: str = "float32") -> None:
+        """Takes what `anymask.SAM` takes."""
+        sam = SAM(name, device=device, dtype=dtype)
+        self.name = name
+        self.model, self._image_processor = sam.model.eval(), sam.processor.image_processor
+
+    def encode(self, image: np.ndarray) -> Encoded:  # noqa: D102
+        encoded = encode_image(self.model, self._image_processor, image)
+        return Encoded(encoded.tensor, encoded.geometry)
+
+    def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:  # noqa: D102
+        return _answer_in_parts(encoded, prompts, lambda some: self._answer(encoded, some, mask_threshold))
+
+    @torch.no_grad()
+    def _answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float) -> Answers:
+        inputs = _inputs(encoded, prompts, self.model.device)
+        if prompts.mask_logits is not None:
+            inputs["input_masks"] = prompts.mask_logits[None].to(self.model.device)
+        output = self.model(image_embeddings=encoded.embedding, multimask_output=None, **inputs)
+        logits = output.pred_masks[0].float()
+        masks = resize_to_masks(logits, encoded.geometry, mask_threshold)
+        return Answers(masks.cpu().numpy(), output.iou_scores[0].float().cpu().numpy(), logits.cpu())
+
+    def propose(  # noqa: D102
+        self, image: np.ndarray, points_per_side: int, nms_threshold: float
+    ) -> list[dict[str, Any]]:
+        generator = SamMaskGenerator(
+            self.model,
+            self._image_processor,
+            points_per_side=points_per_side,
+            pred_iou_thresh=0.0,
+            stability_score_thresh=0.0,
+            box_nms_thresh=nms_threshold,
+            min_mask_region_area=0,
+            output_mode="coco_rle",
+            progress=False,
+        )
+        return [dict(record) for record in generator.generate(image)]
+
+    def digest(self) -> str:  # noqa: D102
+        return _digest(self.model)
+
+
+class TransformersSegmenter:
+    """`transformers.SamModel` on the same files, with Transformers' own image processor and resizing of masks."""
+
+    implementation = "transformers"
+
+    def __init__(self, name: str, device: str = "auto", dtype: str = "float32") -> None:
+        """Takes a packaged name, a folder or a hub id; Transformers reads no file in Meta's layout."""
+        import transformers
+        from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+        source = resolve_checkpoint(name)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.name = name
+        self.model = transformers.SamModel.from_pretrained(source, dtype=dtype).to(device).eval()
+        self._image_processor = SamImageProcessorPil.from_pretrained(source)
+
+    @torch.no_grad()
+    def encode(self, image: np.ndarray) -> Encoded:  # noqa: D102
+        inputs = self._image_processor(image, return_tensors="pt")
+        pixel_values = inputs["pixel_values"].to(self.model.device, self.model.dtype)
+        original, resized = (_pair(inputs[name]) for name in ("original_sizes", "reshaped_input_sizes"))
+        geometry = ResizeGeometry(original, resized, _pair([pixel_values.shape[-2:]]))
+        return Encoded(self.model.get_image_embeddings(pixel_values), geometry)
+
+    def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:  # noqa: D102
+        if prompts.mask_logits is None:
+            return _answer_in_parts(encoded, prompts, lambda some: self._answer(encoded, some, mask_threshold))
+        # There one mask prompt is for all prompts of an image, so each goes alone.
+        alone = [self._answer(encoded, prompts[index : index + 1], mask_threshold) for index in range(len(prompts))]
+        return _joined(alone)
+
+    @torch.no_grad()
+    def _answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float) -> Answers:
+        inputs = _inputs(encoded, prompts, self.model.device)
+        if prompts.mask_logits is not None:
+            inputs["input_masks"] = prompts.mask_logits[None].to(self.model.device, self.model.dtype)
+        outputs = [
+            self.model(image_embeddings=encoded.embedding, multimask_output=several, **inputs)
+            for several in (False, True)
+        ]
+        logits = torch.cat([output.pred_masks[0] for output in outputs], dim=1).float()
+        scores = torch.cat([output.iou_scores[0] for output in outputs], dim=1).float()
+        geometry = encoded.geometry
+        padded = {"height": geometry.padded_size_hw[0], "width": geometry.padded_size_hw[1]}
+        masks = self._image_processor.post_process_masks(
+            [logits], [geometry.original_size_hw], [geometry.resized_size_hw], mask_threshold, pad_size=padded
+        )[0]
+        return Answers(masks.cpu().numpy(), scores.cpu().numpy(), logits.cpu())
+
+    def propose(  # noqa: D102
+        self, image: np.ndarray, points_per_side: int, nms_threshold: float
+    ) -> list[dict[str, Any]]:
+        encoded = self.encode(image)
+        height, width = encoded.geometry.original_size_hw
+        centres = (np.arange(points_per_side) + 0.5) / points_per_side
+        grid = np.stack(np.meshgrid(centres * width, centres * height), axis=-1).reshape(-1, 1, 2)
+        points = torch.from_numpy(grid).float()
+        found = []
+        for some in torch.split(points, 64):
+            answers = self.answer(encoded, Prompts(some, torch.ones(some.shape[:2], dtype=torch.int64)))
+            found += _proposals(answers, encoded.geometry)
+        boxes = torch.tensor([record["box_xyxy"] for record in found]).reshape(-1, 4)
+        kept = nms(boxes, torch.tensor([record["predicted_iou"] for record in found]), nms_threshold)
+        return [found[index] for index in kept.tolist()]
+
+    def digest(self) -> str:  # noqa: D102
+        return _digest(self.model)
+
+
+IMPLEMENTATIONS: dict[str, type[AnymaskSegmenter] | type[TransformersSegmenter]] = {
+    "anymask": AnymaskSegmenter,
+    "transformers": TransformersSegmenter,
+}
+
+
+def load_segmenter(
+    name: str, implementation: str = "anymask", device: str = "auto", dtype: str = "float32"
+) -> Segmenter:
+    """A model to evaluate.
+
+    Args:
+        name: packaged name, folder, file of weights or hub id.
+        implementation: "anymask", or "transformers" for Transformers' `SamModel` on the same files.
+        device: a torch device, or "auto".
+        dtype: name of a torch dtype.
+
+    Raises:
+        OSError: If there is no such checkpoint.
+        ValueError: If the implementation is unknown.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        hint = did_you_mean(implementation, IMPLEMENTATIONS, otherwise=f"there are {', '.join(IMPLEMENTATIONS)}.")
+        raise ValueError(f"`implementation` must be one that is known, got {implementation!r}; {hint}")
+    return IMPLEMENTATIONS[implementation](name, device, dtype)
+
+
+def _inputs(encoded: Encoded, prompts: Prompts, device: torch.device) -> dict[str, torch.Tensor]:
+    """Points and boxes as both models take them, in the frame of their input."""
+    geometry = encoded.geometry
+    inputs = {}
+    if prompts.points_xy is not None and prompts.labels is not None:
+        inputs["input_points"] = geometry.points_to_model(prompts.points_xy)[None].to(device, encoded.embedding.dtype)
+        inputs["input_labels"] = prompts.labels[None].to(device)
+    if prompts.boxes_xyxy is not None:
+        inputs["input_boxes"] = geometry.boxes_to_model(prompts.boxes_xyxy)[None].to(device, encoded.embedding.dtype)
+    return inputs
+
+
+def _answer_in_parts(encoded: Encoded, prompts: Prompts, answer: Any) -> Answers:
+    height, width = encoded.geometry.original_size_hw
+    at_a_time = max(FULL_SIZE_VALUES // (4 * height * width), 1)
+    return _joined([answer(prompts[first : first + at_a_time]) for first in range(0, len(prompts), at_a_time)])
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
+    if len(parts) == 1:
+        return parts[0]
+    return Answers(
+        np.concatenate([part.masks for part in parts]),
+        np.concatenate([part.predicted_iou for part in parts]),
+        torch.cat([part.low_res_logits for part in parts]),
+    )
+
+
+def _proposals(answers: Answers, geometry: ResizeGeometry) -> list[dict[str, Any]]:
+    """The three masks of each prompt that are not empty, as records."""
+    from torch.nn.functional import interpolate
+
+    masks = torch.from_numpy(answers.masks[:, 1:])
+    boxes = masks_to_boxes_xyxy(masks)
+    exists = masks.flatten(2).any(dim=2)
+    full = interpolate(answers.low_res_logits[:, 1:], geometry.padded_size_hw, mode="bilinear", align_corners=False)[
+        ..., : geometry.resized_size_hw[0], : geometry.resized_size_hw[1]
+    ]
+    stability = stability_scores(interpolate(full, geometry.original_size_hw, mode="bilinear", align_corners=False))
+    return [
+        {
+            "segmentation": mask_to_rle(masks[prompt, which]),
+            "predicted_iou": float(answers.predicted_iou[prompt, 1 + which]),
+            "stability_score": float(stability[prompt, which]),
+            "box_xyxy": boxes[prompt, which].tolist(),
+        }
+        for prompt, which in exists.nonzero().tolist()
+    ]
+
+
+def _pair(sizes: Any) -> tuple[int, int]:
+    height, width = (int(side) for side in sizes[0])
+    return height, width
+
+
+def _digest(model: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if name == TIED_KEY:  # the same tensor under a second name, which not every implementation lists
+            continue
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

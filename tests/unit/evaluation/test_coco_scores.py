@@ -1,0 +1,111 @@
+"""AR and AP: pycocotools computes them from the same masks."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tests.unit.evaluation.drawn import KnowingSegmenter, cut, iou, sample
+
+from anymask.evaluation.coco_scores import (
+    ScoredImage,
+    coco_scores,
+    instance_rows,
+    instance_summary,
+    proposal_rows,
+    proposal_summary,
+)
+from anymask.evaluation.protocols import PROTOCOLS
+from anymask.masks.rle import mask_to_rle, rle_area, rle_to_coco
+
+PAPER = PROTOCOLS["paper"]
+
+
+def random_images(count, seed=0):
+    """Images of random discs, found more or less exactly, some twice and some not, in two classes."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:120, :160]
+    images = []
+    for _ in range(count):
+        circles = [(*rng.uniform((0, 0), (160, 120)), rng.uniform(5, 55)) for _ in range(rng.integers(2, 6))]
+        found = [(x + rng.normal(0, 3), y + rng.normal(0, 3), r) for x, y, r in circles for _ in range(rng.integers(3))]
+
+        def discs(some):
+            return [rle_to_coco(mask_to_rle(np.hypot(rows - y, columns - x) <= r)) for x, y, r in some]
+
+        images.append(
+            ScoredImage(
+                (120, 160),
+                discs(circles),
+                rng.choice(["cat", "dog"], len(circles)).tolist(),
+                discs(found),
+                rng.choice(["cat", "dog"], len(found)).tolist(),
+                rng.random(len(found)).tolist(),
+            )
+        )
+    return images
+
+
+def in_pycocotools(images, max_detections):
+    numbers = {"cat": 1, "dog": 2}
+    truth, found = [], []
+    for image_id, image in enumerate(images, start=1):
+        for rle, label in zip(image.truth, image.truth_labels, strict=True):
+            shape = {"segmentation": rle, "area": rle_area(rle), "bbox": [0, 0, 1, 1], "iscrowd": 0}
+            truth.append({"id": len(truth) + 1, "image_id": image_id, "category_id": numbers[label], **shape})
+        for rle, label, score in zip(image.found, image.found_labels, image.scores, strict=True):
+            found.append({"image_id": image_id, "category_id": numbers[label], "segmentation": rle, "score": score})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": i, "height": 120, "width": 160} for i in range(1, len(images) + 1)],
+            "annotations": truth,
+            "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        }
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(found), "segm")
+        evaluation.params.maxDets = list(max_detections)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+def test_as_in_pycocotools():
+    images = random_images(12)
+    scores = coco_scores(images, (1, 10, 100))
+    expected = in_pycocotools(images, (1, 10, 100))
+    names = ["AP", "AP50", "AP75", "AP small", "AP medium", "AP large", "AR@1", "AR@10", "AR@100"]
+    names += ["AR@100 small", "AR@100 medium", "AR@100 large"]
+    for name, value in zip(names, expected, strict=True):
+        assert scores.get(name, -1) == pytest.approx(value, abs=1e-6), name
+
+
+def test_nothing_found_has_no_scores():
+    (image,) = random_images(1)
+    assert coco_scores([ScoredImage((120, 160), image.truth, image.truth_labels, [], [], [])], (1, 10, 100)) == {}
+
+
+def test_proposals():
+    one = sample()
+    everything, *rows = proposal_rows(KnowingSegmenter(one), one, PAPER, 0)
+    assert len(everything["found"]) == 4 and everything["found_scores"] == pytest.approx([0.9, 0.9, 0.85, 0.85])
+    assert [row["scores"]["best_iou@10"] for row in rows] == [1, 1]
+    summary = proposal_summary([everything, *rows])
+    assert summary["AR@10"] == summary["AR@1000"] == 1
+    assert set(summary) == {"AR@10", "AR@100", "AR@1000", "AR@1000 small"}
+
+
+def test_instances_are_refined_and_scored_by_class():
+    one = sample(labels=["cat", "dog"])
+    segmenter = KnowingSegmenter(one)
+    rows = instance_rows(segmenter, one, PAPER, 0)
+    assert [asked.has_mask for asked in segmenter.asked] == [False, True]
+    for row, mask in zip(rows, one.masks, strict=True):
+        assert row["scores"]["iou"] == pytest.approx(iou(cut(mask, 4), mask))
+    summary = instance_summary(rows)
+    thresholds = np.linspace(0.5, 0.95, 10)
+    per_class = [(row["scores"]["iou"] >= thresholds - 1e-9).mean() for row in rows]
+    assert summary["AP"] == pytest.approx(np.mean(per_class))
