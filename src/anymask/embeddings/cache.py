@@ -22,8 +22,9 @@ _ABANDONED_SECONDS = 3600  # what is being written is younger
 class EmbeddingCache:
     """A folder of image embeddings with a limit to its size; the one used longest ago goes first.
 
-    It may cost time, never a result: an entry that is damaged counts as missing and is replaced, and where the folder
-    cannot be written, a full disk for example, the cache says so once and goes on with what it has.
+    It may cost time, never a result: an entry of which a bit is damaged, or that is another's, counts as missing and is
+    replaced, and where the folder cannot be written, a full disk for example, the cache says so once and goes on with
+    what it has.
 
     Example:
         >>> cache = EmbeddingCache("embeddings", max_bytes=10**9)  # doctest: +SKIP
@@ -31,15 +32,15 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_bytes: int = 10 * 2**30) -> None:
-        """Makes the folder if it is not there.
+        """Make the folder if it is not there.
 
         Args:
             folder: for nothing but this cache.
             max_bytes: of all entries together. While several processes write, each may exceed it by one entry.
 
         Raises:
-            OSError: the folder cannot be made, or is a file.
-            ValueError: the limit is not positive.
+            OSError: If the folder cannot be made, or is a file.
+            ValueError: If the limit is not positive.
         """
         if max_bytes < 1:
             raise ValueError(f"`max_bytes` must be the bytes that the cache may take, at least 1, got {max_bytes}.")
@@ -55,20 +56,20 @@ class EmbeddingCache:
             ) from error
 
     def get(self, key: str) -> ImageEmbedding | None:
-        """The embedding under this key, mapped into memory from its file, or None if there is none that is whole."""
+        """Return the embedding under this key, mapped into memory from its file, or None if none is whole."""
         path = self._path(key)
         try:
-            embedding = ImageEmbedding.load(path)
+            embedding = ImageEmbedding.load(path, key=key)
         except (OSError, ValueError):
             return None
         _mark_used(path)
         return embedding
 
     def put(self, key: str, embedding: ImageEmbedding) -> None:
-        """Keeps an embedding under this key, and removes those used longest ago if there are too many.
+        """Keep an embedding under this key, and removes those used longest ago if there are too many.
 
         Raises:
-            ValueError: the embedding alone is larger than the limit.
+            ValueError: If the embedding alone is larger than the limit.
         """
         if embedding.tensor.nbytes > self.max_bytes:
             raise ValueError(
@@ -78,7 +79,7 @@ class EmbeddingCache:
         path = self._path(key)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleared it
-            embedding.save(path)
+            embedding.save(path, key=key)
             _mark_used(path)
             self._evict(path)
         except OSError as error:
@@ -91,7 +92,7 @@ class EmbeddingCache:
             self._warned = True
 
     def clear(self) -> None:
-        """Removes all entries."""
+        """Remove all entries."""
         for path in self.folder.glob(f"*{_SUFFIX}"):
             _remove(path)
 
@@ -101,7 +102,7 @@ class EmbeddingCache:
         return self.folder / f"{key}{_SUFFIX}"
 
     def _evict(self, newest: Path) -> None:
-        """Removes the entries used longest ago until all fit, and what killed processes left half-written."""
+        """Remove the entries used longest ago until all fit, and what killed processes left half-written."""
         entries = []
         for entry in os.scandir(self.folder):
             with contextlib.suppress(OSError):  # another process was quicker
@@ -120,7 +121,7 @@ class EmbeddingCache:
 
 
 def _mark_used(path: Path) -> None:
-    """Sets a file's time to now, more finely than file systems do by themselves; a folder may be read-only."""
+    """Set a file's time to now, more finely than file systems do by themselves; a folder may be read-only."""
     now = time.time_ns()
     with contextlib.suppress(OSError):
         os.utime(path, ns=(now, now))

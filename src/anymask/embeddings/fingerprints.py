@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,11 +30,13 @@ _OPTIONS_UNDER = {
     "do_pad": ("pad_size", "size_divisor"),
 }
 
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+
 _known: WeakKeyDictionary[nn.Module, tuple[Any, str]] = WeakKeyDictionary()
 
 
 def model_fingerprint(model: Any) -> str:
-    """What identifies a model's image encoder: a hash of its configuration and of its weights rounded to bfloat16.
+    """Identify a model's image encoder: a hash of its configuration and of its weights rounded to bfloat16.
 
     So one checkpoint has one fingerprint, loaded in float32 or in bfloat16, from the hub's layout or Meta's. In float16
     it has another, as no rounding can give all three the same: values on both sides of the middle between two of
@@ -41,17 +44,17 @@ def model_fingerprint(model: Any) -> str:
     image encoder in 8 bits has another too. Prompt encoder and mask decoder do not count: fine-tuning them leaves
     embeddings valid, and fine-tuning the image encoder does not.
 
-    The hash takes about a second per gigabyte and is kept until a weight changes. A change that goes around autograd
-    (`weight.data.add_(...)`) cannot be seen; write `with torch.no_grad(): weight.add_(...)`.
+    The hash takes about a second per gigabyte and is kept until a weight changes, whichever way: each call adds up all
+    weights, which takes as long as reading them.
 
     Args:
-        model: a `SamModel` or a `SamVisionModel`, on any device, in any floating type.
+        model: A `SamModel` or a `SamVisionModel`, on any device, in any floating type.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        ValueError: weights are on the meta device, which holds no values.
+        ValueError: If weights are on the meta device, which holds no values.
     """
     encoder = model.vision_encoder
     tensors = {
@@ -59,18 +62,19 @@ def model_fingerprint(model: Any) -> str:
         name.replace("_orig_mod.", ""): tensor.detach()
         for name, tensor in sorted(encoder.state_dict(keep_vars=True).items())
     }
-    state = tuple((name, *_state(tensor)) for name, tensor in tensors.items())
+    config = getattr(model.config, "vision_config", model.config)
+    settings = {name: getattr(config, name) for name in _NOT_IN_TENSORS}
+    _check_has_values(tensors)
+    state = (str(settings), tuple(_identity(name, tensor) for name, tensor in tensors.items()), _sums(tensors.values()))
     remembered, fingerprint = _known.get(encoder, (None, ""))
     if remembered != state:
-        config = getattr(model.config, "vision_config", model.config)
-        fingerprint = _hash_encoder(tensors, {name: getattr(config, name) for name in _NOT_IN_TENSORS})
-        if not any(tensor.is_inference() for tensor in tensors.values()):  # those do not count their changes
-            _known[encoder] = (state, fingerprint)
+        fingerprint = _hash_encoder(tensors, settings)
+        _known[encoder] = (state, fingerprint)
     return fingerprint
 
 
 def preprocessing_fingerprint(image_processor: Any) -> str:
-    """What decides the pixels that the model sees, as JSON: the processor's class, and those options that have effect.
+    """Describe what decides the pixels that the model sees, as JSON: the processor's class, and options with effect.
 
     The class counts because `SamImageProcessor` and `SamImageProcessorFast` resize differently by one 8-bit step.
 
@@ -88,7 +92,7 @@ def preprocessing_fingerprint(image_processor: Any) -> str:
 
 
 def preprocessing_differences(made_with: str, asked_for: str) -> list[str]:
-    """In words, what differs between two fingerprints of preprocessing, option by option."""
+    """Say what differs between two fingerprints of preprocessing, option by option."""
     first, second = json.loads(made_with), json.loads(asked_for)
     return [
         f"{name} was {first.get(name)} and is {second.get(name)}"
@@ -98,7 +102,7 @@ def preprocessing_differences(made_with: str, asked_for: str) -> list[str]:
 
 
 def image_fingerprint(image: Image.Image | np.ndarray) -> str:
-    """A hash of an image's values, size and type.
+    """Hash an image's values, size and type.
 
     Args:
         image: as `anymask.load_image` returns it, so that a file and its decoded pixels are the same image.
@@ -109,19 +113,44 @@ def image_fingerprint(image: Image.Image | np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _state(tensor: Tensor) -> tuple[Any, ...]:
+def _identity(name: str, tensor: Tensor) -> tuple[Any, ...]:
+    """What differs for another tensor, and after most changes; `_sums` sees the others."""
     version = None if tensor.is_inference() else tensor._version
-    return tensor.data_ptr(), version, tensor.dtype, tensor.device
+    return name, tensor.data_ptr(), version, tensor.dtype, tensor.device, tensor.shape
 
 
-def _hash_encoder(tensors: dict[str, Tensor], settings: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+def _sums(tensors: Iterable[Tensor]) -> tuple[int, ...]:
+    """A number per tensor that changes with any of its bits: the sum of its bytes, eight by eight, as whole numbers.
+
+    Fused optimisers, `.data` (peft's merges, averages of weights) and NumPy views change weights without a trace at the
+    tensor. A sum of floats would round small changes away.
+    """
+    sums = []
+    for tensor in tensors:
+        flat = tensor.reshape(-1)
+        per_word = 8 // flat.element_size()
+        whole = flat.numel() - flat.numel() % per_word
+        words, rest = flat[:whole], flat[whole:]
+        # A view of a larger buffer may begin between two words.
+        aligned = words if flat.storage_offset() % per_word == 0 else words.clone()
+        in_words = aligned.view(torch.int64) if whole else aligned.new_zeros(0, dtype=torch.int64)
+        of_rest = rest.view(_INTEGERS[rest.element_size()]).sum(dtype=torch.int64)
+        sums.append((in_words.sum() + of_rest).reshape(1))
+    return tuple(torch.cat([total.cpu() for total in sums]).tolist()) if sums else ()
+
+
+def _check_has_values(tensors: dict[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_meta:
             raise ValueError(
                 f"The model must have its weights to be told from others, but {name!r} is on the meta device; "
                 "load the model onto a device that can hold it."
             )
+
+
+def _hash_encoder(tensors: dict[str, Tensor], settings: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in tensors.items():
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.to(torch.bfloat16).cpu().contiguous().view(torch.int16).numpy().data)
     return digest.hexdigest()

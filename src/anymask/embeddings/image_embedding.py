@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -24,7 +25,7 @@ from ..images.load import load_image
 from ..support.atomic_files import write_whole
 from .fingerprints import image_fingerprint, model_fingerprint, preprocessing_differences, preprocessing_fingerprint
 
-_FORMAT = "anymask image embedding 1"
+_FORMAT = "anymask image embedding 2"  # 1 had no digest
 _TENSOR_NAME = "image_embedding"
 _AGAIN = "make it again with anymask.embed_image"
 
@@ -106,13 +107,14 @@ class ImageEmbedding(EncodedImage):
         """The same embedding with its tensor on another device."""
         return replace(self, tensor=self.tensor.to(device))
 
-    def save(self, path: str | os.PathLike[str], dtype: str | None = None) -> None:
+    def save(self, path: str | os.PathLike[str], dtype: str | None = None, key: str | None = None) -> None:
         """Writes a safetensors file, whole or not at all.
 
         Args:
             path: of the file; an existing one is replaced.
             dtype: "float16" halves what float32 takes: values are rounded by less than one part in a thousand. None
                 keeps them as they are.
+            key: of the entry that the file is in a cache.
 
         Raises:
             OSError: the file cannot be written.
@@ -134,21 +136,27 @@ class ImageEmbedding(EncodedImage):
             "model_fingerprint": self.model_fingerprint,
             "preprocessing": self.preprocessing,
             **({} if self.name is None else {"name": self.name}),
+            **({} if key is None else {"key": key}),
         }
+        metadata["digest"] = _digest(tensor, metadata)
         write_whole(path, lambda file: file.write(save({_TENSOR_NAME: tensor}, metadata)))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str | torch.device | None = None) -> ImageEmbedding:
+    def load(
+        cls, path: str | os.PathLike[str], device: str | torch.device | None = None, key: str | None = None
+    ) -> ImageEmbedding:
         """Reads a file that `save` wrote.
 
         Args:
             path: of the file.
-            device: where the tensor goes. None leaves it in the file, mapped into memory: it is read when it is used,
-                and costs no memory before.
+            device: where the tensor goes. None leaves it in the file, mapped into memory, which the system may take
+                back where memory is short.
+            key: of the entry that the file must be in a cache; None takes any.
 
         Raises:
-            OSError: there is no readable file.
-            ValueError: it is cut short, damaged, not of an image embedding, or taken away while it is read.
+            OSError: If there is no readable file.
+            ValueError: If a bit of it is not as it was written, if it is no image embedding or another entry's, or if
+                it is taken away while it is read.
         """
         if not os.path.isfile(path):
             raise FileNotFoundError(f"{path} must be a file that ImageEmbedding.save wrote, but there is no such file.")
@@ -158,6 +166,10 @@ class ImageEmbedding(EncodedImage):
                 if metadata.get("format") != _FORMAT:
                     raise KeyError(f"its metadata is {metadata or 'empty'}")
                 tensor = file.get_tensor(_TENSOR_NAME)
+            if metadata.get("digest") != _digest(tensor, metadata):
+                raise ValueError("its values are not those that were written")
+            if key is not None and metadata.get("key") != key:
+                raise ValueError(f"it is of {metadata.get('key')!r}, not of {key!r}")
             geometry = ResizeGeometry(**json.loads(metadata["geometry"]))
             embedding = cls(
                 tensor, geometry, metadata["model_fingerprint"], metadata["preprocessing"], metadata.get("name")
@@ -173,6 +185,14 @@ class ImageEmbedding(EncodedImage):
     @property
     def _called(self) -> str:
         return "The image embedding" if self.name is None else f"The image embedding of {self.name!r}"
+
+
+def _digest(tensor: Tensor, metadata: Mapping[str, str]) -> str:
+    """What says that a file is as it was written: a hash of the values, their shape and type, and all that is said."""
+    said = {name: text for name, text in metadata.items() if name != "digest"}
+    digest = hashlib.sha256(json.dumps([said, str(tensor.dtype), list(tensor.shape)], sort_keys=True).encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def embed_image(

@@ -5,6 +5,8 @@ import time
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from anymask import EmbeddingCache, ImageEmbedding
 from anymask.embeddings import image_embedding
@@ -67,6 +69,41 @@ def test_damaged_entries_are_missing_and_replaced(tmp_path, content):
     assert cache.get("k1") is None
     cache.put("k1", embedding(2))
     assert cache.get("k1").name == "2"
+
+
+def test_a_flipped_bit_is_never_a_result(tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    cache.put("k1", embedding(1))
+    path = tmp_path / "k1.safetensors"
+    whole = path.read_bytes()
+    for position in (*range(8, len(whole), 7), len(whole) - 1):  # values of metadata, of the header, of the tensor
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
+        found = cache.get("k1")
+        assert found is None or (torch.equal(found.tensor, embedding(1).tensor) and found.name == "1"), position
+    path.write_bytes(whole[:-100] + bytes(100))
+    assert cache.get("k1") is None
+
+
+def test_an_entry_of_another_key_is_missing(tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    cache.put("k1", embedding(1))
+    (tmp_path / "k1.safetensors").rename(tmp_path / "k2.safetensors")
+    assert cache.get("k2") is None
+    embedding(2).save(tmp_path / "k2.safetensors")
+    assert cache.get("k2") is None
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.full((1, 8, 6, 5), 2.0), torch.ones(1, 8, 3, 5), torch.ones(1, 8, 6, 5).half()]
+)
+def test_another_tensor_under_what_was_said_of_the_first_is_missing(tmp_path, tensor):
+    cache = EmbeddingCache(tmp_path)
+    cache.put("k1", embedding(1))
+    path = tmp_path / "k1.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file({"image_embedding": tensor}, path, metadata)
+    assert cache.get("k1") is None
 
 
 def test_an_entry_may_be_evicted_while_it_is_used(tmp_path):
