@@ -1,9 +1,12 @@
-"""`--point` and `--box`: each option is one object, and what belongs to one object stands in one option."""
+"""`--point` and `--box`: each option is one prompt, and what belongs to one prompt stands in one option."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..prompts.prompt import Prompt
 
 _POINT_FORM = (
     "--point must be X,Y in pixels, or X,Y,0 for background; points of one object go into one option, as in "
@@ -14,47 +17,42 @@ _BOX_FORM = (
 )
 
 
-def read_prompts(points: Sequence[str], boxes: Sequence[str]) -> dict[str, Any]:
-    """Arguments of `SAM.predict` for prompts of the command line: an object per option, those of `--point` first.
+def read_prompts(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt]:
+    """Read the prompts of the command line: one per option, those of `--point` first.
 
     Args:
-        points: "X,Y" or "X,Y,0" or "X,Y,1", several of them with spaces or semicolons between, for each object.
-        boxes: "X0,Y0,X1,Y1", with points behind it or not, for each object.
-
-    Returns:
-        `points`, `labels` and `boxes` as nested lists with None where an object has none; empty without prompts.
+        points: "X,Y" or "X,Y,0" or "X,Y,1", several of them with spaces or semicolons between, for each prompt.
+        boxes: "X0,Y0,X1,Y1", with points behind it or not, for each prompt.
 
     Raises:
-        ValueError: If an option is written otherwise, or an object has nothing but background.
+        ValueError: If an option is written otherwise, or a prompt has nothing but background.
     """
-    objects = [_read_points(_words(text), text, _POINT_FORM) for text in points]
-    for text, (_, labels) in zip(points, objects, strict=True):
+    read: list[tuple[list[tuple[float, float]], list[int], list[float] | None]] = []
+    for text in points:
+        points_xy, labels = _read_points(_words(text), text, _POINT_FORM)
         if 1 not in labels:
             raise ValueError(f"an object must have a foreground point or a box, got {text!r}; {_POINT_FORM}")
-    corners: list[list[float] | None] = [None] * len(objects)
+        read.append((points_xy, labels, None))
     for text in boxes:
         first, *others = _words(text) or [""]
         box = _numbers(first)
         if len(box) != 4:
             raise ValueError(f"{_BOX_FORM}, got {text!r}")
-        corners.append(box)
-        objects.append(_read_points(others, text, _BOX_FORM))
-    if not objects:
-        return {}
-    given: dict[str, Any] = {}
-    if any(xy for xy, _ in objects):
-        given["points"] = [xy or None for xy, _ in objects]
-        given["labels"] = [labels or None for _, labels in objects]
-    if boxes:
-        given["boxes"] = corners
-    return given
+        read.append((*_read_points(others, text, _BOX_FORM), box))
+    from ..prompts.prompt import Prompt  # it brings torch, which --help can do without
+
+    return [
+        Prompt(tuple(points_xy), tuple(labels), None if box is None else (box[0], box[1], box[2], box[3]))
+        for points_xy, labels, box in read
+    ]
 
 
-def _read_points(words: Sequence[str], text: str, form: str) -> tuple[list[list[float]], list[int]]:
+def _read_points(words: Sequence[str], text: str, form: str) -> tuple[list[tuple[float, float]], list[int]]:
     points = [_numbers(word) for word in words]
     if any(len(point) not in (2, 3) or point[2:] not in ([], [0], [1]) for point in points):
         raise ValueError(f"{form}, got {text!r}")
-    return [point[:2] for point in points], [int(point[2]) if len(point) == 3 else 1 for point in points]
+    points_xy = [(point[0], point[1]) for point in points]
+    return points_xy, [int(point[2]) if len(point) == 3 else 1 for point in points]
 
 
 def _words(text: str) -> list[str]:

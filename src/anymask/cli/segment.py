@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..support.atomic_files import whole_folder
@@ -12,6 +12,9 @@ from .batch import Outputs, Report, Work, work_through
 from .files import Photo, check_outputs, prepare_folder
 from .outputs import output_paths
 from .start import load_sam
+
+if TYPE_CHECKING:
+    from ..prompts.prompt import Prompt
 
 
 def segment_photos(
@@ -22,7 +25,7 @@ def segment_photos(
     model: str,
     device: str,
     dtype: str,
-    prompts: Mapping[str, Any],
+    prompts: Sequence[Prompt],
     options: Mapping[str, Any],
     resume: bool,
 ) -> Iterator[Report]:
@@ -35,8 +38,8 @@ def segment_photos(
         model: packaged name, folder, file of weights or hub id.
         device: a torch device, or "auto" for a GPU where there is one.
         dtype: name of a torch dtype.
-        prompts: arguments of `SAM.predict`, for every photo; without any everything is segmented.
-        options: of `MaskGenerationOptions`, without prompts only.
+        prompts: For every photo; without any everything is segmented.
+        options: Of `MaskGenerationOptions`; with prompts those of `AREA_OPTIONS` only.
         resume: skip photos whose results are all there.
 
     Raises:
@@ -47,8 +50,12 @@ def segment_photos(
     """
     outputs = {photo: output_paths(photo, folder, formats) for photo in photos}
     check_outputs({photo: paths.values() for photo, paths in outputs.items()})
-    if prompts and options:
-        names = ", ".join("--" + name.replace("_", "-") for name in options)
+    from ..mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
+
+    MaskGenerationOptions.from_kwargs(**options)  # wrong values are told before anything is loaded
+    others = [name for name in options if name not in AREA_OPTIONS]
+    if prompts and others:
+        names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise TypeError(
             f"{names} must come without --point and --box: with prompts, each gets its mask, none is dropped"
         )
@@ -56,10 +63,8 @@ def segment_photos(
 
     def get_work() -> Work:
         sam = load_sam(model, device, dtype)
-        arguments = {**prompts, **options}
-        if not prompts:
-            sam.predict([], **options)  # wrong values are told before the first photo
-            arguments["progress"] = None if len(photos) == 1 else False
+        progress = None if len(photos) == 1 else False
+        arguments = {"prompts": prompts, **options} if prompts else {"progress": progress, **options}
         return lambda photo, paths: _segment(sam, photo, paths, arguments, model)
 
     yield from work_through(outputs, get_work, resume)

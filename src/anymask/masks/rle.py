@@ -192,7 +192,7 @@ def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, b
     """`remove_small_regions` from RLE to RLE.
 
     As in Meta's generator a region of background at the border counts as a hole too, and a mask that consists of small
-    islands only keeps the largest of them.
+    islands only keeps the largest of them, of equally large ones the topmost.
     """
     if mode not in ("holes", "islands"):
         raise ValueError(f'`mode` must be "holes" or "islands", got {mode!r}.')
@@ -216,7 +216,7 @@ def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, b
         order = np.argsort(starts, kind="stable")
         return runs_to_rle(starts[order], ends[order], (height, width)), True
     if is_small.all():
-        is_small[np.argmax(areas)] = False
+        is_small[_largest_region(starts, regions, areas, (height, width))] = False
     kept = ~is_small[regions]
     return runs_to_rle(starts[kept], ends[kept], (height, width)), True
 
@@ -228,6 +228,15 @@ def remove_small_regions_of_both_kinds(rle: Rle, min_hole_area: int, min_island_
         return filled, had_holes
     clean, had_islands = remove_small_regions_rle(filled, min_island_area, "islands")
     return clean, had_holes or had_islands
+
+
+def _largest_region(starts: np.ndarray, regions: np.ndarray, areas: np.ndarray, size_hw: tuple[int, int]) -> int:
+    """Find the largest region; of equally large ones the topmost, as Meta's generator does, then the leftmost."""
+    height, width = size_hw
+    columns, rows = np.divmod(starts, height)
+    first_pixel = np.full(len(areas), height * width)
+    np.minimum.at(first_pixel, regions, rows * width + columns)  # row by row
+    return int(np.lexsort((first_pixel, -areas))[0])
 
 
 def _complement(starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

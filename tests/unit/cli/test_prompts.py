@@ -3,24 +3,27 @@ import pytest
 from anymask.cli.prompts import read_prompts
 
 
-def test_no_prompts_are_no_arguments():
-    assert read_prompts([], []) == {}
+def said(points, boxes):
+    return [(prompt.points_xy, prompt.labels, prompt.box_xyxy) for prompt in read_prompts(points, boxes)]
 
 
-def test_each_option_is_an_object_and_its_points_stand_in_it():
-    assert read_prompts(["450,600", "1,2 3.5,4;5,6,0 7,8,1"], []) == {
-        "points": [[[450, 600]], [[1, 2], [3.5, 4], [5, 6], [7, 8]]],
-        "labels": [[1], [1, 1, 0, 1]],
-    }
+def test_no_prompts():
+    assert read_prompts([], []) == []
+
+
+def test_each_option_is_a_prompt_and_its_points_stand_in_it():
+    assert said(["450,600", "1,2 3.5,4;5,6,0 7,8,1"], []) == [
+        (((450, 600),), (1,), None),
+        (((1, 2), (3.5, 4), (5, 6), (7, 8)), (1, 1, 0, 1), None),
+    ]
 
 
 def test_boxes_come_after_points_and_may_have_points():
-    assert read_prompts(["9,8"], ["1,2,30,40", "5,6,70,80 20,20,0"]) == {
-        "points": [[[9, 8]], None, [[20, 20]]],
-        "labels": [[1], None, [0]],
-        "boxes": [None, [1, 2, 30, 40], [5, 6, 70, 80]],
-    }
-    assert read_prompts([], ["1,2,30,40"]) == {"boxes": [[1, 2, 30, 40]]}
+    assert said(["9,8"], ["1,2,30,40", "5,6,70,80 20,20,0"]) == [
+        (((9, 8),), (1,), None),
+        ((), (), (1, 2, 30, 40)),
+        (((20, 20),), (0,), (5, 6, 70, 80)),
+    ]
 
 
 @pytest.mark.parametrize("text", ["450", "4,5,2", "a,b", "4,5,1,1", "4 5", "4,5,-1"])

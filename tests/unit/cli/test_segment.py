@@ -17,6 +17,7 @@ from anymask.cli.main import app
 from anymask.cli.outputs import ENDINGS
 from anymask.mask_generation.options import MaskGenerationOptions
 from anymask.masks.rle import coco_to_rle, mask_to_rle, rle_area, rle_to_box_xyxy, rle_to_mask
+from anymask.prompts.prompt import Prompt
 from anymask.results.results import Results
 
 COFFEE = Path(__file__).parents[3] / "examples" / "coffee.jpg"
@@ -58,7 +59,7 @@ def reports(photos, folder, formats=("overlay", "sa1b"), prompts=None, options=N
     found = find_photos(map(str, photos))
     model = dict(model="sam-vit-nano", device="cpu", dtype="float32")
     work = segment.segment_photos(
-        found, folder, formats, **model, prompts=prompts or {}, options=options or {}, resume=resume
+        found, folder, formats, **model, prompts=prompts or [], options=options or {}, resume=resume
     )
     return list(work)
 
@@ -106,9 +107,9 @@ def test_options_reach_the_model_and_its_own_bar_gives_way_to_that_over_photos(s
 
 
 def test_prompts_reach_the_model_alone(sam, photo, tmp_path):
-    prompts = {"points": [[[5, 6]]], "labels": [[1]]}
+    prompts = [Prompt(((5, 6),), (1,))]
     reports([photo], tmp_path, prompts=prompts)
-    assert sam.calls == [prompts]
+    assert sam.calls == [{"prompts": prompts}]
     with pytest.raises(TypeError, match="--points-per-side, --crop-n-layers must come without --point and --box: "):
         reports([photo], tmp_path, prompts=prompts, options={"points_per_side": 4, "crop_n_layers": 1})
 

@@ -205,6 +205,16 @@ def test_only_the_largest_of_small_islands_is_kept():
     assert cleaned[3, 4:7].all()
 
 
+def test_of_equally_large_islands_the_topmost_is_kept():
+    mask = np.zeros((7, 9), bool)
+    mask[4:6, 0] = mask[1, 5:7] = mask[3, 2:4] = True  # the first one column by column is not the first row by row
+    cleaned, _ = remove_small_regions(mask, 100, "islands")
+    assert np.argwhere(cleaned).tolist() == [[1, 5], [1, 6]]
+    mask[1, 1:3] = True  # as high up, further left
+    cleaned, _ = remove_small_regions(mask, 100, "islands")
+    assert np.argwhere(cleaned).tolist() == [[1, 1], [1, 2]]
+
+
 def test_empty_mask_has_no_islands():
     rle = {"size": [3, 4], "counts": [12]}
     assert remove_small_regions_rle(rle, 5, "islands") == (rle, False)
