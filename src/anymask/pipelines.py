@@ -128,13 +128,13 @@ class MaskGenerationPipeline(Pipeline):
         masks = [to_form(rle, output_mode) for rle in rles]
         output: dict[str, Any] = {
             "masks": masks,
-            "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
+            "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32, device="cpu"),
         }
         if output_rle_mask:
             output["rle_mask"] = rles
         if output_bboxes_mask:
             boxes_xyxy = [xywh_to_xyxy(record["bbox"]) for record in records]
-            output["bounding_boxes"] = torch.tensor(boxes_xyxy, dtype=torch.int64).reshape(-1, 4)
+            output["bounding_boxes"] = torch.tensor(boxes_xyxy, dtype=torch.int64, device="cpu").reshape(-1, 4)
         if output_records:
             output["records"] = [{**record, "segmentation": mask} for record, mask in zip(records, masks, strict=True)]
         return output

@@ -177,7 +177,9 @@ class SamPredictor:
             )
         gains, offsets = self._image_processor.options().affine(0.0, 255.0)
         pixels = transformed_image.to(self.device, torch.float32)
-        gain, offset = (torch.tensor(values, device=self.device)[:, None, None] for values in (gains, offsets))
+        gain, offset = (
+            torch.tensor(values, dtype=torch.float32, device=self.device)[:, None, None] for values in (gains, offsets)
+        )
         pixel_values = F.pad(pixels * gain + offset, (0, side - shape[3], 0, side - shape[2]))
         height, width = original_image_size
         self._encode(pixel_values, (int(height), int(width)), (shape[2], shape[3]))

@@ -131,11 +131,13 @@ def _outputs(encoder: SamModel, decoder: SamModel) -> Tensor:
     import torch
 
     side = encoder.config.vision_config.image_size
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(1, encoder.config.vision_config.num_channels, side, side, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(0)
+    pixels = torch.randn(
+        1, encoder.config.vision_config.num_channels, side, side, generator=generator, dtype=torch.float32, device="cpu"
+    )
     with torch.inference_mode():
         embeddings = encoder.get_image_embeddings(pixels)
-        point = torch.tensor([[[[side / 2, side / 2]]]])
+        point = torch.tensor([[[[side / 2, side / 2]]]], dtype=torch.float32, device="cpu")
         return decoder(image_embeddings=embeddings, input_points=point).pred_masks.float()
 
 

@@ -107,8 +107,8 @@ def boxes_near_crop_edge(
     """
     height, width = original_size_hw
     boxes = uncrop_boxes_xyxy(boxes_xyxy, crop_box_xyxy).float()
-    crop = torch.tensor([float(edge) for edge in crop_box_xyxy], device=boxes.device)
-    image = torch.tensor([0.0, 0.0, float(width), float(height)], device=boxes.device)
+    crop = torch.tensor([float(edge) for edge in crop_box_xyxy], dtype=boxes.dtype, device=boxes.device)
+    image = torch.tensor([0.0, 0.0, float(width), float(height)], dtype=boxes.dtype, device=boxes.device)
     near_crop = (boxes - crop).abs() <= tolerance
     near_image = (boxes - image).abs() <= tolerance
     return (near_crop & ~near_image).any(dim=1)

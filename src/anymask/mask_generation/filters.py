@@ -109,8 +109,8 @@ def filter_masks(
 
 def remove_duplicates(proposals: list[Proposal], scores: Sequence[float], iou_threshold: float) -> list[Proposal]:
     """Keep proposals that none with a higher score overlaps too much, highest score first; see `measures.nms`."""
-    boxes = torch.tensor([proposal.box_xyxy for proposal in proposals]).reshape(-1, 4)
-    kept = nms(boxes, torch.tensor(scores, dtype=torch.float64), iou_threshold)
+    boxes = torch.tensor([proposal.box_xyxy for proposal in proposals], device="cpu").reshape(-1, 4)
+    kept = nms(boxes, torch.tensor(scores, dtype=torch.float64, device="cpu"), iou_threshold)
     return [proposals[index] for index in kept.tolist()]
 
 
@@ -144,8 +144,8 @@ def _clean_up(
         clean, changed = remove_small_regions_of_both_kinds(rle, options.min_hole_area, options.min_island_area)
         box = rle_to_box_xyxy(clean) if changed else proposal.box_xyxy
         cleaned.append((replace(proposal, box_xyxy=box), clean, changed))
-    boxes = torch.tensor([proposal.box_xyxy for proposal, _, _ in cleaned]).reshape(-1, 4)
-    scores = torch.tensor([0.0 if changed else 1.0 for _, _, changed in cleaned])
+    boxes = torch.tensor([proposal.box_xyxy for proposal, _, _ in cleaned], device="cpu").reshape(-1, 4)
+    scores = torch.tensor([0.0 if changed else 1.0 for _, _, changed in cleaned], dtype=torch.float32, device="cpu")
     kept = nms(boxes, scores, max(options.box_nms_thresh, options.crop_nms_thresh)).tolist()
     return [cleaned[index][0] for index in kept], [cleaned[index][1] for index in kept]
 

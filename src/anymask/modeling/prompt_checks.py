@@ -65,7 +65,7 @@ def check_labels(labels: Tensor) -> None:
     Raises:
         ValueError: If there is another value.
     """
-    known = torch.isin(labels.detach().cpu().double(), torch.tensor(LABELS, dtype=torch.float64))
+    known = torch.isin(labels.detach().cpu().double(), torch.tensor(LABELS, dtype=torch.float64, device="cpu"))
     if not known.all():
         raise ValueError(
             f"input_labels must be {LABEL_MEANINGS}, got {sorted(set(labels[~known.to(labels.device)].tolist()))}."

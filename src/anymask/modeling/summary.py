@@ -161,7 +161,8 @@ def _gflops(config: Any) -> dict[str, float]:
         for parameter in part.to_empty(device="cpu").parameters():
             parameter.zero_()
     side = vision.image_size // vision.patch_size
-    embeddings, point = torch.zeros(1, vision.output_channels, side, side), torch.zeros(1, 1, 1, 2)
+    embeddings = torch.zeros(1, vision.output_channels, side, side, device="cpu")
+    point = torch.zeros(1, 1, 1, 2, device="cpu")
     decoding = _operations(lambda: model(image_embeddings=embeddings, input_points=point))
     operations = {
         "image encoder": around + n_global * of_global + (vision.num_hidden_layers - n_global) * windowed,

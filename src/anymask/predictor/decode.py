@@ -183,7 +183,8 @@ def decode_prompts(
             if options.keep_logits:
                 kept.update(zip(batch.indices, logits.float().cpu(), strict=True))
     in_order = range(len(prompts))
-    low_res_logits = torch.cat([kept[index] for index in in_order]) if kept else torch.empty(0, *low_res_hw)
+    none = torch.empty(0, *low_res_hw, dtype=torch.float32, device="cpu")
+    low_res_logits = torch.cat([kept[index] for index in in_order]) if kept else none
     return PromptedMasks([record for index in in_order for record in records[index]], low_res_logits)
 
 

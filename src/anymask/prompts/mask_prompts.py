@@ -68,7 +68,7 @@ def prepare_mask_prompts(
     if max(counts) == 1:
         return torch.stack(images)
     largest = max(*counts, *n_prompts)
-    padded = torch.zeros(len(images), largest, *images[0].shape[1:])
+    padded = images[0].new_zeros(len(images), largest, *images[0].shape[1:])
     for index, (masks, wanted) in enumerate(zip(images, n_prompts, strict=True)):
         n_masks = max(len(masks), wanted)
         padded[index, :n_masks] = masks.expand(n_masks, -1, -1)
@@ -137,7 +137,7 @@ def mask_to_logits(mask: Any, geometry: ResizeGeometry) -> torch.Tensor:
             within +-`MAX_LOGIT`.
     """
     if mask is None:
-        return torch.full(geometry.padded_size_hw, torch.nan)
+        return torch.full(geometry.padded_size_hw, torch.nan, dtype=torch.float32, device="cpu")
     if isinstance(mask, Mapping):
         if tuple(mask["size"]) != geometry.original_size_hw:  # before it is decoded: it may say any size
             raise ValueError(
@@ -212,7 +212,7 @@ def binary_mask_to_logits(mask: torch.Tensor, geometry: ResizeGeometry) -> torch
         mask[None, None].float(), geometry.resized_size_hw, mode="bilinear", align_corners=False, antialias=True
     )[0, 0]
     height, width = geometry.resized_size_hw
-    logits = torch.full(geometry.padded_size_hw, -MASK_PROMPT_LOGIT)
+    logits = coverage.new_full(geometry.padded_size_hw, -MASK_PROMPT_LOGIT)
     logits[:height, :width] = torch.logit(coverage, eps=MASK_PROMPT_MARGIN)
     return logits
 

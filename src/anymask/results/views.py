@@ -86,4 +86,4 @@ class Boxes:
 
     def _size_whwh(self) -> torch.Tensor:
         height, width = self.orig_shape
-        return torch.tensor([width, height, width, height], dtype=self.xyxy.dtype)
+        return torch.tensor([width, height, width, height], dtype=self.xyxy.dtype, device=self.xyxy.device)
