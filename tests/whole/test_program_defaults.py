@@ -34,10 +34,11 @@ def default(value: torch.dtype | str) -> Iterator[None]:
 def predictions() -> dict[str, object]:
     sam = SAM("sam-vit-nano")
     processor = sam.processor
-    results = sam.predict(PHOTO, points=[[100, 60], [10, 10]], boxes=[[50, 30, 150, 100]])[0]
+    results = sam.predict(PHOTO, points=[[100, 60], [10, 10]])[0]
     session = sam.session(PHOTO)
     found = {
         "prompts": [record["area"] for record in results.records],
+        "box": len(sam.predict(PHOTO, boxes=[[50, 30, 150, 100]])[0]),
         "mask": len(sam.predict(PHOTO, masks=PHOTO[..., 0] > 128)[0]),
         "everything": len(sam.predict(PHOTO, points_per_side=3, crop_n_layers=1)[0]),
         "embedding": len(sam.predict(sam.embed(PHOTO), points=[100, 60])[0]),
