@@ -2,19 +2,19 @@
 
     make test                                  # the default: unit and parity, two processes, no network
     .venv/bin/pytest                           # the same in one process
-    .venv/bin/pytest tests/unit/test_masks.py  # one file; -k NAME picks tests by name
+    .venv/bin/pytest tests/unit/masks          # one folder; -k NAME picks tests by name
     .venv/bin/pytest -m parity                 # only what compares with Transformers
     make test-slow                             # what takes minutes
     make test-gpu                              # what needs a CUDA device
     make test-minimum                          # the default tests on the oldest supported versions, in their own .venv
 
-tests/unit mirrors src/anymask file by file, tests/parity compares with Transformers on the same weights, tests/slow and
-tests/gpu hold what the default run leaves out. Sizes in tests differ pairwise (batch 2, prompts 3, points 4,
+tests/unit mirrors src/anymask file by file, tests/parity compares with Transformers on the same weights, tests/gpu holds
+what needs a device; a mark says which tests are slow. Sizes in tests differ pairwise (batch 2, prompts 3, points 4,
 height != width), so that swapped axes fail.
 
 Policies, all set here: seeds are fixed before every test; torch computes on one thread, so that sums do not depend on
 the machine and processes do not fight for cores; nothing reaches the network, and the hub client is told so; warnings
-are errors (pyproject.toml, `filterwarnings`, has the reasoned exceptions).
+are errors.
 """
 
 import os
