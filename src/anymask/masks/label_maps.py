@@ -19,10 +19,12 @@ def paint_label_map(layers: Iterable[tuple[int, np.ndarray, np.ndarray]], size_h
         size_hw: height and width of the image.
 
     Returns:
-        (H, W) int32, 0 where no mask is.
+        (H, W), 0 where no mask is; of the smallest unsigned type that holds the numbers.
     """
     height, width = size_hw
-    columns = np.zeros(height * width, dtype=np.int32)
+    layers = list(layers)
+    dtype = np.min_scalar_type(max((number for number, _, _ in layers), default=0))
+    columns = np.zeros(height * width, dtype=dtype)
     for number, starts, ends in layers:
         # Assigning to slices one by one writes each pixel once; what NumPy could do at once writes indices too.
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
@@ -77,7 +79,7 @@ def rles_to_label_map(
     rank = {"score": np.asarray(scores), "small_first": -areas, "large_first": areas}[priority]
     bottom_to_top = np.argsort(-rank, kind="stable")[::-1].tolist()
     painted = paint_label_map(((index + 1, *runs[index]) for index in bottom_to_top), size_hw)
-    return painted.astype(np.uint16) if len(rles) <= np.iinfo(np.uint16).max else painted
+    return painted.astype(np.uint16 if len(rles) <= np.iinfo(np.uint16).max else np.int32)
 
 
 def fill_label_map(label_map: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ Short forms (`short_forms.py`), nested ones (`nested.py`) and the command line's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,20 @@ class DrawnPrompts:
                 if len(getattr(self, name)):
                     raise ValueError(f"`{name}` must be one per row, got {len(getattr(self, name))} for {len(of)}.")
                 object.__setattr__(self, name, np.full(len(of), -1))
+
+    def renumbered(self, numbers: Mapping[int, int]) -> DrawnPrompts:
+        """Return those prompts that have a new number, and those whose prompt is not known, with the new numbers."""
+        points, boxes = (
+            np.array([numbers.get(number, -2) if number >= 0 else -1 for number in of.tolist()], dtype=np.int64)
+            for of in (self.point_prompts, self.box_prompts)
+        )
+        return DrawnPrompts(
+            points_xy=self.points_xy[points > -2],
+            labels=self.labels[points > -2],
+            boxes_xyxy=self.boxes_xyxy[boxes > -2],
+            point_prompts=points[points > -2],
+            box_prompts=boxes[boxes > -2],
+        )
 
 
 def drawn_prompts(prompts: Sequence[Prompt]) -> DrawnPrompts:

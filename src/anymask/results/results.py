@@ -24,7 +24,7 @@ from .formats.files import FilePath
 from .formats.label_map_png import label_map_of
 from .formats.registry import read_as, write_as
 from .overlaps import kept_of_overlapping
-from .overlay import draw_overlay
+from .overlay import FILL_OPACITY, draw_overlay
 from .tables import classes_of, confidences_of, text_table, to_data_frame, to_detections
 from .views import Boxes, Masks
 
@@ -315,24 +315,61 @@ class Results(Sequence[MaskRecord]):
 
     # Pictures and files
 
-    def plot(self, image: Any = None, *, labels: bool | Sequence[str] = False, prompts: bool = True) -> Image.Image:
-        """The masks drawn over the image; see `draw_overlay`.
+    def plot(
+        self,
+        image: Any = None,
+        *,
+        labels: bool | Sequence[str] = False,
+        prompts: bool = True,
+        alpha: float = FILL_OPACITY,
+        boxes: bool = False,
+        colors: Sequence[Any] | Mapping[str, Any] | None = None,
+        font: Any = None,
+    ) -> Image.Image:
+        """Draw the masks over the image; see `draw_overlay`.
 
         Args:
             image: to draw on; by default the one that the results were made with.
             labels: True writes each mask's label, or its number where it has none; or texts to write.
             prompts: whether the prompts are drawn that the masks were made from.
+            alpha: how opaque the fill is, from 0 (outlines only) to 1.
+            boxes: whether the box of each mask is drawn.
+            colors: colours in turn, or colours by label: names, "#rrggbb" or (red, green, blue); by default chosen
+                against the photo and each other.
+            font: a TrueType or OpenType file for the labels, or a font of Pillow's.
 
         Returns:
             An RGB picture of the image's size.
+
+        Raises:
+            OSError: If the image or the font cannot be read.
+            ValueError: If there is no image, it has another size, or an option's value is none that can be.
         """
         if isinstance(labels, bool):
             numbered = [label_of(record) or str(number) for number, record in enumerate(self.records, start=1)]
             texts = numbered if labels else None
         else:
             texts = list(labels)
-        drawn = self.prompts if prompts else None
-        return draw_overlay(self.image_to_draw_on(image), self.records, labels=texts, prompts=drawn)
+        if isinstance(colors, Mapping):
+            by_label = {str(label): colour for label, colour in colors.items()}
+            colors = [by_label.get(label_of(record) or "") for record in self.records] or None
+        return draw_overlay(
+            self.image_to_draw_on(image),
+            self.records,
+            labels=texts,
+            prompts=self._drawn_prompts() if prompts else None,
+            alpha=alpha,
+            boxes=boxes,
+            colors=colors,
+            font=font,
+        )
+
+    def _drawn_prompts(self) -> DrawnPrompts | None:
+        """The prompts of these masks, with the index of its mask as each one's number."""
+        if self.prompts is None:
+            return None
+        mask_of = {number: index for index, number in reversed(list(enumerate(self.prompt_numbers)))}
+        return self.prompts.renumbered(mask_of)
 
     def show(self, **options: Any) -> None:
         """Show the picture of `plot`, whose options these are: in a notebook below the cell, else in a window."""

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from anymask.masks.rle import mask_to_rle, rle_to_coco
-from anymask.results.overlay import CLEARLY_DIFFERENT, LUMA, _colours, draw_overlay, palette
+from anymask.results.colours import LUMA
+from anymask.results.overlay import draw_overlay
 
 HEIGHT, WIDTH = 40, 70
 
@@ -103,22 +104,67 @@ def test_mask_of_another_size_is_refused(photo):
         draw_overlay(photo, [rectangle(0, 0, 5, 5), rectangle(0, 0, 5, 5).T])
 
 
-def test_touching_masks_differ_clearly_and_colours_are_stable():
-    # A grid of boxes that share their sides: each touches up to eight others.
-    boxes = [(10 * x, 10 * y, 10 * x + 10, 10 * y + 10) for y in range(7) for x in range(9)]
-    colours = _colours(boxes)
-    np.testing.assert_array_equal(colours, _colours(boxes))
-    np.testing.assert_array_equal(colours[:20], _colours(boxes[:20]))  # earlier masks do not depend on later ones
-    palette_lab, palette_rgb = palette()
-    lab = [palette_lab[np.abs(palette_rgb - colour).sum(axis=1).argmin()] for colour in colours]
-    for i, a in enumerate(boxes):
-        for j, b in enumerate(boxes[:i]):
-            if a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]:
-                assert np.linalg.norm(lab[i] - lab[j]) >= CLEARLY_DIFFERENT
+def test_alpha():
+    photo = np.random.default_rng(1).integers(60, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    mask, inside = rectangle(10, 5, 60, 35), rectangle(12, 7, 58, 33)
+    outlines = np.asarray(draw_overlay(photo, [mask], alpha=0))
+    np.testing.assert_array_equal(outlines[inside], photo[inside])
+    assert (outlines[5, 20] != photo[5, 20]).any()
+    black = np.zeros_like(photo)
+    opaque = np.asarray(draw_overlay(black, [mask], alpha=1, colors=["#204060"]))
+    assert (opaque[inside] == (0x20, 0x40, 0x60)).all()
+    half = np.asarray(draw_overlay(black, [mask], alpha=0.5, colors=["#204060"]))
+    assert (half[inside] == (0x10, 0x20, 0x30)).all()
+    for alpha in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="`alpha` must be between 0 and 1"):
+            draw_overlay(photo, [mask], alpha=alpha)
 
 
-def test_palette_is_distinct_and_bright():
-    _, rgb = palette()
-    assert len(np.unique(rgb.round(), axis=0)) == len(rgb) == 24
-    assert (rgb.max(axis=1) > 120).all()
-    assert (rgb @ LUMA > 80).all()
+def test_given_colours_are_taken_in_turn():
+    black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    masks = [rectangle(0, 0, 20, 40), rectangle(25, 0, 45, 40), rectangle(50, 0, 70, 40)]
+    picture = np.asarray(draw_overlay(black, masks, alpha=1, colors=["red", (0, 128, 255)]))
+    assert [tuple(picture[20, x]) for x in (10, 35, 60)] == [(255, 0, 0), (0, 128, 255), (255, 0, 0)]
+    automatic = np.asarray(draw_overlay(black, masks[:1], alpha=1))[20, 10]
+    partly = np.asarray(draw_overlay(black, masks, alpha=1, colors=[None, "#010203", None]))
+    assert tuple(partly[20, 10]) == tuple(automatic)
+    assert tuple(partly[20, 35]) == (1, 2, 3)
+
+
+def test_boxes_are_drawn_in_their_masks_colours():
+    black = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    mask = rectangle(10, 5, 40, 30)
+    mask[15:20, 15:20] = False
+    picture = np.asarray(draw_overlay(black, [mask, rectangle(0, 0, 0, 0)], boxes=True, colors=["lime", "red"]))
+    for row, column in ((5, 25), (30, 25), (20, 10), (20, 40)):
+        assert tuple(picture[row, column]) == (0, 255, 0)
+    assert not picture[..., 0].any() or tuple(picture[4, 25]) != (255, 0, 0)
+
+
+def test_photos_taller_than_a_band_of_rows_have_no_seams():
+    height, width = 700, 90
+    photo = np.full((height, width, 3), 128, np.uint8)
+    mask = np.zeros((height, width), bool)
+    mask[3:690, 7:80] = True
+    picture = np.asarray(draw_overlay(photo, [mask]))
+    rows = picture[20:670]
+    np.testing.assert_array_equal(rows, np.broadcast_to(rows[:1], rows.shape))
+
+
+def test_outlines_are_as_thick_in_every_direction():
+    side = 3000
+    rows, columns = np.mgrid[:side, :side]
+    mask = (rows - 1500) ** 2 + (columns - 1500) ** 2 < 1200**2
+    on_line = np.asarray(draw_overlay(np.zeros((side, side, 3), np.uint8), [mask], alpha=0)).any(axis=-1)
+    straight = on_line[1500, 1500:].sum()
+    diagonal = np.diagonal(on_line[1500:, 1500:]).sum() * np.sqrt(2)
+    assert straight == 6
+    assert abs(diagonal - straight) < 2
+
+
+def test_more_masks_than_a_byte_counts():
+    rows = np.zeros((300, 300, 4), bool)
+    rows[np.arange(300), np.arange(300)] = True
+    photo = np.zeros((300, 4, 3), np.uint8)
+    picture = np.asarray(draw_overlay(photo, rows, alpha=1, colors=["red", "lime", "blue"]))
+    assert (picture.max(axis=-1) > 200).all()

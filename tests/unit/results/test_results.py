@@ -317,6 +317,32 @@ def test_plot_is_the_overlay_with_labels_and_prompts(masks, photo):
     assert np.abs(np.asarray(results.plot(np.zeros_like(photo))).astype(int) - np.asarray(results.plot())).max() > 0
 
 
+def test_options_of_pictures(masks, photo, tmp_path):
+    records = [{**record, "label": label} for record, label in zip(records_of(masks), "abacb", strict=True)]
+    results = Results(records, (HEIGHT, WIDTH), image=photo)
+    options = dict(alpha=0.8, boxes=True)
+    expected = np.asarray(draw_overlay(photo, masks, colors=["red", "lime", "red", None, "lime"], **options))
+    by_label = {"a": "red", "b": (0, 255, 0)}
+    np.testing.assert_array_equal(np.asarray(results.plot(colors=by_label, **options)), expected)
+    results.save(tmp_path / "a.png", colors=by_label, **options)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), expected)
+
+
+def test_prompts_are_drawn_with_the_masks_that_they_asked_for(masks, photo):
+    prompts = drawn_prompts([Prompt(((x, 4),), (1,), (x, 2, x + 5, 9)) for x in (3, 11, 19)])
+    results = Results(records_of(masks[:3]), (HEIGHT, WIDTH), image=photo, prompts=prompts)
+    some = results[[2, 0]]
+    only = drawn_prompts([Prompt(((x, 4),), (1,), (x, 2, x + 5, 9)) for x in (19, 3)])
+    expected = draw_overlay(photo, masks[[2, 0]], prompts=only)
+    np.testing.assert_array_equal(np.asarray(some.plot()), np.asarray(expected))
+    # Several masks of one prompt: it has the colour of the first.
+    several = Results(
+        [{**record, "prompt_index": 1} for record in records_of(masks[:3])], (HEIGHT, WIDTH), prompts=prompts
+    )
+    assert several.prompt_numbers == [1, 1, 1]
+    assert several.plot(photo).size == (WIDTH, HEIGHT)
+
+
 def test_labels_that_are_numbers_are_drawn(photo):
     mask = np.ones((HEIGHT, WIDTH), bool)
     results = Results([{"segmentation": mask, "label": 0}], (HEIGHT, WIDTH), image=photo)

@@ -14,7 +14,7 @@ from PIL import Image
 from ...masks.label_maps import PRIORITIES, fill_label_map, label_map_to_rles, rles_to_label_map
 from ...masks.record import make_record, rle_of
 from ...support.atomic_files import write_whole
-from ..overlay import palette
+from ..colours import palette
 from .annotated_image import Annotated, AnnotatedImage
 from .files import FilePath, reading
 

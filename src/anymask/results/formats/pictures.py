@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ...images.load import as_rgb_uint8
 from ...masks.record import rle_of
 from ...masks.rle import rle_to_box_xyxy, rle_to_mask
 from ...support.atomic_files import write_whole
+from ..overlay import FILL_OPACITY
 from .annotated_image import Annotated, label_of
 from .files import FilePath
 
@@ -36,10 +37,14 @@ def write_overlay(
     image: Any = None,
     labels: bool | Sequence[str] = False,
     prompts: bool = True,
+    alpha: float = FILL_OPACITY,
+    boxes: bool = False,
+    colors: Sequence[Any] | Mapping[str, Any] | None = None,
+    font: Any = None,
 ) -> None:
     """Write the picture of `Results.plot`, whose options these are, as PNG, JPEG or WebP by the path's suffix."""
     kind, options = _PICTURES.get(Path(path).suffix.lower(), _PICTURES[".png"])
-    picture = results.plot(image, labels=labels, prompts=prompts)
+    picture = results.plot(image, labels=labels, prompts=prompts, alpha=alpha, boxes=boxes, colors=colors, font=font)
     write_whole(path, lambda file: picture.save(file, format=kind, **options))
 
 

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import ImageFont
+
+from anymask.results.fonts import PACKAGED, find_font, load_font, missing_letters
+
+FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # DejaVu Sans, with more scripts, and fonts with fewer
+
+
+def test_the_packaged_font_has_the_european_alphabets():
+    assert missing_letters(str(PACKAGED), "Straße, façade, łódź, ağaç, déjà vu; кружка, ґанок; φλιτζάνι; 0-9") == ""
+    assert missing_letters(str(PACKAGED), "cup 杯子\n") == "杯子"
+    assert (PACKAGED.parent / "LICENSE").is_file()
+
+
+def test_letters_are_drawn_differently():
+    font = load_font("ßüłж", 20)
+    drawn = {bytes(font.getmask(letter)) for letter in "ßüłжΩ"}
+    assert len(drawn) == 5
+
+
+def test_a_font_that_has_the_letters_is_found():
+    armenian = frozenset("Հայ")
+    assert set(missing_letters(str(PACKAGED), "Հայ")) == armenian
+    found = find_font(armenian, [FOLDER])
+    assert found is not None
+    assert missing_letters(found, "Հայ") == ""
+    assert find_font(frozenset("Հ杯"), [FOLDER]) is None
+
+
+def test_damaged_fonts_are_passed_over(tmp_path):
+    (tmp_path / "a.ttf").write_bytes(b"no font")
+    assert find_font(frozenset("Հ"), [tmp_path, tmp_path / "missing"]) is None
+    (tmp_path / "b.ttf").write_bytes((FOLDER / "DejaVuSans.ttf").read_bytes())
+    assert find_font(frozenset("Հ"), [tmp_path]) == str(tmp_path / "b.ttf")
+
+
+def test_letters_that_no_font_has_are_said():
+    text = "a杯Հ𓀀"  # of scripts that no one font has together
+    with pytest.warns(UserWarning, match="No font here has the letters '杯Հ𓀀' of the label 'a杯Հ𓀀'; pass `font="):
+        assert load_font(text, 13).size == 13
+
+
+def test_fonts_of_the_caller(tmp_path):
+    path = FOLDER / "DejaVuSerif.ttf"
+    assert load_font("cup", 21, path).getname()[0] == "DejaVu Serif"
+    mine = ImageFont.truetype(str(path), 9)
+    assert (load_font("cup", 21, mine).size, load_font("cup", 21, mine).getname()[0]) == (21, "DejaVu Serif")
+    for wrong in (tmp_path / "missing.ttf", Path(__file__)):
+        with pytest.raises(OSError, match="`font` must be a TrueType or OpenType file"):
+            load_font("cup", 21, wrong)
+    assert np.asarray(load_font("cup", 30).getmask("cup")).size > 0
