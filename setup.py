@@ -106,7 +106,7 @@ setup(
     package_data={"anymask": ["py.typed", "__init__.pyi", "weights/*/*", "results/font/*"]},
     install_requires=CORE,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["anymask = anymask.cli.main:app"]},
+    entry_points={"console_scripts": ["anymask = anymask.__main__:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from .files import Photo
-from .reports import EXIT_SOME_FAILED, one_line, say_json
+from .reports import EXIT_SOME_FAILED, is_disk_full, one_line, say_json
 
 Outputs = Mapping[str, Path]
 Work = Callable[[Photo, Outputs], dict[str, Any]]
@@ -49,8 +49,11 @@ class Report:
 
 
 def is_finished(outputs: Outputs) -> bool:
-    """Whether all results are there; each appears complete or not at all, so what is there is whole."""
-    return all(path.exists() for path in outputs.values())
+    """Whether all results are there; each appears complete or not at all, so what is there is whole.
+
+    A folder in the place of a file is not what a run writes; only cut-outs are one.
+    """
+    return all(path.is_dir() if kind == "cutouts" else path.is_file() for kind, path in outputs.items())
 
 
 def work_through(outputs: Mapping[Photo, Outputs], get_work: Callable[[], Work], resume: bool) -> Iterator[Report]:
@@ -61,6 +64,9 @@ def work_through(outputs: Mapping[Photo, Outputs], get_work: Callable[[], Work],
         get_work: loads what is needed and returns a function that writes the outputs of a photo and returns facts for
             the report. Not called where nothing is left to do.
         resume: skip photos that are finished.
+
+    Raises:
+        OSError: If there is no room for results: then no other photo's can be written either.
     """
     work: Work | None = None
     for photo, paths in outputs.items():
@@ -75,6 +81,8 @@ def work_through(outputs: Mapping[Photo, Outputs], get_work: Callable[[], Work],
                 path.parent.mkdir(parents=True, exist_ok=True)
             facts = work(photo, paths)
         except Exception as error:  # whatever is wrong with one photo, the others are still done
+            if is_disk_full(error):
+                raise
             yield Report(photo, "failed", paths, {}, error=error)
         else:
             yield Report(photo, "done", paths, facts, time.perf_counter() - start)

@@ -24,7 +24,7 @@ app = typer.Typer(
     help="Segment Anything on the command line.",
     no_args_is_help=True,
     rich_markup_mode="markdown",  # flows the lines of a paragraph together
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

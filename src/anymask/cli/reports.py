@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import signal
 import sys
@@ -13,17 +15,26 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ..support.streams import write_to_nothing
+
 EXIT_SOME_FAILED = 1
 EXIT_NOT_STARTED = 2
 
+_EXPECTED = (ImportError, OSError, RuntimeError, TypeError, ValueError)
+
 
 class OneLineErrors(TyperGroup):
-    """A group of commands that reports wrong usage in one line too."""
+    """A group of commands that reports wrong usage in one line too, and output that cannot be written."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs a command and exits; see Typer."""
+        """Run a command and exit; see Typer."""
+        given = kwargs.get("args") or (args[0] if args else None)
+        as_json = "--json" in (sys.argv[1:] if given is None else given)
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            sys.stdout.flush()
+        except OSError as error:  # of writing what the command says: nothing else comes to here
+            code = _report(error, as_json)
         except Exception as error:
             if not hasattr(error, "format_message"):  # Typer's own errors have it, and no common public base
                 raise
@@ -32,31 +43,68 @@ class OneLineErrors(TyperGroup):
             if message:
                 context = getattr(error, "ctx", None)
                 command = context.command_path if context else "anymask"
-                typer.echo(f"anymask: {one_line(message).rstrip('.')}; see {command} --help", err=True)
+                _say_error(f"{one_line(message).rstrip('.')}; see {command} --help", as_json)
             code = getattr(error, "exit_code", EXIT_NOT_STARTED)
         sys.exit(code or 0)
 
 
 @contextmanager
 def errors_reported(as_json: bool) -> Iterator[None]:
-    """Ends the command with exit code 2 and a line where something is wrong that it cannot start without."""
+    """End the command with exit code 2 and a line where something is wrong that it cannot go on without."""
     try:
-        with _tidy_when_terminated():
+        with _tidy_when_told_to_end():
             yield
-    except (typer.Exit, BrokenPipeError):  # a RuntimeError and an OSError, which Typer knows what to do with
+    except (typer.Exit, typer.Abort):
         raise
-    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
-        message = one_line(error)
-        if as_json:
+    except Exception as error:
+        raise typer.Exit(_report(error, as_json)) from None
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether an error, or what led to it, is that there is no room to write."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def say_json(document: dict[str, Any]) -> None:
+    """Print one object in one line."""
+    typer.echo(json.dumps(document))
+
+
+def one_line(error: BaseException | str) -> str:
+    """Give the message of an error without line breaks; its kind where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _report(error: Exception, as_json: bool) -> int:
+    """Say what is wrong and return the exit code."""
+    unexpected = "" if isinstance(error, _EXPECTED) else f"{type(error).__name__}: "
+    _say_error(unexpected + one_line(error), as_json)
+    return EXIT_NOT_STARTED
+
+
+def _say_error(message: str, as_json: bool) -> None:
+    if as_json:
+        try:
             say_json({"error": message})
-        else:
-            typer.echo(f"anymask: {message}", err=True)
-        raise typer.Exit(EXIT_NOT_STARTED) from None
+            return
+        except OSError:  # where standard output is what cannot be written
+            write_to_nothing(sys.stdout)
+    with contextlib.suppress(OSError):
+        typer.echo(f"anymask: {message}", err=True)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        write_to_nothing(sys.stdout)
 
 
 @contextmanager
-def _tidy_when_terminated() -> Iterator[None]:
-    """Lets a command that is told to end (SIGTERM) remove what it has half written, as it does after Ctrl-C."""
+def _tidy_when_told_to_end() -> Iterator[None]:
+    """Let a command that is told to end, by Ctrl-C or SIGTERM, remove what it has half written."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -64,18 +112,10 @@ def _tidy_when_terminated() -> Iterator[None]:
     def end(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def say_json(document: dict[str, Any]) -> None:
-    """Prints one object in one line."""
-    typer.echo(json.dumps(document))
-
-
-def one_line(error: BaseException | str) -> str:
-    """The message of an error without line breaks; its kind where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,3 +1,4 @@
+import errno
 import json
 import sys
 from pathlib import Path, PurePosixPath
@@ -60,7 +61,7 @@ def test_resuming_skips_what_is_finished_and_does_the_rest(tmp_path):
 
 
 def test_nothing_is_loaded_where_nothing_is_left_to_do(tmp_path):
-    paths = {A: {"one": tmp_path}}
+    paths = {A: {"cutouts": tmp_path}}
     [report] = work_through(paths, pytest.fail, resume=True)
     assert report.status == "skipped"
 
@@ -96,3 +97,18 @@ def test_progress_on_a_terminal_leaves_the_lines_as_they_are(capsys, monkeypatch
     assert len(said.out.splitlines()) == 3
     assert all(json.loads(line) for line in said.out.splitlines())
     assert "Photos" in said.err
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_result(tmp_path):
+    for name in ("overlay", "cutouts"):
+        (tmp_path / name).mkdir()
+    assert is_finished({"cutouts": tmp_path / "cutouts"})
+    assert not is_finished({"overlay": tmp_path / "overlay"})
+
+
+def test_a_full_disk_ends_the_run(tmp_path):
+    def work(photo, paths):
+        raise ValueError("cannot be written") from OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(ValueError, match="cannot be written"):
+        list(work_through(outputs(tmp_path), lambda: work, resume=False))

@@ -59,7 +59,7 @@ def test_options_of_everything(calls, tmp_path):
     assert invoke("segment", tmp_path / "a.jpg", *given, "--model", "x", "--dtype", "bfloat16").exit_code == 0
     assert calls[0][-1]["options"] == names
     assert calls[0][-1]["dtype"] == "bfloat16"
-    of_people = {"point_grids", "output_mode", "progress"}  # not for a command line
+    of_people = {"point_grids", "points", "output_mode", "progress"}  # not for a command line
     assert set(names) | of_people == set(anymask.MaskGenerationOptions.__dataclass_fields__)
 
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import sys
 import pytest
 import typer
 
-from anymask.cli.reports import errors_reported, one_line
+from anymask.cli.reports import errors_reported, is_disk_full, one_line
 
 
 @pytest.mark.parametrize("error", [OSError("a\n  b"), RuntimeError("a b"), ImportError("a b")])
@@ -32,10 +33,24 @@ def test_exit_codes_pass():
     assert raised.value.exit_code == 1
 
 
-def test_readers_that_leave_early_are_no_error(capsys):
-    with pytest.raises(BrokenPipeError), errors_reported(as_json=False):
-        raise BrokenPipeError
-    assert capsys.readouterr().err == ""
+def test_errors_that_nobody_expects_are_one_line_too(capsys):
+    with pytest.raises(typer.Exit) as raised, errors_reported(as_json=False):
+        raise KeyError("x")
+    assert raised.value.exit_code == 2
+    assert capsys.readouterr().err == "anymask: KeyError: 'x'\n"
+
+
+def test_a_full_disk_is_known_from_whatever_it_led_to():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    try:
+        try:
+            raise full
+        except OSError as error:
+            raise ValueError("x.json must be a file that can be written") from error
+    except ValueError as error:
+        assert is_disk_full(error)
+    assert is_disk_full(full)
+    assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
 
 
 def test_errors_without_a_message():

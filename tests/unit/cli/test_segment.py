@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import anymask
+from anymask.__main__ import main
 from anymask.cli import segment
 from anymask.cli.files import find_photos
-from anymask.cli.main import app
 from anymask.cli.outputs import ENDINGS
 from anymask.mask_generation.options import MaskGenerationOptions
 from anymask.masks.rle import coco_to_rle, mask_to_rle, rle_area, rle_to_box_xyxy, rle_to_mask
@@ -239,6 +239,6 @@ def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, options, messag
     assert message in line
 
 
-def test_console_script_is_the_app():
+def test_console_script_is_the_program():
     (script,) = entry_points(group="console_scripts", name="anymask")
-    assert script.load() is app
+    assert script.load() is main
