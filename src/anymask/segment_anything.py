@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from .configuration_sam import SamConfig
 from .embeddings.image_embedding import encode_pixel_values
 from .geometry.coordinates import ResizeGeometry, resized_size_hw
 from .image_processing_sam import SamImageProcessor
+from .images.post_processing import post_process_masks
 from .mask_generation.generator import SamMaskGenerator
 from .masks.record import MaskRecord
 from .modeling_sam import SamModel
@@ -28,26 +30,93 @@ from .modeling_sam import SamModel
 IMAGE_FORMATS = ("RGB", "BGR")
 
 
-def _builder(preset: str) -> Callable[..., SamModel]:
-    def build(checkpoint: str | os.PathLike[str] | None = None) -> SamModel:
-        if checkpoint is not None:
-            return SamModel.from_pretrained(checkpoint)
-        return SamModel(SamConfig.from_preset(preset)).eval()
+class Sam(SamModel):
+    """A `SamModel` that is called as Meta's `Sam` too: with a list of images, each with its prompts.
 
-    build.__doc__ = f"""A `SamModel` in evaluation mode.
+    Attributes:
+        mask_threshold: logits above it are foreground.
+        image_format: order of the channels of images.
+    """
+
+    mask_threshold = 0.0
+    image_format = "RGB"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer Meta's `batched_input` as `predict_batch` does, and everything else as `SamModel` does."""
+        if "batched_input" in kwargs or (args and isinstance(args[0], list)):
+            return self.predict_batch(*args, **kwargs)
+        return super().__call__(*args, **kwargs)
+
+    @torch.no_grad()
+    def predict_batch(self, batched_input: list[dict[str, Any]], multimask_output: bool) -> list[dict[str, Tensor]]:
+        """Masks for prompts on several images, which are encoded together.
+
+        Args:
+            batched_input: For each image a dictionary with `image` (3, H, W), resized by `ResizeLongestSide`, 0 to 255;
+                `original_size`, its height and width before; and as far as there are prompts, in pixels of the resized
+                image, `point_coords` (B, N, 2) with `point_labels` (B, N), `boxes` (B, 4), `mask_inputs` (B, 1, h, w).
+            multimask_output: Three masks for each prompt, or one.
+
+        Returns:
+            For each image `masks` (B, C, H, W) bool, as large as the original; `iou_predictions` (B, C);
+            `low_res_logits` (B, C, h, w).
+        """
+        pixel_values = torch.stack([self.preprocess(record["image"]) for record in batched_input])
+        answers = []
+        for record, features in zip(batched_input, encode_pixel_values(self, pixel_values), strict=True):
+            logits, scores = _decode(
+                self,
+                features[None],
+                record.get("point_coords"),
+                record.get("point_labels"),
+                record.get("boxes"),
+                record.get("mask_inputs"),
+                multimask_output,
+            )
+            masks = self.postprocess_masks(logits, record["image"].shape[-2:], record["original_size"])
+            answers.append({"masks": masks > self.mask_threshold, "iou_predictions": scores, "low_res_logits": logits})
+        return answers
+
+    def preprocess(self, x: Tensor) -> Tensor:
+        """Normalise and pad images (..., 3, H, W) of 0 to 255, no larger than the model's input, to its square."""
+        return _normalise_and_pad(self, x)
+
+    def postprocess_masks(self, masks: Tensor, input_size: Sequence[int], original_size: Sequence[int]) -> Tensor:
+        """Remove the padding of logits (B, C, h, w) and bring them to the size of the image: (B, C, H, W) float32.
+
+        Args:
+            masks: Low-resolution logits.
+            input_size: Height and width of the image after resizing.
+            original_size: And before.
+        """
+        options = _image_processor(self).options()
+        (logits,) = post_process_masks([masks], [original_size], [input_size], options=options, binarize=False)
+        return logits
+
+
+def _builder(preset: str) -> Callable[..., Sam]:
+    def build(checkpoint: str | os.PathLike[str] | None = None) -> Sam:
+        if checkpoint is not None:
+            return Sam.from_pretrained(checkpoint)
+        return Sam(SamConfig.from_preset(preset)).eval()
+
+    build.__doc__ = f"""Make a `Sam` in evaluation mode.
 
     Args:
-        checkpoint: a file of weights in Meta's layout, or anything else that `SamModel.from_pretrained` takes; it says
+        checkpoint: A file of weights in Meta's layout, or anything else that `SamModel.from_pretrained` takes; it says
             itself which size it is. None gives a {preset} with fresh weights.
     """
     return build
 
 
-sam_model_registry: dict[str, Callable[..., SamModel]] = {
-    "default": _builder("vit_h"),
-    "vit_h": _builder("vit_h"),
-    "vit_l": _builder("vit_l"),
-    "vit_b": _builder("vit_b"),
+build_sam_vit_h, build_sam_vit_l, build_sam_vit_b = _builder("vit_h"), _builder("vit_l"), _builder("vit_b")
+build_sam = build_sam_vit_h
+
+sam_model_registry: dict[str, Callable[..., Sam]] = {
+    "default": build_sam,
+    "vit_h": build_sam_vit_h,
+    "vit_l": build_sam_vit_l,
+    "vit_b": build_sam_vit_b,
 }
 """Makes a model, by the name of Meta's size: `sam_model_registry["vit_b"](checkpoint="sam_vit_b_01ec64.pth")`."""
 
@@ -175,12 +244,7 @@ class SamPredictor:
                 f"`transformed_image` must have shape (1, 3, H, W) with a longer side of {side} pixels, got {shape}; "
                 "resize it with transform.apply_image_torch."
             )
-        gains, offsets = self._image_processor.options().affine(0.0, 255.0)
-        pixels = transformed_image.to(self.device, torch.float32)
-        gain, offset = (
-            torch.tensor(values, dtype=torch.float32, device=self.device)[:, None, None] for values in (gains, offsets)
-        )
-        pixel_values = F.pad(pixels * gain + offset, (0, side - shape[3], 0, side - shape[2]))
+        pixel_values = _normalise_and_pad(self.model, transformed_image)
         height, width = original_image_size
         self._encode(pixel_values, (int(height), int(width)), (shape[2], shape[3]))
 
@@ -266,20 +330,11 @@ class SamPredictor:
             ValueError: shapes do not fit.
         """
         features, original_size, input_size = self._image()
-        output = self.model(
-            image_embeddings=features,
-            input_points=None if point_coords is None else point_coords[None],
-            input_labels=None if point_labels is None else point_labels[None],
-            input_boxes=None if boxes is None else boxes[None],
-            input_masks=None if mask_input is None else mask_input.transpose(0, 1),
-            multimask_output=multimask_output,
-            return_dict=True,
-        )
-        logits = output.pred_masks.float()
+        logits, scores = _decode(self.model, features, point_coords, point_labels, boxes, mask_input, multimask_output)
         (masks,) = self._image_processor.post_process_masks(
-            logits, [original_size], [input_size], self.mask_threshold, binarize=not return_logits
+            [logits], [original_size], [input_size], self.mask_threshold, binarize=not return_logits
         )
-        return masks, output.iou_scores[0].float(), logits[0]
+        return masks, scores, logits
 
     @torch.no_grad()
     def _encode(self, pixel_values: Tensor, original_size: tuple[int, int], input_size: tuple[int, int]) -> None:
@@ -299,6 +354,9 @@ class SamAutomaticMaskGenerator:
 
     Defaults are Meta's for every model. `sam-vit-nano`, whose predicted IoU is lower, needs lower thresholds;
     `SamMaskGenerator` takes those that a checkpoint brings.
+
+    Attributes:
+        predictor: A `SamPredictor` of the same model, for prompts.
     """
 
     def __init__(
@@ -318,7 +376,8 @@ class SamAutomaticMaskGenerator:
         min_mask_region_area: int = 0,
         output_mode: str = "binary_mask",
     ) -> None:
-        """Takes a model and the options; see `MaskGenerationOptions`."""
+        """Take a model and the options; see `MaskGenerationOptions`."""
+        self.predictor = SamPredictor(model)
         self._generator = SamMaskGenerator(
             model,
             _image_processor(model),
@@ -340,6 +399,37 @@ class SamAutomaticMaskGenerator:
     def generate(self, image: np.ndarray) -> list[MaskRecord]:
         """Masks of everything in an image (H, W, 3) of uint8 RGB; records as `SamMaskGenerator.generate` gives them."""
         return self._generator.generate(image)
+
+
+def _decode(
+    model: SamModel,
+    features: Tensor,
+    point_coords: Tensor | None,
+    point_labels: Tensor | None,
+    boxes: Tensor | None,
+    mask_input: Tensor | None,
+    multimask_output: bool,
+) -> tuple[Tensor, Tensor]:
+    """Low-resolution logits (B, C, h, w) and predicted IoU (B, C), float32, of prompts on one image."""
+    output = model(
+        image_embeddings=features,
+        input_points=None if point_coords is None else point_coords[None],
+        input_labels=None if point_labels is None else point_labels[None],
+        input_boxes=None if boxes is None else boxes[None],
+        input_masks=None if mask_input is None else mask_input.transpose(0, 1),
+        multimask_output=multimask_output,
+        return_dict=True,
+    )
+    return output.pred_masks[0].float(), output.iou_scores[0].float()
+
+
+def _normalise_and_pad(model: SamModel, pixels: Tensor) -> Tensor:
+    """Resized images (..., 3, H, W), 0 to 255, as the model takes them: float32, on its device, its input's square."""
+    gains, offsets = _image_processor(model).options().affine(0.0, 255.0)
+    pixels = pixels.to(model.device, torch.float32)
+    gain, offset = (pixels.new_tensor(values)[:, None, None] for values in (gains, offsets))
+    side, (height, width) = model.config.vision_config.image_size, pixels.shape[-2:]
+    return F.pad(pixels * gain + offset, (0, side - width, 0, side - height))
 
 
 def _image_processor(model: SamModel) -> SamImageProcessor:

@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
-from tests.tiny_sam import CHANNELS, GRID, IMAGE_SIZE, tiny_model
+from tests.tiny_sam import CHANNELS, GRID, IMAGE_SIZE, draw_weights, tiny_config, tiny_model
 
-from anymask import SamAutomaticMaskGenerator, SamImageProcessor, SamMaskGenerator, SamModel, SamPredictor, SamProcessor
+from anymask import (
+    SamAutomaticMaskGenerator,
+    SamImageProcessor,
+    SamMaskGenerator,
+    SamModel,
+    SamPredictor,
+    SamProcessor,
+    segment_anything,
+)
 from anymask import sam_model_registry as registry
-from anymask.segment_anything import ResizeLongestSide
+from anymask.segment_anything import ResizeLongestSide, Sam
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 POINTS, LABELS = np.array([[10.0, 5.0], [40.0, 20.0]]), np.array([1, 0])
@@ -196,3 +205,95 @@ def test_registry(monkeypatch):
         sizes = {name: build().config.vision_config.hidden_size for name, build in registry.items()}
         assert not registry["vit_l"]().training
     assert sizes == {"default": 1280, "vit_h": 1280, "vit_l": 1024, "vit_b": 768}
+
+
+# Meta's Sam
+
+
+@pytest.fixture(scope="module")
+def sam():
+    return draw_weights(Sam(tiny_config())).eval()
+
+
+def resized(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(ResizeLongestSide(IMAGE_SIZE).apply_image(image)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("multimask_output", [True, False])
+def test_a_batch_gives_each_image_what_the_predictor_gives_it(sam, multimask_output):
+    """The images of a batch differ in size and in the kinds and numbers of their prompts."""
+    tall = np.random.default_rng(1).integers(0, 256, (70, 40, 3), dtype=np.uint8)
+    points = torch.tensor([[[20.0, 10.0], [50.0, 30.0]], [[5.0, 6.0], [70.0, 40.0]]])
+    prompts = [
+        (IMAGE, {"point_coords": points, "point_labels": torch.tensor([[1, 0], [1, 1]])}),
+        (tall, {"boxes": torch.tensor([[3.0, 4.0, 40.0, 60.0], [1.0, 1.0, 20.0, 70.0], [0.0, 0.0, 40.0, 40.0]])}),
+        (IMAGE, {"boxes": torch.tensor([[3.0, 4.0, 40.0, 30.0]]), "mask_inputs": torch.randn(1, 1, SIDE, SIDE)}),
+        (tall, {}),
+    ]
+    batch = [{"image": resized(image), "original_size": image.shape[:2], **given} for image, given in prompts]
+    answers = sam(batch, multimask_output=multimask_output)
+    assert [sorted(answer) for answer in answers] == [["iou_predictions", "low_res_logits", "masks"]] * 4
+    predictor = SamPredictor(sam)
+    for (image, given), answer in zip(prompts, answers, strict=True):
+        predictor.set_image(image)
+        names = {"mask_inputs": "mask_input"}
+        arguments = {"point_coords": None, "point_labels": None, **{names.get(n, n): v for n, v in given.items()}}
+        masks, scores, logits = predictor.predict_torch(**arguments, multimask_output=multimask_output)
+        torch.testing.assert_close(answer["low_res_logits"], logits, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(answer["iou_predictions"], scores, rtol=1e-4, atol=1e-4)
+        assert answer["masks"].dtype == torch.bool
+        assert answer["masks"].shape == masks.shape == (len(scores), 3 if multimask_output else 1, *image.shape[:2])
+        assert (answer["masks"] != masks).float().mean() < 1e-3
+    assert all(
+        torch.equal(a["masks"], b["masks"])
+        for a, b in zip(sam(batched_input=batch, multimask_output=multimask_output), answers, strict=True)
+    )
+
+
+def test_preprocess_is_the_image_processors_work(sam, processor):
+    expected = processor(IMAGE, return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(sam.preprocess(resized(IMAGE)), expected[0], rtol=0, atol=2e-6)
+    torch.testing.assert_close(sam.preprocess(resized(IMAGE)[None].float()), expected, rtol=0, atol=2e-6)
+
+
+def test_postprocess_masks_are_two_resizes(sam):
+    logits = torch.randn(2, 3, SIDE, SIDE)
+    square = F.interpolate(logits, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
+    expected = F.interpolate(square[..., :48, :], (30, 50), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(sam.postprocess_masks(logits, (48, 80), (30, 50)), expected, rtol=1e-5, atol=2e-5)
+
+
+def test_a_sam_is_a_sam_model_in_everything_else(sam, processor, tmp_path):
+    inputs = processor(IMAGE, input_points=[[10, 5]], return_tensors="pt")
+    with torch.no_grad():
+        assert torch.equal(sam(**inputs).pred_masks, SamModel.__call__(sam, **inputs).pred_masks)
+    sam.save_pretrained(tmp_path)
+    again = SamModel.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in sam.state_dict().items())
+    assert type(registry["vit_b"](checkpoint=tmp_path)) is Sam
+    assert (sam.mask_threshold, sam.image_format) == (0.0, "RGB")
+
+
+def test_metas_functions_are_those_of_the_registry():
+    for size in ("vit_h", "vit_l", "vit_b"):
+        assert getattr(segment_anything, f"build_sam_{size}") is registry[size]
+    assert segment_anything.build_sam is registry["default"] is registry["vit_h"]
+
+
+def test_no_points_beside_a_box_are_no_points(predictor):
+    empty = predictor.predict(np.zeros((0, 2)), np.zeros(0), box=BOX, return_logits=True)
+    for actual, expected in zip(empty, predictor.predict(box=BOX, return_logits=True), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_no_points_alone_are_no_error(predictor):
+    """Meta's package answers them by the token that says that there is no point."""
+    masks, scores, _ = predictor.predict(np.zeros((0, 2)), np.zeros(0), return_logits=True)
+    assert masks.shape == (3, 30, 50) and np.isfinite(masks).all() and np.isfinite(scores).all()
+
+
+def test_a_generator_has_a_predictor(model):
+    generator = SamAutomaticMaskGenerator(model, points_per_side=2)
+    generator.predictor.set_image(IMAGE)
+    assert generator.predictor.model is model
+    assert generator.predictor.predict(POINTS, LABELS)[0].shape == (3, 30, 50)
