@@ -19,7 +19,7 @@ from ..prompts.prompt import DrawnPrompts
 from ..results.overlay import draw_overlay
 from ..support.atomic_files import write_whole
 from .interactive import SURFACE_TOLERANCE, Row
-from .metrics import calibration
+from .metrics import calibration, summarise
 from .segmenters import SINGLE
 
 WORST = 10
@@ -92,6 +92,12 @@ def make_report(
             group: statistics([row for row in scored if row["group"] == group], int(settings.get("seed", 0)))
             for group in groups
         },
+        "sizes": {
+            group: summarise(
+                {"area_fraction": row["area_fraction"], **row["scores"]} for row in scored if row["group"] == group
+            )
+            for group in groups
+        },
         "calibration": {
             group: _calibrations([row for row in scored if row["group"] == group and "tokens" in row])
             for group in groups
@@ -161,6 +167,11 @@ def to_markdown(document: dict[str, Any]) -> str:
             f"| {row['total']:.6g} | {row['count']} |"
             for name, row in scores.items()
         ]
+        by_size = document["sizes"][group]
+        counts = ", ".join(f"{size} ({row['count']:.0f})" for size, row in by_size.items())
+        lines += ["", f"Means by size of objects, small below 1 % of the image, large from 10 % on: {counts}.", ""]
+        lines += ["| score | " + " | ".join(by_size) + " |", "| --- |" + " --- |" * len(by_size)]
+        lines += [f"| {name} | " + " | ".join(f"{row[name]:.4f}" for row in by_size.values()) + " |" for name in scores]
     for group, tokens in document["calibration"].items():
         lines += ["", f"## Predicted IoU, {group}", "", "| mask | bias | mean error | ECE | Pearson | Spearman |"]
         lines += ["| --- | --- | --- | --- | --- | --- |"]

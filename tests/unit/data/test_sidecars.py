@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anymask import Results
-from anymask.data.sidecars import read_labelme_folder, read_sa1b_folder, read_yolo_folder
+from anymask.data.sidecars import read_bsds_folder, read_labelme_folder, read_sa1b_folder, read_yolo_folder
 
 
 def results(shapes):
@@ -41,3 +41,16 @@ def test_folder_without_annotations(tmp_path, photo, save):
     save(tmp_path / "a.png", photo)
     with pytest.raises(ValueError, match=r"must hold images with text of YOLO of the same stem, but none of 1 images"):
         read_yolo_folder(tmp_path)
+
+
+def test_boundaries_of_bsds(tmp_path, photo, shapes, save):
+    from scipy.io import savemat
+
+    save(tmp_path / "images/test/12003.png", photo)
+    (tmp_path / "groundTruth/test").mkdir(parents=True)
+    annotators = np.empty((1, 2), dtype=object)
+    for index, mask in enumerate(shapes):
+        annotators[0, index] = {"Segmentation": mask.astype(np.uint16), "Boundaries": mask.astype(np.uint8)}
+    savemat(tmp_path / "groundTruth/test/12003.mat", {"groundTruth": annotators})
+    (sample,) = read_bsds_folder(tmp_path).samples()
+    assert np.array_equal(sample.masks, shapes) and sample.labels == ["boundary", "boundary"]
