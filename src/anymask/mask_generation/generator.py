@@ -27,6 +27,7 @@ from ..geometry.crops import crop_boxes_xyxy
 from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
+from ..modeling.promptable import MaskProposer
 from ..support.chunks import is_out_of_memory
 from .crop_encoder import Crop, CropEncoder, PreprocessedImage
 from .filters import Proposal, filter_masks, make_records, remove_duplicates
@@ -42,7 +43,7 @@ class SamMaskGenerator:
         >>> records = generator.generate("photo.jpg", output_mode="coco_rle")  # doctest: +SKIP
     """
 
-    def __init__(self, model: Any, processor: Any, **options: Any) -> None:
+    def __init__(self, model: MaskProposer, processor: Any, **options: Any) -> None:
         """Takes a model, its processor, and the fields of `MaskGenerationOptions`.
 
         Args:
@@ -57,7 +58,7 @@ class SamMaskGenerator:
         """
         self.model = model
         self.image_processor = check_model_and_processor(model, processor)
-        of_checkpoint = getattr(getattr(model, "config", None), "mask_generation", None) or {}
+        of_checkpoint = getattr(model.config, "mask_generation", None) or {}  # a field that most configurations lack
         self.options = MaskGenerationOptions.from_kwargs(**of_checkpoint).updated(**options)
         self._warned_of_memory = False
 
@@ -204,7 +205,7 @@ def check_model_and_processor(model: Any, processor: Any) -> ImagePreprocessor:
     Raises:
         TypeError: If model or processor is none of this package's.
     """
-    if getattr(model, "decode_proposals", None) is None:
+    if not isinstance(model, MaskProposer):
         raise TypeError(
             f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
             "load the same checkpoint with anymask.SamModel.from_pretrained."

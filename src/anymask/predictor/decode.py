@@ -12,16 +12,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..embeddings.image_embedding import EncodedImage
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
+from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord, make_record
 from ..masks.rle import remove_small_regions_of_both_kinds, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
+from ..modeling.promptable import PromptableModel
 from ..prompts.prompt import Prompt, check_prompt
 from ..prompts.tensors import to_tensors
 from .choice import STABLE_SCORE, check_choice, choose_masks, masks_wanted
@@ -104,7 +105,7 @@ class StageTimes(dict[str, float]):
 def prepare_batches(
     prompts: Sequence[Prompt],
     geometry: ResizeGeometry,
-    image_processor: Any,
+    image_processor: ImagePreprocessor,
     prompts_at_a_time: int = PROMPTS_AT_A_TIME,
 ) -> list[PromptBatch]:
     """Check prompts and bring them to the model's frame; runs no model, so that mistakes show before it is run.
@@ -136,7 +137,7 @@ def prepare_batches(
 
 @torch.no_grad()  # not inference_mode: logits may be prompts of a model that is trained
 def decode_prompts(
-    model: Any,
+    model: PromptableModel,
     embedding: EncodedImage,
     prompts: Sequence[Prompt],
     batches: Sequence[PromptBatch],

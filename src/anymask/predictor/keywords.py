@@ -10,7 +10,7 @@ from ..prompts.prompt import Prompt
 from ..support.unknown_names import check_known_options
 
 # What other packages call things, and what does it here.
-_ELSEWHERE = {
+ELSEWHERE = {
     "verbose": "nothing is printed unless asked for, so leave it out",
     "save": "save what predict returns: sam.predict(...)[0].save('photo.json')",
     "show": "show what predict returns: sam.predict(...)[0].plot().show()",
@@ -59,6 +59,6 @@ def check_keywords(given: Mapping[str, Any], known: Sequence[str], owner: str) -
         TypeError: If there is one.
     """
     for name in given:
-        if name in _ELSEWHERE and name not in known:
-            raise TypeError(f"{owner} has no option {name!r}: {_ELSEWHERE[name]}.")
+        if name in ELSEWHERE and name not in known:
+            raise TypeError(f"{owner} has no option {name!r}: {ELSEWHERE[name]}.")
     check_known_options(given, known, owner)

@@ -21,8 +21,10 @@ import torch
 
 from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from ..mask_generation.generator import check_model_and_processor
 from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
+from ..modeling.promptable import PromptableModel
 from ..prompts.mask_prompts import mask_to_logits
 from ..prompts.prompt import Prompt, check_prompt, drawn_prompts
 from ..prompts.short_forms import read_prompts
@@ -74,7 +76,7 @@ class SamSession:
 
     def __init__(
         self,
-        model: Any,
+        model: PromptableModel,
         processor: Any,
         embedding: EncodedImage,
         *,
@@ -100,7 +102,7 @@ class SamSession:
             embedding.check_model(model)
             embedding.check_preprocessing(processor)
         self._encoded = embedding
-        self._model, self._image_processor = model, getattr(processor, "image_processor", processor)
+        self._model, self._image_processor = model, check_model_and_processor(model, processor)
         self._image, self._name, self._options = image, name, DecodingOptions(choice=choice)
         self._now = _Step({}, None, 1)
         self._past: list[_Step] = []
