@@ -55,15 +55,15 @@ class MaskGenerationPipeline(Pipeline):
     _load_tokenizer = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Takes what Transformers' `Pipeline` takes, and options as `__call__` does, as defaults for every call.
+        """Take what Transformers' `Pipeline` takes, and options as `__call__` does, as defaults for every call.
 
         Args:
             *args: the model.
             **kwargs: `image_processor` or `processor`, `device`, `batch_size`, `num_workers`, options.
 
         Raises:
-            TypeError: an option is unknown, or model or processor is none of this package's.
-            ValueError: an option has a value that it cannot have, or contradicts another.
+            TypeError: If an option is unknown, or model or processor is none of this package's.
+            ValueError: If an option has a value that it cannot have, or contradicts another.
         """
         super().__init__(*args, **kwargs)
         self._generator = SamMaskGenerator(self.model, self.image_processor, **self._forward_params)
@@ -80,8 +80,8 @@ class MaskGenerationPipeline(Pipeline):
                 together and, on an accelerator, encoded together; `num_workers`, processes that read images.
 
         Raises:
-            TypeError: an option is unknown, or an input is no image.
-            ValueError: an image is broken, or an option has a value that it cannot have.
+            TypeError: If an option is unknown, or an input is no image.
+            ValueError: If an image is broken, or an option has a value that it cannot have.
         """
         if isinstance(inputs, tuple):
             inputs = list(inputs)
@@ -107,7 +107,7 @@ class MaskGenerationPipeline(Pipeline):
         return preprocess, canonical_options(kwargs), postprocess
 
     def preprocess(self, inputs: Any, timeout: float | None = None) -> PreprocessedImage:
-        """Reads one image and makes its pixel values."""
+        """Read one image and makes its pixel values."""
         return self._generator.preprocess(inputs, timeout)
 
     def _forward(self, model_inputs: list[PreprocessedImage], **options: Any) -> list[list[MaskRecord]]:
@@ -122,7 +122,7 @@ class MaskGenerationPipeline(Pipeline):
         output_records: bool = False,
         output_mode: str = "binary_mask",
     ) -> dict[str, Any]:
-        """Shapes the records of one image into the output described above."""
+        """Shape the records of one image into the output described above."""
         records = sorted(model_outputs, key=lambda record: -record["predicted_iou"])
         rles = [record["segmentation"] for record in records]
         masks = [to_form(rle, output_mode) for rle in rles]
@@ -235,7 +235,7 @@ def pipeline(
     local_files_only: bool | None = None,
     **kwargs: Any,
 ) -> MaskGenerationPipeline:
-    """Makes a mask-generation pipeline; arguments and their order are those of `transformers.pipeline`.
+    """Make a mask-generation pipeline; arguments and their order are those of `transformers.pipeline`.
 
     Args:
         task: "mask-generation".
@@ -262,9 +262,9 @@ def pipeline(
         **kwargs: options and `batch_size`, `num_workers`, as in `MaskGenerationPipeline`.
 
     Raises:
-        ValueError: the task is another one, arguments contradict each other, or a model that is passed comes without
+        ValueError: If the task is another one, arguments contradict each other, or a model that is passed comes without
             its processor.
-        TypeError: an option is unknown.
+        TypeError: If an option is unknown.
     """
     if task not in (None, TASK):
         raise ValueError(f"`task` must be {TASK!r}, got {task!r}; transformers.pipeline has the others.")
@@ -308,7 +308,7 @@ def _load_image_processor(given: Any, model: Any, use_fast: bool | None, where: 
 
 
 def _check_loads_nothing(loading: dict[str, Any]) -> None:
-    """Refuses what would silently have no effect on a model that is loaded already."""
+    """Refuse what would silently have no effect on a model that is loaded already."""
     as_it_is = {"dtype": "auto"}
     unused = sorted(name for name in loading if name not in HUB_OPTIONS and loading[name] != as_it_is.get(name))
     if unused:
@@ -321,7 +321,7 @@ def _one_of_each(*sources: dict[str, Any]) -> dict[str, Any]:
     """Arguments from several dictionaries, without those that are None.
 
     Raises:
-        ValueError: an argument has two values.
+        ValueError: If an argument has two values.
     """
     merged: dict[str, Any] = {}
     for source in sources:

@@ -1,6 +1,6 @@
 """SamProcessor: images and prompts of any nesting in, everything that `SamModel.forward` takes out, and masks back.
 
-Prompts are checked, scaled and padded in `prompts.py` and `mask_prompts.py`; images go through the image processor.
+Prompts are read, checked, scaled and padded in `prompts/`; images go through the image processor.
 """
 
 from __future__ import annotations

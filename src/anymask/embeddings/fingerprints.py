@@ -1,7 +1,7 @@
 """Short texts that say whether two image encoders, two ways of preprocessing, or two images are the same.
 
 An image embedding is of use to the model that made it, of an image prepared as that model's images are. Fingerprints
-say so without the model: `image_embedding.py` keeps them beside the tensor, `embedding_cache.py` files them by it.
+say so without the model: `image_embedding.py` keeps them beside the tensor, `cache.py` files them by it.
 """
 
 from __future__ import annotations

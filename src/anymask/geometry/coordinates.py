@@ -1,8 +1,7 @@
-"""The only mapping between pixels of the original image and pixels of the model's input, and the codes of point labels.
+"""The mapping between pixels of the original image and pixels of the model's input, and the codes of point labels.
 
 Every image is resized, and then padded at the right and at the bottom, before the model sees it. Points and boxes
-travel the same way, and masks travel back. Both ways are decided here and nowhere else. Next:
-`image_options.py` chooses the sizes, `masks.py` brings masks back.
+travel the same way, and masks travel back. `images/options.py` chooses the sizes, `masks/resize.py` brings masks back.
 
 Coordinates are continuous, x to the right and y down, with (0, 0) at the outer corner of the first pixel, so a box
 around a whole image of height H and width W is (0, 0, W, H).

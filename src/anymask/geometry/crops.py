@@ -1,7 +1,7 @@
 """Where "segment everything" looks: grids of points, crops of the image, and the way from a crop back to the image.
 
 Crops come in layers: layer 0 is the whole image, layer i cuts it into 2^i x 2^i parts that overlap. Each layer has a
-grid of its own. `mask_generation.py` uses all of this; the image processors offer it under the names that Transformers
+grid of its own. `mask_generation/` uses all of this; the image processors offer it under the names that Transformers
 gives it.
 """
 

@@ -36,7 +36,7 @@ from .points import adaptive_rounds
 
 
 class SamMaskGenerator:
-    """Finds and masks everything in an image.
+    """Find and masks everything in an image.
 
     Example:
         >>> generator = SamMaskGenerator(model, processor, points_per_side=16)  # doctest: +SKIP
@@ -44,7 +44,7 @@ class SamMaskGenerator:
     """
 
     def __init__(self, model: MaskProposer, processor: Any, **options: Any) -> None:
-        """Takes a model, its processor, and the fields of `MaskGenerationOptions`.
+        """Take a model, its processor, and the fields of `MaskGenerationOptions`.
 
         Args:
             model: on any device, in any floating type.
@@ -53,8 +53,8 @@ class SamMaskGenerator:
                 checkpoint says (`mask_generation` in its `config.json`), else Meta's default.
 
         Raises:
-            TypeError: model or processor is none of this package's, or an option is unknown.
-            ValueError: an option has a value that it cannot have, or contradicts another.
+            TypeError: If model or processor is none of this package's, or an option is unknown.
+            ValueError: If an option has a value that it cannot have, or contradicts another.
         """
         self.model = model
         self.image_processor = check_model_and_processor(model, processor)
@@ -79,7 +79,7 @@ class SamMaskGenerator:
             one less than the mask's number of columns. An empty list where nothing was found.
 
         Raises:
-            ValueError: an embedding was made by another model or preprocessing, or comes with `crop_n_layers` above 0.
+            ValueError: If an embedding was made by another model or preprocessing, or is to be cut into crops.
         """
         return next(self.generate_many([image], **overrides))
 
@@ -95,7 +95,7 @@ class SamMaskGenerator:
         return self._generate_many(images, self.options.updated(**overrides))
 
     def preprocess(self, image: Any, timeout: float | None = None) -> PreprocessedImage:
-        """Reads an image and makes the pixel values of the whole of it; runs no model.
+        """Read an image and makes the pixel values of the whole of it; runs no model.
 
         Args:
             image: as in `generate`.

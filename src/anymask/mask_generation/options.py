@@ -197,8 +197,8 @@ class MaskGenerationOptions:
         `min_mask_region_area` and the pair of `max_hole_area` and `max_sprinkle_area`.
 
         Raises:
-            TypeError: an option is unknown; the message names the nearest one.
-            ValueError: a value is not possible, or two names of one option have different values.
+            TypeError: If an option is unknown; the message names the nearest one.
+            ValueError: If a value is not possible, or two names of one option have different values.
         """
         changes = canonical_options(kwargs)
         areas = ("max_hole_area", "max_sprinkle_area")
@@ -250,8 +250,8 @@ def canonical_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options by the names of `MaskGenerationOptions`, from those and their aliases.
 
     Raises:
-        TypeError: an option is unknown.
-        ValueError: two names of one option have different values.
+        TypeError: If an option is unknown.
+        ValueError: If two names of one option have different values.
     """
     check_known_options(given, (*OPTION_NAMES, *ALIASES), "Mask generation")
     canonical = {name: value for name, value in given.items() if name in OPTION_NAMES}

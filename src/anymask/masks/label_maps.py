@@ -12,7 +12,7 @@ PRIORITIES = ("score", "small_first", "large_first")
 
 
 def paint_label_map(layers: Iterable[tuple[int, np.ndarray, np.ndarray]], size_hw: Sequence[int]) -> np.ndarray:
-    """Paints masks over each other, each with its number.
+    """Paint masks over each other, each with its number.
 
     Args:
         layers: number, starts and ends of the runs (see `rle_to_runs`) of each mask, the lowest layer first.

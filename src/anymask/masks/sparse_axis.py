@@ -30,7 +30,7 @@ class SparseAxis:
 
     @classmethod
     def from_taps(cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device) -> SparseAxis:
-        """Groups the pixels of an axis, given as `resize.axis_taps` gives them, by their inputs."""
+        """Group the pixels of an axis, given as `resize.axis_taps` gives them, by their inputs."""
         starts, weights = taps
         firsts = np.flatnonzero(np.diff(starts, prepend=-1))
         step = np.arange(len(starts)) - np.repeat(firsts, np.diff(firsts, append=len(starts)))

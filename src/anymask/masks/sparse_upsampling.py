@@ -205,7 +205,7 @@ class SparseUpsampler:
         return inside, possible & ~inside
 
     def _over_inputs(self, flags: torch.Tensor, combine: Callable[..., torch.Tensor]) -> torch.Tensor:
-        """Combines flags (N, h, w) over the K x K inputs of every block: (N, R, C)."""
+        """Combine flags (N, h, w) over the K x K inputs of every block: (N, R, C)."""
         for dim, axis in ((1, self.rows), (2, self.columns)):
             n_windows = flags.shape[dim] - axis.n_taps + 1
             combined = flags.narrow(dim, 0, n_windows)
@@ -286,7 +286,7 @@ def _extent_of_blocks(blocks: torch.Tensor, axis: SparseAxis) -> tuple[torch.Ten
 def _widen_extent(
     first: torch.Tensor, last: torch.Tensor, mask: torch.Tensor, present: torch.Tensor, offset: torch.Tensor
 ) -> None:
-    """Takes pixels (S, M) that are present in blocks of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
+    """Take pixels (S, M) that are present in blocks of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
     n_steps = present.shape[0]
     steps = torch.arange(n_steps, device=present.device)[:, None]
     first_step = torch.where(present, steps, n_steps).amin(dim=0)

@@ -16,7 +16,7 @@ STABLE_SCORE = 0.98  # from here on the single mask is trusted
 
 
 def check_choice(choice: str, multimask_output: bool = True) -> None:
-    """Raises ValueError for a choice that there is not, or nothing to choose from."""
+    """Raise ValueError for a choice that there is not, or nothing to choose from."""
     if choice not in CHOICES:
         raise ValueError(f"`choice` must be one of {', '.join(map(repr, CHOICES))}, got {choice!r}.")
     if choice == "stable" and not multimask_output:

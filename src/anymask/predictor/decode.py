@@ -94,7 +94,7 @@ class StageTimes(dict[str, float]):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds the time that the block takes to a stage."""
+        """Add the time that the block takes to a stage."""
         start = time.perf_counter()
         yield
         if self._device.type == "cuda":

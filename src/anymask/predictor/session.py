@@ -84,7 +84,7 @@ class SamSession:
         name: str | None = None,
         choice: str = "best",
     ) -> None:
-        """Begins a session on an image that is encoded.
+        """Begin a session on an image that is encoded.
 
         Args:
             model: the `SamModel` that made the embedding.
@@ -92,7 +92,7 @@ class SamSession:
             embedding: of the image; one that says which model made it is checked.
             image: the image or its path, for results to be drawn on.
             name: of the image, for its results.
-            choice: which mask answers a prompt, "best" or "stable"; see `mask_choice.py`.
+            choice: which mask answers a prompt, "best" or "stable"; see `choice.py`.
         """
         if choice == "all":
             raise ValueError(
@@ -132,27 +132,27 @@ class SamSession:
         return self._existing(object_id)[1].prompt
 
     def add_object(self) -> int:
-        """Makes and selects a new object without prompts; returns its number."""
+        """Make and selects a new object without prompts; returns its number."""
         object_id = self._now.next_id
         self._go_to({**self._now.objects, object_id: _Object(Prompt())}, object_id, object_id + 1)
         return object_id
 
     def remove_object(self, object_id: int | None = None) -> None:
-        """Removes an object; the one made last is selected then, unless another was selected."""
+        """Remove an object; the one made last is selected then, unless another was selected."""
         object_id, _ = self._existing(object_id)
         objects = {number: kept for number, kept in self._now.objects.items() if number != object_id}
         selected = max(objects, default=None) if self._now.selected == object_id else self._now.selected
         self._go_to(objects, selected, self._now.next_id)
 
     def select(self, object_id: int) -> None:
-        """Makes an object the one that prompts go to. No step of the history."""
+        """Make an object the one that prompts go to. No step of the history."""
         self._existing(object_id)
         self._now = replace(self._now, selected=object_id)
 
     # Prompts
 
     def add_point(self, x: float, y: float, label: int = LABEL_FOREGROUND, object_id: int | None = None) -> None:
-        """Says of a pixel that it belongs to the object, or does not.
+        """Say of a pixel that it belongs to the object, or does not.
 
         Args:
             x: to the right.
@@ -169,7 +169,7 @@ class SamSession:
         self._change(number, added, fed_back=target.latest_logits)
 
     def remove_point(self, index: int = -1, object_id: int | None = None) -> None:
-        """Takes back one point, by its position among the object's points; by default the last."""
+        """Take back one point, by its position among the object's points; by default the last."""
         number, target = self._existing(object_id)
         points_xy, labels = list(target.prompt.points_xy), list(target.prompt.labels)
         if not -len(points_xy) <= index < len(points_xy):
@@ -178,7 +178,7 @@ class SamSession:
         self._change(number, replace(target.prompt, points_xy=tuple(points_xy), labels=tuple(labels)))
 
     def set_box(self, box_xyxy: Sequence[float], object_id: int | None = None) -> None:
-        """Gives the object a box (x0, y0, x1, y1), in place of the one that it has."""
+        """Give the object a box (x0, y0, x1, y1), in place of the one that it has."""
         if len(box_xyxy) != 4:
             raise ValueError(f"`box_xyxy` must be (x0, y0, x1, y1), got {box_xyxy!r}.")
         number, target = self._target(object_id)
@@ -186,12 +186,12 @@ class SamSession:
         self._change(number, replace(target.prompt, box_xyxy=(x0, y0, x1, y1)))
 
     def clear_box(self, object_id: int | None = None) -> None:
-        """Takes back the object's box."""
+        """Take back the object's box."""
         number, target = self._existing(object_id)
         self._change(number, replace(target.prompt, box_xyxy=None))
 
     def set_mask(self, mask: Any, object_id: int | None = None) -> None:
-        """Gives the object a mask to begin with, in place of the one that it has.
+        """Give the object a mask to begin with, in place of the one that it has.
 
         Args:
             mask: (H, W), binary and as large as the image, or low-resolution logits of an earlier prediction.
@@ -206,12 +206,12 @@ class SamSession:
         self._change(number, replace(target.prompt, mask=logits))
 
     def clear_mask(self, object_id: int | None = None) -> None:
-        """Takes back the mask that `set_mask` gave, and the logits that were fed back."""
+        """Take back the mask that `set_mask` gave, and the logits that were fed back."""
         number, target = self._existing(object_id)
         self._change(number, replace(target.prompt, mask=None))
 
     def refine(self, object_id: int | None = None) -> None:
-        """Feeds the object's mask back once more, without a new prompt; often its outline becomes cleaner."""
+        """Feed the object's mask back once more, without a new prompt; often its outline becomes cleaner."""
         number, target = self._existing(object_id)
         self._predict({number: target})
         self._change(number, target.prompt, fed_back=target.low_res_logits)
@@ -229,14 +229,14 @@ class SamSession:
         return bool(self._future)
 
     def undo(self) -> None:
-        """Goes back one step: prompts, objects and the logits that are fed back."""
+        """Go back one step: prompts, objects and the logits that are fed back."""
         if not self._past:
             raise ValueError("There must be a step to undo, but the session is at its beginning.")
         self._future.append(self._now)
         self._now = self._past.pop()
 
     def redo(self) -> None:
-        """Goes forward again, unless something was changed since `undo`."""
+        """Go forward again, unless something was changed since `undo`."""
         if not self._future:
             raise ValueError("There must be an undone step to redo, but none is left since the last change.")
         self._past.append(self._now)
@@ -248,7 +248,7 @@ class SamSession:
         """One record per object that has prompts, in the order of `object_ids`, each with its "object_id".
 
         Raises:
-            ValueError: no object has a prompt.
+            ValueError: If no object has a prompt.
         """
         objects = {number: found for number, found in self._now.objects.items() if not found.prompt.is_empty}
         if not objects:
@@ -271,7 +271,7 @@ class SamSession:
         return rle_to_mask(target.record["segmentation"])  # type: ignore[index]
 
     def _predict(self, objects: dict[int, _Object]) -> StageTimes:
-        """Answers those objects that have no answer yet."""
+        """Answer those objects that have no answer yet."""
         times = StageTimes(self._model.device)
         for number, found in objects.items():
             if found.prompt.is_empty:
@@ -303,7 +303,7 @@ class SamSession:
         return self._existing(object_id)
 
     def _change(self, number: int, prompt: Prompt, fed_back: torch.Tensor | None = None) -> None:
-        """Takes the step after which an object has this prompt."""
+        """Take the step after which an object has this prompt."""
         check_prompt(prompt, self._encoded.original_size_hw)
         changed = _Object(prompt, fed_back)
         selected = number if self._now.selected is None else self._now.selected

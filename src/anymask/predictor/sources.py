@@ -53,9 +53,9 @@ class SourceImage:
         """The image, as `load_image` gives it, or the embedding that stands for it.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            TypeError: it is no kind of image.
-            ValueError: it cannot be decoded.
+            FileNotFoundError: If there is no such file.
+            TypeError: If it is no kind of image.
+            ValueError: If it cannot be decoded.
         """
         if isinstance(self.origin, ImageEmbedding):
             return self.origin
@@ -90,9 +90,9 @@ def open_source(source: Any) -> ImageSource:
             other iterable of any of these.
 
     Raises:
-        FileNotFoundError: a file or folder does not exist, or a glob has no match.
-        ValueError: a folder holds no images.
-        ImportError: a video needs the extra `video`.
+        FileNotFoundError: If a file or folder does not exist, or a glob has no match.
+        ValueError: If a folder holds no images.
+        ImportError: If a video is to be read without the extra `video`.
     """
     if isinstance(source, os.PathLike):
         source = os.fsdecode(source)

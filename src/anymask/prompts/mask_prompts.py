@@ -50,7 +50,7 @@ def prepare_mask_prompts(
         (B, 1, h, w) if each image has one mask, else (B, prompts, h, w); float32 logits, NaN throughout for None.
 
     Raises:
-        ValueError: the masks do not match the images or prompts, or are neither binary nor logits.
+        ValueError: If the masks do not match the images or prompts, or are neither binary nor logits.
     """
     images = [
         torch.stack([mask_to_logits(mask, geometry) for mask in masks])

@@ -105,7 +105,7 @@ def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_imag
 
 
 def _add_levels(nested: Any, missing: int, has_points: bool, one_image: bool) -> list[Any]:
-    """Adds the levels that may be left out: that of images if there is one, of prompts and points if each has one.
+    """Add the levels that may be left out: that of images if there is one, of prompts and points if each has one.
 
     Points without one level belong to one prompt per image. Without two, they are the points of one prompt in one
     image, or one point in each of several images. Boxes without one level are those of one image, or one in each of

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
-    """Writes a file that appears complete or not at all, and leaves nothing else behind.
+    """Write a file that appears complete or not at all, and leaves nothing else behind.
 
     `write` fills a temporary file in the same folder, which then takes the place of `path` in one step, so that a
     reader, a full disk or a killed run never meets half a file.
@@ -23,7 +23,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
     which lists its folder anyway, removes those that are older than any write takes.
 
     Raises:
-        OSError: it cannot be written there; the message names the path that was asked for, not the temporary one.
+        OSError: If it cannot be written there; the message names the path that was asked for, not the temporary one.
     """
     path = Path(path)
     try:

@@ -52,7 +52,7 @@ def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> in
 
 
 def slices(length: int, step: int) -> list[slice]:
-    """Cuts 0 ... length - 1 into slices of `step`, the last perhaps shorter; one empty slice if there is nothing."""
+    """Cut 0 ... length - 1 into slices of `step`, the last perhaps shorter; one empty slice if there is nothing."""
     return [slice(start, min(start + step, length)) for start in range(0, max(length, 1), min(step, max(length, 1)))]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 
 def check_known_options(given: Iterable[str], known: Collection[str], owner: str) -> None:
-    """Raises TypeError for the first of the given option names that is not among the known ones.
+    """Raise TypeError for the first of the given option names that is not among the known ones.
 
     Args:
         given: names that the caller passed.
