@@ -107,7 +107,7 @@ class MaskGenerationPipeline(Pipeline):
         return preprocess, canonical_options(kwargs), postprocess
 
     def preprocess(self, inputs: Any, timeout: float | None = None) -> PreprocessedImage:
-        """Read one image and makes its pixel values."""
+        """Read one image and make its pixel values."""
         return self._generator.preprocess(inputs, timeout)
 
     def _forward(self, model_inputs: list[PreprocessedImage], **options: Any) -> list[list[MaskRecord]]:

@@ -44,7 +44,7 @@ class Crop:
 
 
 class CropEncoder:
-    """Read images, cuts them into crops, and has these encoded, as they are needed."""
+    """Reads images, cuts them into crops, and has these encoded, as they are needed."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ from .points import adaptive_rounds
 
 
 class SamMaskGenerator:
-    """Find and masks everything in an image.
+    """Finds and masks everything in an image.
 
     Example:
         >>> generator = SamMaskGenerator(model, processor, points_per_side=16)  # doctest: +SKIP
@@ -95,7 +95,7 @@ class SamMaskGenerator:
         return self._generate_many(images, self.options.updated(**overrides))
 
     def preprocess(self, image: Any, timeout: float | None = None) -> PreprocessedImage:
-        """Read an image and makes the pixel values of the whole of it; runs no model.
+        """Read an image and make the pixel values of the whole of it; run no model.
 
         Args:
             image: as in `generate`.

@@ -174,7 +174,7 @@ def coco_to_rle(rle: Rle) -> Rle:
 
 
 def remove_small_regions(mask: np.ndarray | torch.Tensor, min_area: int, mode: str) -> tuple[np.ndarray, bool]:
-    """Fill small holes of a mask, or removes its small islands.
+    """Fill small holes of a mask, or remove its small islands.
 
     Args:
         mask: (height, width), boolean.

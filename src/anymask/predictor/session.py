@@ -132,7 +132,7 @@ class SamSession:
         return self._existing(object_id)[1].prompt
 
     def add_object(self) -> int:
-        """Make and selects a new object without prompts; returns its number."""
+        """Make and select a new object without prompts; return its number."""
         object_id = self._now.next_id
         self._go_to({**self._now.objects, object_id: _Object(Prompt())}, object_id, object_id + 1)
         return object_id

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file that appears complete or not at all, and leaves nothing else behind.
+    """Write a file that appears complete or not at all, and leave nothing else behind.
 
     `write` fills a temporary file in the same folder, which then takes the place of `path` in one step, so that a
     reader, a full disk or a killed run never meets half a file.
