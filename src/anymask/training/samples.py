@@ -15,7 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..geometry.coordinates import ResizeGeometry
+from ..evaluation.clicks import next_click
+from ..geometry.coordinates import (
+    LABEL_BOX_BOTTOM_RIGHT,
+    LABEL_BOX_TOP_LEFT,
+    LABEL_PADDING,
+    ResizeGeometry,
+)
 from ..masks.measures import outer_box_xyxy
 from ..modeling.losses import IGNORED_PIXEL
 
@@ -142,6 +148,48 @@ class TrainingSamples(Dataset):
     def _usable(self, targets: np.ndarray) -> np.ndarray:
         shares = (targets == 1).mean(axis=(1, 2))
         return (shares > 0) & ((shares <= ALMOST_FULL) | self.keep_almost_full)
+
+
+class HeldOutPrompts(Dataset):
+    """Samples with fixed prompts, for evaluation: every object by its exact box, by a click farthest inside, or both.
+
+    Args:
+        samples: of `TrainingSamples` or a cache of them; they must bring `labels` and `input_boxes`.
+        frame_hw: height and width of the model's input in pixels.
+        prompts: "box", "click" or "both", which shows every object twice.
+    """
+
+    def __init__(self, samples: Any, frame_hw: tuple[int, int], prompts: str = "both") -> None:
+        if prompts not in ("box", "click", "both"):
+            raise ValueError(f"`prompts` must be 'box', 'click' or 'both', got {prompts!r}.")
+        self.samples, self.frame_hw, self.prompts = samples, frame_hw, prompts
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        sample = dict(self.samples[index])
+        labels, boxes = sample.pop("labels"), sample.pop("input_boxes")
+        height, width = labels.shape[-2:]
+        scale = torch.tensor([self.frame_hw[1] / width, self.frame_hw[0] / height])
+        clicks = next_click(None, labels)
+        clicks_xy = (clicks.points_xy + 0.5) * scale - 0.5  # the middle of a label's pixel
+        corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(labels), 2)
+        padding = torch.full_like(clicks.labels, LABEL_PADDING)
+        shown = {
+            "box": (boxes.unflatten(-1, (2, 2)), corners),
+            "click": (
+                torch.stack([clicks_xy, torch.zeros_like(clicks_xy)], dim=1),
+                torch.stack([clicks.labels, padding], dim=1),
+            ),
+        }
+        kinds = ("box", "click") if self.prompts == "both" else (self.prompts,)
+        return {
+            **sample,
+            "input_points": torch.cat([shown[kind][0] for kind in kinds]),
+            "input_labels": torch.cat([shown[kind][1] for kind in kinds]),
+            "labels": labels.repeat(len(kinds), 1, 1),
+        }
 
 
 def labels_in_frame(targets: Tensor, geometry: ResizeGeometry, label_side: int) -> Tensor:

@@ -1,0 +1,104 @@
+"""What `fine_tune` adds to Trainer's loop: a log in JSON, a line for people, a way to stop that loses nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class WriteLog(TrainerCallback):
+    """Appends what Trainer logs to a file, and says a line for each epoch with the time that is left.
+
+    Args:
+        path: of the log; an earlier run's lines after the checkpoint that is resumed are dropped.
+        say: takes the line.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self.path, self.say = path, say
+        self._loss = float("nan")
+        self._began = (0.0, 0)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Remember where this run begins."""
+        self._began = (time.monotonic(), state.global_step)
+        if self.path.exists():
+            lines = [
+                line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= state.global_step
+            ]
+            self.path.write_text("".join(line + "\n" for line in lines))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Append, and say."""
+        logs = logs or {}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        self._loss = logs.get("loss", self._loss)
+        if "eval_dice" in logs:
+            self.say(
+                f"epoch {state.epoch or 0:.0f} of {args.num_train_epochs:.0f}: loss {self._loss:.3f}, held-out Dice "
+                f"{logs['eval_dice']:.3f}, best {max(logs['eval_dice'], state.best_metric or 0):.3f}, "
+                f"{self._time_left(state)} left at most"
+            )
+
+    def _time_left(self, state: TrainerState) -> str:
+        began, first_step = self._began
+        done = max(state.global_step - first_step, 1)
+        seconds = (time.monotonic() - began) / done * (state.max_steps - state.global_step)
+        return str(timedelta(seconds=round(seconds)))
+
+
+class StopWhenAsked(TrainerCallback):
+    """Ctrl-C ends training after the step that runs, with a checkpoint; a second one ends it at once.
+
+    Attributes:
+        was_asked: whether it was.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.was_asked = False
+        self._before: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Listen."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save and stop, if asked."""
+        if self.was_asked:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Listen no more."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _ask(self, *_: Any) -> None:
+        if self.was_asked:
+            raise KeyboardInterrupt
+        self.was_asked = True
+        self.say("stopping after this step, with a checkpoint; --resume goes on (Ctrl-C again stops at once)")

@@ -1,0 +1,317 @@
+"""`anymask train`, and `SAM.train`: a data set in, a better checkpoint out, with a report that says by how much.
+
+    result = fine_tune(FineTuneOptions(data="cells", output="out"))
+    result.model_folder             # what SamModel.from_pretrained and SAM load
+
+It is `transformers.Trainer` on a `PromptedSamModel`: the prompts are those of a recipe, evaluation shows exact boxes
+and clicks, the weights with the best Dice there are kept, and training ends when they have not been beaten for a while.
+Where only the decoder learns, images are encoded once. A run that was stopped, by Ctrl-C or by the loss of its machine,
+goes on with `resume=True` from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, Trainer, set_seed
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from ..data import BrokenSampleError, MaskDataset, check, open_dataset
+from ..data.augment import Augmentation, augmented
+from ..modeling.losses import DEFAULT_LOSS, LossOptions
+from ..modeling_sam import SamModel
+from ..processing_sam import SamProcessor
+from ..support.unknown_names import check_known_options, did_you_mean
+from .adapters import PRESETS, add_adapter, count_trainable, merge_adapter
+from .cached_embeddings import cache_image_embeddings
+from .callbacks import StopWhenAsked, WriteLog
+from .collate import SamDataCollator
+from .interactive import PromptedSamModel
+from .recipes import PromptRecipe
+from .report import Scores, score, write_report
+from .samples import HeldOutPrompts, TrainingSamples
+from .trainer_contract import SegmentationMetrics, arguments
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+ADAPTER_PREFIX = "lora_"
+LEARNS = {"decoder": 1e-4, "all": 1e-5, **{ADAPTER_PREFIX + preset: 1e-3 for preset in PRESETS}}
+"""What may learn, and its learning rate unless another is given: "lora_encoder_qv" is a preset of `adapters.PRESETS`."""
+MODEL_FOLDER, CHECKPOINTS, CONFIGURATION = "model", "checkpoints", "config.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FineTuneOptions:
+    """One run; written to `config.json` of its folder, from which `--config` repeats it.
+
+    Attributes:
+        data: what `anymask.data.open_dataset` takes: a folder of images and masks, a COCO file ...
+        output: folder of everything that is written.
+        model: a packaged name, a folder, a file of weights or a hub id.
+        learn: "decoder", "all", or adapters, "lora_encoder_qv" ...; see `LEARNS`.
+        recipe: how prompts are played; a name of `anymask.training.recipes.RECIPES`.
+        loss: a name of `anymask.modeling.losses.LOSSES`.
+        epochs: at most so many passes over the images.
+        patience: epochs without a better Dice after which training ends.
+        batch_size: images of an optimizer step.
+        max_objects: objects of an image that are used at a time.
+        learning_rate: by default that of `LEARNS`.
+        validation: share of the images that are held out, or the path of a data set of its own.
+        augment: whether images are mirrored, scaled and recoloured; they are then encoded in every epoch.
+        skip_broken: whether samples that cannot be read are left out rather than refused.
+        seed: of the split, the prompts and the order.
+        precision: "float32" or "bfloat16".
+        device: "auto", "cpu" or "cuda".
+        report_to: what Trainer reports to besides the files: "none", "tensorboard", "wandb", "trackio" ...
+    """
+
+    data: str
+    output: str
+    model: str = "sam-vit-nano"
+    learn: str = "decoder"
+    recipe: str = "short"
+    loss: str = "focal_dice"
+    epochs: int = 30
+    patience: int = 10
+    batch_size: int = 4
+    max_objects: int = 16
+    learning_rate: float | None = None
+    validation: float | str = 0.2
+    augment: bool = False
+    skip_broken: bool = False
+    seed: int = 0
+    precision: str = "float32"
+    device: str = "auto"
+    report_to: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.learn not in LEARNS:
+            hint = did_you_mean(self.learn, LEARNS, otherwise=f"it may be {', '.join(LEARNS)}.")
+            raise ValueError(f"`learn` must say what learns, got {self.learn!r}; {hint}")
+        PromptRecipe.named(self.recipe)
+        LossOptions.read(self.loss)
+        if min(self.epochs, self.patience, self.batch_size, self.max_objects) < 1:
+            raise ValueError(
+                "`epochs`, `patience`, `batch_size` and `max_objects` must be 1 or more, got "
+                f"{self.epochs}, {self.patience}, {self.batch_size} and {self.max_objects}."
+            )
+        for name, value, known in (
+            ("precision", self.precision, ("float32", "bfloat16")),
+            ("device", self.device, ("auto", "cpu", "cuda")),
+        ):
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
+
+    @classmethod
+    def read(cls, path: str | Path, **changes: Any) -> FineTuneOptions:
+        """The options of a run from its `config.json`, with some of them changed."""
+        written = json.loads(Path(path).read_text(encoding="utf-8"))
+        check_known_options(written, [field.name for field in fields(cls)], f"The configuration {path}")
+        return cls(**{**written, **changes})
+
+    def write(self, path: Path) -> None:
+        """Write what `read` takes."""
+        path.write_text(json.dumps(vars(self), indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """What a run came to.
+
+    Attributes:
+        model_folder: the best weights, with their processor.
+        before: scores of the held-out images with the weights as they were; see `report.Scores`.
+        after: the same with the best weights.
+        is_finished: False where the run was stopped; `resume=True` goes on.
+    """
+
+    model_folder: Path
+    before: Scores
+    after: Scores
+    is_finished: bool
+
+
+def fine_tune(options: FineTuneOptions, resume: bool = False, say: Say = print) -> FineTuneResult:
+    """Train, keep the best, and report.
+
+    Args:
+        options: of the run.
+        resume: go on from the last checkpoint in the output folder, if there is one.
+        say: takes lines for people.
+
+    Raises:
+        FileExistsError: If the output folder holds a run and `resume` is not asked for.
+        OSError: If data or model are not there.
+        ValueError: If data cannot be used, or an option cannot be.
+    """
+    output = Path(options.output)
+    if (output / CONFIGURATION).exists() and not resume:
+        raise FileExistsError(f"{output} must not hold another run; pass resume=True to go on, or another folder.")
+    train_data, validation_data = _find_data(options, say)
+    output.mkdir(parents=True, exist_ok=True)
+    options.write(output / CONFIGURATION)
+    set_seed(options.seed)
+    model = SamModel.from_pretrained(options.model, dtype="float32")
+    if options.loss != DEFAULT_LOSS:
+        model.config.loss = options.loss
+    processor = SamProcessor.from_pretrained(options.model)
+    before = score(model, processor, validation_data)
+    say(f"before: {before}")
+    learner = _make_learner(model, options)
+    trainable, total = count_trainable(learner)
+    say(f"{options.learn}: {trainable:,} of {total:,} numbers learn")
+    stop = StopWhenAsked(say)
+    trainer = _make_trainer(learner, model, processor, train_data, validation_data, options, stop, say)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(output) if resume else None)
+    model_folder = output / MODEL_FOLDER
+    if options.learn.startswith(ADAPTER_PREFIX):
+        learner.save_pretrained(output / "adapter")
+        model = merge_adapter(learner)
+    model.save_pretrained(model_folder)
+    processor.save_pretrained(model_folder)
+    processor.image_processor.save_pretrained(model_folder)
+    best = SamModel.from_pretrained(model_folder, dtype="float32")
+    after = score(best, processor, validation_data)
+    say(f"after:  {after}")
+    write_report(output, options, before, after, (model_before(options), best), processor, validation_data)
+    say(f"{model_folder}: load it with SAM or SamModel.from_pretrained; {output / 'report.md'} compares")
+    return FineTuneResult(model_folder, before, after, not stop.was_asked)
+
+
+def model_before(options: FineTuneOptions) -> SamModel:
+    """The model that a run begins with."""
+    return SamModel.from_pretrained(options.model, dtype="float32")
+
+
+def _find_data(options: FineTuneOptions, say: Say) -> tuple[MaskDataset, MaskDataset]:
+    """Training and validation data, looked through and reported."""
+    found = _looked_through(open_dataset(options.data), options, say)
+    if isinstance(options.validation, str):
+        return found, _looked_through(open_dataset(options.validation), options, say)
+    train, validation = found.split(options.validation, options.seed)
+    say(f"{len(train)} images to learn from, {len(validation)} held out")
+    return train, validation
+
+
+def _looked_through(dataset: MaskDataset, options: FineTuneOptions, say: Say) -> MaskDataset:
+    report = check(dataset)
+    say(str(report))
+    broken = {finding.sample for finding in report.findings if finding.kind == "broken"}
+    if broken and not options.skip_broken:
+        raise BrokenSampleError(
+            f"{dataset.origin} must have samples that can all be read, but {len(broken)} cannot; the first: "
+            f"{next(finding.detail for finding in report.findings if finding.kind == 'broken')} Pass skip_broken=True "
+            "to leave them out."
+        )
+    readable = [index for index, entry in enumerate(dataset.entries) if entry.name not in broken]
+    kept = [index for index in readable if _has_object(dataset, index)]
+    if len(kept) < len(dataset):
+        say(f"  {len(dataset) - len(kept)} images without a usable object are left out")
+    if len(kept) < 2:
+        raise ValueError(f"{dataset.origin} must have 2 images with usable objects or more, got {len(kept)}.")
+    return dataset[kept]
+
+
+def _has_object(dataset: MaskDataset, index: int) -> bool:
+    shares = (dataset[index].targets == 1).mean(axis=(1, 2))
+    return bool(((shares > 0) & (shares <= 0.9)).any())
+
+
+def _make_learner(model: SamModel, options: FineTuneOptions) -> Any:
+    prompted = PromptedSamModel.of(model, options.recipe)
+    if options.learn.startswith(ADAPTER_PREFIX):
+        return add_adapter(prompted, options.learn.removeprefix(ADAPTER_PREFIX))
+    if options.learn == "decoder":
+        prompted.freeze("vision_encoder", "prompt_encoder")
+    return prompted
+
+
+def _make_trainer(
+    learner: Any,
+    model: SamModel,
+    processor: SamProcessor,
+    train_data: MaskDataset,
+    validation_data: MaskDataset,
+    options: FineTuneOptions,
+    stop: StopWhenAsked,
+    say: Say,
+) -> Trainer:
+    augment = partial(_augment, Augmentation()) if options.augment else None
+    shared: dict[str, Any] = dict(max_objects=options.max_objects, seed=options.seed)
+    training: Dataset = TrainingSamples(train_data, processor, augment=augment, sample_seeds=True, **shared)
+    evaluation: Dataset = TrainingSamples(validation_data, processor, **shared)
+    if options.learn == "decoder":
+        folder = Path(options.output) / "embeddings"
+        evaluation = cache_image_embeddings(model, evaluation, folder=folder)
+        if augment is None:
+            training = cache_image_embeddings(model, training, folder=folder)
+        say("images are encoded")
+    side = model.config.vision_config.image_size
+    share = PromptRecipe.named(options.recipe).box_share
+    evaluation = HeldOutPrompts(evaluation, (side, side), {0.0: "click", 1.0: "box"}.get(share, "both"))
+    metrics = SegmentationMetrics()
+    trainer = Trainer(
+        model=learner,
+        args=_training_arguments(options),
+        data_collator=SamDataCollator(),
+        train_dataset=training,
+        eval_dataset=evaluation,
+        compute_metrics=metrics,
+        preprocess_logits_for_metrics=metrics.preprocess,
+        callbacks=[
+            EarlyStoppingCallback(early_stopping_patience=options.patience),
+            WriteLog(Path(options.output) / "log.jsonl", say),
+            stop,
+        ],
+    )
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    return trainer
+
+
+def _augment(augmentation: Augmentation, sample: Any, rng: np.random.Generator) -> Any:
+    changed = augmented(sample, augmentation, rng)
+    return changed if len(changed.rles) else sample  # a cut may have left nothing to learn from
+
+
+def _training_arguments(options: FineTuneOptions) -> TrainingArguments:
+    return arguments(
+        str(Path(options.output) / CHECKPOINTS),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=options.batch_size,
+        learning_rate=options.learning_rate or LEARNS[options.learn],
+        lr_scheduler_type="cosine",
+        warmup_steps=0.05,
+        weight_decay=0.1,
+        max_grad_norm=1.0,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        logging_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="dice",
+        greater_is_better=True,
+        seed=options.seed,
+        bf16=options.precision == "bfloat16",
+        use_cpu=options.device == "cpu",
+        report_to=options.report_to,
+        disable_tqdm=True,
+    )
+
+
+def _last_checkpoint(output: Path) -> str | None:
+    """The newest checkpoint that was written whole: Trainer writes its state last."""
+    folders = (output / CHECKPOINTS).glob("checkpoint-*")
+    whole = [folder for folder in folders if (folder / "trainer_state.json").exists()]
+    newest = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    return None if newest is None else str(newest)
