@@ -25,6 +25,7 @@ class SamModel(SamNetwork, SamPreTrainedModel):
     """The Segment Anything Model: images and prompts to masks. `forward` is that of `SamNetwork`."""
 
     _tied_weights_keys = {TIED_KEY: TIED_TO}
+    _keys_to_ignore_on_save = [TIED_KEY]  # Trainer then does not miss it in its checkpoints
     accepts_loss_kwargs = True  # Trainer then gives `num_items_in_batch`, and leaves the division to the loss
 
     def __init__(self, config: SamConfig):

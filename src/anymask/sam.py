@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from .modeling.summary import ModelInfo
     from .modeling_sam import SamModel
     from .processing_sam import SamProcessor
+    from .training.finetune import FineTuneResult
+    from .training.report import Scores
 
 
 class SAM:
@@ -285,6 +287,30 @@ class SAM:
         if verbose:
             print(info)
         return info
+
+    def train(self, data: str | os.PathLike[str], output: str | os.PathLike[str], **options: Any) -> FineTuneResult:
+        """Fine-tune this model on images with masks, and go on with the best weights; `anymask train` in Python.
+
+        Args:
+            data: A folder of images and masks, a COCO file, or whatever else `anymask.data.open_dataset` takes.
+            output: Folder for the weights, the report and the log.
+            **options: Fields of `anymask.training.FineTuneOptions`, such as `epochs=10` or `learn="lora_both"`; and
+                `resume=True`.
+        """
+        from .training.finetune import fine_tune_in_place
+
+        self._network, result = fine_tune_in_place(self.model, self.processor, data, output, options)
+        return result
+
+    def val(self, data: str | os.PathLike[str]) -> Scores:
+        """Mean Dice and IoU for the box and for one click of each object in images with masks.
+
+        Args:
+            data: As in `train`.
+        """
+        from .training.report import score_data
+
+        return score_data(self.model, self.processor, data)
 
     def _encoded(self, image: Any, preprocessor: ImagePreprocessor) -> EncodedImage:
         """An image that is loaded, for use at once; one that is an embedding already is checked."""

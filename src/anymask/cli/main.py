@@ -17,6 +17,7 @@ from .outputs import DEFAULT_FORMATS, ENDINGS, is_result, read_formats
 from .prompts import read_prompts
 from .reports import OneLineErrors, errors_reported, say_json
 from .start import quick_imports
+from .train import train
 from .volume import volume
 
 app = typer.Typer(
@@ -170,6 +171,7 @@ def info(
 app.command(no_args_is_help=True)(take.with_everything_options(generate))
 app.command(no_args_is_help=True)(take.with_everything_options(volume))
 app.command(no_args_is_help=True)(evaluate)
+app.command(no_args_is_help=True)(train)
 
 
 def _mask_count(report: Report) -> str:

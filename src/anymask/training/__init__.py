@@ -6,21 +6,43 @@ How sam-vit-nano was made is in `train`, `step`, `data` and what they import; `p
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adapters import add_adapter, merge_adapter
+    from .cached_embeddings import cache_image_embeddings
     from .collate import SamDataCollator
+    from .finetune import FineTuneOptions, fine_tune
     from .interactive import PromptedSamModel
     from .recipes import PromptRecipe
-    from .samples import TrainingSamples
+    from .samples import HeldOutPrompts, TrainingSamples
     from .trainer_contract import SegmentationMetrics, arguments
 
 _HOME_OF = {
+    "FineTuneOptions": "finetune",
+    "HeldOutPrompts": "samples",
     "PromptRecipe": "recipes",
     "PromptedSamModel": "interactive",
     "SamDataCollator": "collate",
     "SegmentationMetrics": "trainer_contract",
     "TrainingSamples": "samples",
+    "add_adapter": "adapters",
     "arguments": "trainer_contract",
+    "cache_image_embeddings": "cached_embeddings",
+    "fine_tune": "finetune",
+    "merge_adapter": "adapters",
 }
-__all__ = ["PromptRecipe", "PromptedSamModel", "SamDataCollator", "SegmentationMetrics", "TrainingSamples", "arguments"]
+__all__ = [
+    "FineTuneOptions",
+    "HeldOutPrompts",
+    "PromptRecipe",
+    "PromptedSamModel",
+    "SamDataCollator",
+    "SegmentationMetrics",
+    "TrainingSamples",
+    "add_adapter",
+    "arguments",
+    "cache_image_embeddings",
+    "fine_tune",
+    "merge_adapter",
+]
 
 
 def __getattr__(name: str) -> Any:

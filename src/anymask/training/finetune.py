@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 ADAPTER_PREFIX = "lora_"
 LEARNS = {"decoder": 1e-4, "all": 1e-5, **{ADAPTER_PREFIX + preset: 1e-3 for preset in PRESETS}}
-"""What may learn, and its learning rate unless another is given: "lora_encoder_qv" is a preset of `adapters.PRESETS`."""
+"""What may learn, and its learning rate unless another is given; adapters are those of `adapters.PRESETS`."""
 MODEL_FOLDER, CHECKPOINTS, CONFIGURATION = "model", "checkpoints", "config.json"
 Say = Callable[[str], None]
 
@@ -140,13 +140,19 @@ class FineTuneResult:
     is_finished: bool
 
 
-def fine_tune(options: FineTuneOptions, resume: bool = False, say: Say = print) -> FineTuneResult:
+def fine_tune(
+    options: FineTuneOptions,
+    resume: bool = False,
+    say: Say = print,
+    loaded: tuple[SamModel, SamProcessor] | None = None,
+) -> FineTuneResult:
     """Train, keep the best, and report.
 
     Args:
         options: of the run.
         resume: go on from the last checkpoint in the output folder, if there is one.
         say: takes lines for people.
+        loaded: a model and its processor in the place of `options.model`; the model is trained as it stands there.
 
     Raises:
         FileExistsError: If the output folder holds a run and `resume` is not asked for.
@@ -160,12 +166,11 @@ def fine_tune(options: FineTuneOptions, resume: bool = False, say: Say = print) 
     output.mkdir(parents=True, exist_ok=True)
     options.write(output / CONFIGURATION)
     set_seed(options.seed)
-    model = SamModel.from_pretrained(options.model, dtype="float32")
+    model, processor = loaded or _load(options.model)
     if options.loss != DEFAULT_LOSS:
         model.config.loss = options.loss
-    processor = SamProcessor.from_pretrained(options.model)
     before = score(model, processor, validation_data)
-    say(f"before: {before}")
+    say(f"before: {before[0]}")
     learner = _make_learner(model, options)
     trainable, total = count_trainable(learner)
     say(f"{options.learn}: {trainable:,} of {total:,} numbers learn")
@@ -179,17 +184,16 @@ def fine_tune(options: FineTuneOptions, resume: bool = False, say: Say = print) 
     model.save_pretrained(model_folder)
     processor.save_pretrained(model_folder)
     processor.image_processor.save_pretrained(model_folder)
-    best = SamModel.from_pretrained(model_folder, dtype="float32")
+    best, _ = _load(model_folder)
     after = score(best, processor, validation_data)
-    say(f"after:  {after}")
-    write_report(output, options, before, after, (model_before(options), best), processor, validation_data)
+    say(f"after:  {after[0]}")
+    write_report(output, options, before, after, validation_data)
     say(f"{model_folder}: load it with SAM or SamModel.from_pretrained; {output / 'report.md'} compares")
-    return FineTuneResult(model_folder, before, after, not stop.was_asked)
+    return FineTuneResult(model_folder, before[0], after[0], not stop.was_asked)
 
 
-def model_before(options: FineTuneOptions) -> SamModel:
-    """The model that a run begins with."""
-    return SamModel.from_pretrained(options.model, dtype="float32")
+def _load(name: str | Path) -> tuple[SamModel, SamProcessor]:
+    return SamModel.from_pretrained(name, dtype="float32"), SamProcessor.from_pretrained(name)
 
 
 def _find_data(options: FineTuneOptions, say: Say) -> tuple[MaskDataset, MaskDataset]:
@@ -315,3 +319,21 @@ def _last_checkpoint(output: Path) -> str | None:
     whole = [folder for folder in folders if (folder / "trainer_state.json").exists()]
     newest = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
     return None if newest is None else str(newest)
+
+
+def fine_tune_in_place(
+    model: SamModel, processor: SamProcessor, data: Any, output: Any, options: dict[str, Any]
+) -> tuple[SamModel, FineTuneResult]:
+    """Fine-tune a model that is loaded; what `SAM.train` does.
+
+    Returns:
+        The model with the best weights, where the first one was and in its type; and the result.
+    """
+    resume = options.pop("resume", False)
+    check_known_options(options, [field.name for field in fields(FineTuneOptions)], "SAM.train")
+    device, dtype = model.device, model.dtype
+    name = getattr(model.config, "name_or_path", None) or options.get("model", "the model at hand")
+    made = FineTuneOptions(data=str(data), output=str(output), **{"device": device.type, "model": name, **options})
+    result = fine_tune(made, resume=resume, loaded=(model.float(), processor))
+    best, _ = _load(result.model_folder)
+    return best.to(device, dtype).eval(), result

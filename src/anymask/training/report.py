@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from ..data import MaskDataset
+from ..data import MaskDataset, open_dataset
 from ..evaluation.clicks import next_click
 from ..masks.measures import mask_iou
+from ..masks.rle import Rle, mask_to_rle
 from ..modeling_sam import SamModel
 from ..processing_sam import SamProcessor
 from ..results.overlay import draw_overlay
@@ -47,16 +49,23 @@ class Scores:
         return f"Dice {self.box_dice:.3f} for a box and {self.click_dice:.3f} for a click, of {self.objects} objects"
 
 
-def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> Scores:
+Drawn = dict[str, list[Rle]]
+"""Masks for boxes of each image, by its name."""
+
+
+def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> tuple[Scores, Drawn]:
     """Segment every object of the samples by its box and by a click, and compare.
 
     Args:
         model: is left in the mode that it is in.
         processor: of the model.
         samples: held-out images; empty masks are passed over.
+
+    Returns:
+        The scores, and the masks for boxes, to be drawn.
     """
     ious: dict[str, list[np.ndarray]] = {prompt: [] for prompt in PROMPTS}
-    by_name = {}
+    by_name, drawn = {}, {}
     for sample in samples:
         found = predict_objects(model, processor, sample)
         if found is None:
@@ -65,8 +74,9 @@ def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> Sco
         for prompt in PROMPTS:
             ious[prompt].append(mask_iou(masks[prompt] & known, targets))
         by_name[sample.name] = float(_dice(ious["box"][-1]).mean())
+        drawn[sample.name] = [mask_to_rle(mask) for mask in masks["box"]]
     joined = {prompt: np.concatenate(values) for prompt, values in ious.items()}
-    return Scores(
+    scores = Scores(
         objects=len(joined["box"]),
         box_dice=float(_dice(joined["box"]).mean()),
         box_iou=float(joined["box"].mean()),
@@ -74,6 +84,7 @@ def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> Sco
         click_iou=float(joined["click"].mean()),
         samples=by_name,
     )
+    return scores, drawn
 
 
 def predict_objects(
@@ -104,10 +115,8 @@ def _dice(ious: np.ndarray) -> np.ndarray:
 def write_report(
     output: Path,
     options: Any,
-    before: Scores,
-    after: Scores,
-    models: tuple[SamModel, SamModel],
-    processor: SamProcessor,
+    before: tuple[Scores, Drawn],
+    after: tuple[Scores, Drawn],
     samples: MaskDataset,
 ) -> None:
     """Write `report.json`, `report.md`, `curves.png` and pictures in `overlays/`.
@@ -115,21 +124,23 @@ def write_report(
     Args:
         output: folder of the run, with its `log.jsonl`.
         options: of the run.
-        before: scores of the first model.
-        after: scores of the second.
-        models: as it was, and as it is.
-        processor: of both.
+        before: what `score` gave for the model as it was.
+        after: the same for the model as it is.
         samples: held-out ones; those that gained most and least are drawn.
     """
-    scores = {"before": vars(before), "after": vars(after)}
+    (first, masks_before), (last, masks_after) = before, after
+    scores = {"before": vars(first), "after": vars(last)}
     (output / "report.json").write_text(json.dumps({"options": vars(options), **scores}, indent=2) + "\n")
-    gains = {name: after.samples[name] - before.samples[name] for name in after.samples}
-    shown = _most_and_least(gains)
-    _draw_overlays(output / "overlays", models, processor, [s for s in samples if s.name in shown])
+    shown = _most_and_least({name: last.samples[name] - first.samples[name] for name in last.samples})
+    (output / "overlays").mkdir(exist_ok=True)
+    for sample in samples:
+        if sample.name in shown:
+            panels = [sample.rles, masks_before[sample.name], masks_after[sample.name]]
+            _draw_side_by_side(sample.image, panels).save(output / "overlays" / _file_name(sample.name))
     has_curves = _draw_curves(output)
     rows = [
-        f"| {label} | {getattr(before, name):.3f} | {getattr(after, name):.3f} | "
-        f"{getattr(after, name) - getattr(before, name):+.3f} |"
+        f"| {label} | {getattr(first, name):.3f} | {getattr(last, name):.3f} | "
+        f"{getattr(last, name) - getattr(first, name):+.3f} |"
         for name, label in (
             ("box_dice", "Dice, box"),
             ("box_iou", "IoU, box"),
@@ -140,7 +151,7 @@ def write_report(
     lines = [
         f"# Fine-tuning {options.model} on {options.data}",
         "",
-        f"{after.objects} objects in {len(after.samples)} held-out images, at the size of the images. `learn` was "
+        f"{last.objects} objects in {len(last.samples)} held-out images, at the size of the images. `learn` was "
         f"{options.learn}, prompts of the recipe {options.recipe}; all options are in config.json.",
         "",
         "| mean over objects | before | after | gain |",
@@ -161,24 +172,18 @@ def _most_and_least(gains: Mapping[str, float]) -> list[str]:
     return [*names[: PICTURES - 1], *names[PICTURES - 1 :][-1:]]
 
 
-def _draw_overlays(
-    folder: Path, models: tuple[SamModel, SamModel], processor: SamProcessor, samples: Sequence[Any]
-) -> None:
-    from PIL import Image
-
-    folder.mkdir(exist_ok=True)
-    for sample in samples:
-        found = [predict_objects(model, processor, sample) for model in models]
-        panels = [found[0][1], *(masks["box"] for masks, _, _ in found)]  # type: ignore[index,misc]
-        drawn = [draw_overlay(sample.image, panel) for panel in panels]
-        picture = Image.new("RGB", (sum(p.width for p in drawn) + 8 * (len(drawn) - 1), drawn[0].height), "white")
-        for place, panel in enumerate(drawn):
-            picture.paste(panel, (place * (panel.width + 8), 0))
-        picture.save(folder / _file_name(sample.name))
+def _draw_side_by_side(image: np.ndarray, panels: Sequence[Sequence[Rle]]) -> Image.Image:
+    """One picture of an image with several sets of masks."""
+    drawn = [draw_overlay(image, masks) for masks in panels]
+    width, gap = drawn[0].width, 8
+    picture = Image.new("RGB", (len(drawn) * (width + gap) - gap, drawn[0].height), "white")
+    for place, panel in enumerate(drawn):
+        picture.paste(panel, (place * (width + gap), 0))
+    return picture
 
 
 def _file_name(name: str) -> str:
-    return name.replace("/", "_").rpartition(".")[0] + ".png" if "." in name else name.replace("/", "_") + ".png"
+    return str(Path(name.replace("/", "_")).with_suffix(".png"))
 
 
 def _draw_curves(output: Path) -> bool:
@@ -195,3 +200,8 @@ def _draw_curves(output: Path) -> bool:
         axes.set(title=title, xlabel="step")
     figure.savefig(output / "curves.png", dpi=100)
     return True
+
+
+def score_data(model: SamModel, processor: SamProcessor, data: Any) -> Scores:
+    """Scores of a model on a data set; what `SAM.val` does."""
+    return score(model, processor, open_dataset(data))[0]

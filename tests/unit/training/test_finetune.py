@@ -1,0 +1,175 @@
+"""From a folder of images to a better checkpoint: what is written, what is refused, and runs that are stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.tiny_sam import tiny_image_processor, tiny_model
+
+from anymask import SAM, SamModel, SamProcessor
+from anymask.data import BrokenSampleError
+from anymask.training import FineTuneOptions, fine_tune
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny_model().save_pretrained(folder)
+    processor = SamProcessor(tiny_image_processor())
+    processor.save_pretrained(folder)
+    processor.image_processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Six images with bright rectangles, of which the masks are label maps."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images").mkdir(), (folder / "masks").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        image = rng.integers(0, 60, (40, 60, 3)).astype(np.uint8)
+        label_map = np.zeros((40, 60), np.uint8)
+        for number in range(1, 2 + index % 2):
+            x0, y0 = rng.integers(2, 25) + 25 * (number - 1), rng.integers(2, 20)
+            label_map[y0 : y0 + 15, x0 : x0 + 9] = number
+        image[label_map > 0] += 150
+        Image.fromarray(image).save(folder / "images" / f"{index}.png")
+        Image.fromarray(label_map).save(folder / "masks" / f"{index}.png")
+    return folder
+
+
+def options(data, checkpoint, output, **more):
+    settings = dict(epochs=2, batch_size=2, validation=0.34, device="cpu", learning_rate=1e-3)
+    return FineTuneOptions(data=str(data), output=str(output), model=str(checkpoint), **{**settings, **more})
+
+
+def test_what_a_run_leaves(tmp_path, data, checkpoint):
+    lines = []
+    result = fine_tune(options(data, checkpoint, tmp_path / "out"), say=lines.append)
+    out = tmp_path / "out"
+    assert lines[0].startswith(f"{data}: 6 images, 9 masks") and "4 images to learn from, 2 held out" in lines
+    assert any(line.startswith("epoch 2 of 2: loss") for line in lines)
+    report = json.loads((out / "report.json").read_text())
+    assert report["after"]["box_dice"] == result.after.box_dice and report["before"]["objects"] == result.before.objects
+    assert "| Dice, one click |" in (out / "report.md").read_text()
+    assert len(list((out / "overlays").iterdir())) == 2 and (out / "curves.png").exists()
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log if "eval_dice" in entry] == [2, 4]
+    assert FineTuneOptions.read(out / "config.json") == options(data, checkpoint, out)
+    before, after = tiny_model().state_dict(), SamModel.from_pretrained(result.model_folder).state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"mask_decoder"} and result.is_finished
+    assert SAM(str(result.model_folder)).val(data).objects == 9
+    with pytest.raises(FileExistsError, match="must not hold another run"):
+        fine_tune(options(data, checkpoint, out), say=lines.append)
+
+
+def weights_of(folder):
+    return SamModel.from_pretrained(folder / "model").state_dict()
+
+
+def assert_same(actual, expected):
+    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on_as_if_nothing_had_been(tmp_path, data, checkpoint):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    fine_tune(options(data, checkpoint, straight, epochs=3), say=lambda _: None)
+
+    def interrupt(line):
+        if line.startswith("epoch 1"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    assert not fine_tune(options(data, checkpoint, stopped, epochs=3), say=interrupt).is_finished
+    assert signal.getsignal(signal.SIGINT) == handler
+    fine_tune(options(data, checkpoint, stopped, epochs=3), resume=True, say=lambda _: None)
+    assert_same(weights_of(stopped), weights_of(straight))
+    steps = [json.loads(line)["step"] for line in (stopped / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_a_killed_run_goes_on_from_the_command_line(tmp_path, data, checkpoint):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from anymask.cli.main import app; app()", "train"]
+    settings = ["--model", str(checkpoint), "--device", "cpu", "--validation", "0.34", "--batch-size", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+    start = [*command, str(data), "-o", str(out), *settings, "--epochs", "500", "--patience", "500"]
+    process = subprocess.Popen(start, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 240
+        while len(list(out.glob("checkpoints/*/trainer_state.json"))) < 2 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.communicate()
+    reached = max(int(path.name.rpartition("-")[2]) for path in out.glob("checkpoints/checkpoint-*"))
+    go_on = [*command, "-o", str(out), "--resume", "--epochs", str(reached // 2 + 2), "--json"]
+    finished = subprocess.run(go_on, env=environment, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["after"]["objects"] > 0 and (out / "report.md").exists()
+    assert SamModel.from_pretrained(out / "model").config.model_type == "sam"
+
+
+@pytest.mark.filterwarnings("ignore:`.*gradient_checkpointing.*` is deprecated:FutureWarning")
+@pytest.mark.parametrize("learn", ["all", "lora_both"])
+def test_other_parts_learn_too_and_images_change_where_asked(tmp_path, data, checkpoint, learn):
+    made = options(data, checkpoint, tmp_path / "out", learn=learn, augment=True, recipe="box", epochs=1)
+    result = fine_tune(made, say=lambda _: None)
+    before, after = tiny_model().state_dict(), SamModel.from_pretrained(result.model_folder).state_dict()
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} >= {"vision_encoder"}
+    assert (tmp_path / "out" / "adapter").exists() == (learn == "lora_both")
+    assert not (tmp_path / "out" / "embeddings").exists()
+
+
+def test_sam_trains_in_place(tmp_path, data, checkpoint):
+    sam = SAM(str(checkpoint))
+    before = {name: tensor.clone() for name, tensor in sam.model.state_dict().items()}
+    result = sam.train(data, tmp_path / "out", epochs=1, batch_size=2, learning_rate=1e-3)
+    assert any(not torch.equal(before[name], tensor) for name, tensor in sam.model.state_dict().items())
+    assert_same(sam.model.state_dict(), weights_of(tmp_path / "out"))
+    assert len(sam.predict(np.zeros((40, 60, 3), np.uint8), boxes=[3, 4, 30, 20])[0]) == 1
+    assert result.model_folder == tmp_path / "out" / "model"
+    with pytest.raises(TypeError, match="did you mean 'epochs'"):
+        sam.train(data, tmp_path / "other", epoch=1)
+
+
+def test_broken_samples_are_named_and_left_out_where_asked(tmp_path, data, checkpoint):
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(data, broken)
+    (broken / "images" / "3.png").write_bytes(b"nothing")
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(broken / "masks" / "1.png")
+    with pytest.raises(BrokenSampleError, match=r"3\.png.*skip_broken=True"):
+        fine_tune(options(broken, checkpoint, tmp_path / "out"), say=lambda _: None)
+    lines = []
+    fine_tune(options(broken, checkpoint, tmp_path / "out", skip_broken=True, epochs=1), say=lines.append)
+    assert any("2 images without a usable object are left out" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"learn": "decoders"}, "did you mean 'decoder'"),
+        ({"recipe": "papers"}, "did you mean 'paper'"),
+        ({"epochs": 0}, "must be 1 or more"),
+        ({"precision": "float16"}, "`precision` must be one of"),
+        ({"loss": "dice"}, "The type of the loss"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        FineTuneOptions(data="data", output="out", **fields)
