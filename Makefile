@@ -65,11 +65,16 @@ bench: $(STAMP) ## run the benchmarks, bring docs/performance.md up to date
 train: $(STAMP) ## train sam-vit-nano on synthetic scenes (hours on two cores)
 	$(BIN)/python -m anymask.training.train
 
+.PHONY: demo-training
+demo-training: $(STAMP) ## fine-tune sam-vit-nano on drawn ultrasound, a few minutes on two cores
+	rm -rf demo-training
+	$(BIN)/python examples/train_ultrasound.py demo-training
+
 .PHONY: lock
 lock: ## write constraints.txt anew from setup.py (needs uv)
 	utils/lock.sh
 
 .PHONY: clean
 clean: ## remove the environments and what the tools left
-	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo
+	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,6 +14,23 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
+class TellEpoch(TrainerCallback):
+    """Tells a data set which epoch begins, also where a run goes on in the midst of one, which accelerate leaves out.
+
+    Args:
+        samples: has `set_epoch`.
+    """
+
+    def __init__(self, samples: Any) -> None:
+        self.samples = samples
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell."""
+        self.samples.set_epoch(int(state.epoch or 0))
+
+
 class WriteLog(TrainerCallback):
     """Appends what Trainer logs to a file, and says a line for each epoch with the time that is left.
 

@@ -31,7 +31,7 @@ from ..processing_sam import SamProcessor
 from ..support.unknown_names import check_known_options, did_you_mean
 from .adapters import PRESETS, add_adapter, count_trainable, merge_adapter
 from .cached_embeddings import cache_image_embeddings
-from .callbacks import StopWhenAsked, WriteLog
+from .callbacks import StopWhenAsked, TellEpoch, WriteLog
 from .collate import SamDataCollator
 from .interactive import PromptedSamModel
 from .recipes import PromptRecipe
@@ -251,7 +251,7 @@ def _make_trainer(
 ) -> Trainer:
     augment = partial(_augment, Augmentation()) if options.augment else None
     shared: dict[str, Any] = dict(max_objects=options.max_objects, seed=options.seed)
-    training: Dataset = TrainingSamples(train_data, processor, augment=augment, sample_seeds=True, **shared)
+    training: Any = TrainingSamples(train_data, processor, augment=augment, sample_seeds=True, **shared)
     evaluation: Dataset = TrainingSamples(validation_data, processor, **shared)
     if options.learn == "decoder":
         folder = Path(options.output) / "embeddings"
@@ -273,6 +273,7 @@ def _make_trainer(
         preprocess_logits_for_metrics=metrics.preprocess,
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=options.patience),
+            TellEpoch(training),
             WriteLog(Path(options.output) / "log.jsonl", say),
             stop,
         ],

@@ -69,6 +69,8 @@ def test_objects_are_drawn_anew_in_each_epoch_and_the_same_in_the_same():
     samples.set_epoch(1)
     assert not torch.equal(first["input_boxes"], samples[0]["input_boxes"])
     assert first["sample_seed"] != samples[0]["sample_seed"]
+    again.set_epoch(1)
+    assert torch.equal(again[0]["labels"], samples[0]["labels"])
     samples.set_epoch(0)
     assert torch.equal(first["labels"], samples[0]["labels"])
 
