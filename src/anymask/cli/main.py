@@ -48,6 +48,7 @@ def _anymask(
 
 @app.command(no_args_is_help=True)
 @take.with_everything_options
+@take.with_look_options
 def segment(
     photos: take.Photos,
     output: take.Output = Path(),
@@ -69,6 +70,7 @@ def segment(
     as_json: take.AsJson = False,
     *,
     options: dict[str, Any],
+    look: dict[str, Any],
 ) -> None:
     """Mask every object of each PHOTO, or those that points and boxes show.
 
@@ -91,6 +93,7 @@ def segment(
             dtype=dtype.value,
             prompts=read_prompts(points, boxes),
             options=options,
+            look=look,
             resume=resume,
         )
         raise typer.Exit(report_all(reports, len(found), as_json, _mask_count))

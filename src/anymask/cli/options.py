@@ -75,23 +75,58 @@ EVERYTHING = {
 }
 
 
-def with_everything_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all options of segment-everything; those that were given reach it as its argument `options`."""
+LOOK_PANEL = "How pictures and label maps look"
 
-    @functools.wraps(command)
-    def with_options(**arguments: Any) -> Any:
-        given = {name: arguments.pop(name) for name in EVERYTHING}
-        return command(**arguments, options={name: value for name, value in given.items() if value is not None})
 
-    own = [
-        parameter
-        for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
-        if name != "options"
-    ]
-    more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in EVERYTHING.items()
-    ]
-    with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
-    return with_options
+def _look(help_text: str, *names: str, **limits: Any) -> typer.models.OptionInfo:
+    return typer.Option(*names, help=help_text, rich_help_panel=LOOK_PANEL, **limits)
+
+
+class Priority(str, Enum):
+    """Which mask a pixel of a label map goes to where several cover it."""
+
+    small_first = "small_first"
+    large_first = "large_first"
+    score = "score"
+
+
+# Named as in `Results.plot` and `Results.to_label_map`.
+LOOK = {
+    "labels": Annotated[bool | None, _look("Write each mask's number beside it.", "--labels")],
+    "draw_boxes": Annotated[bool | None, _look("Draw the box of each mask.", "--draw-boxes")],
+    "alpha": Annotated[float | None, _look("How opaque masks are, from 0 (outlines only) to 1.", min=0, max=1)],
+    "colors": Annotated[str | None, _look("Colours in turn, with commas between: 'orange,#3050ff'.")],
+    "font": Annotated[Path | None, _look("A TrueType or OpenType file for the labels.")],
+    "jpeg": Annotated[bool | None, _look("Write overlays as JPEG: smaller files.", "--jpeg")],
+    "priority": Annotated[Priority | None, _look("Which mask a pixel of a label map goes to where several are.")],
+    "every_pixel": Annotated[bool | None, _look("Label maps: give other pixels to the nearest mask.", "--every-pixel")],
+}
+
+
+def _with_options(table: dict[str, Any], argument: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that gives a command the options of a table; those that were given reach it as one argument."""
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_options(**arguments: Any) -> Any:
+            given = {name: arguments.pop(name) for name in table}
+            return command(**arguments, **{argument: {key: value for key, value in given.items() if value is not None}})
+
+        own = [
+            parameter
+            for name, parameter in inspect.signature(command, eval_str=True).parameters.items()
+            if name != argument
+        ]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in table.items()
+        ]
+        with_options.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
+        return with_options
+
+    return give
+
+
+with_everything_options = _with_options(EVERYTHING, "options")
+with_look_options = _with_options(LOOK, "look")

@@ -11,6 +11,7 @@ from .files import Photo
 
 # What is added to a photo's name, by format of `Results.save`, in the order of writing.
 ENDINGS = {name: row.ending for name, row in FORMATS.items()}
+_JPEG_OVERLAY = "_overlay.jpg"
 DEFAULT_FORMATS = "overlay,sa1b"
 
 
@@ -30,13 +31,14 @@ def read_formats(given: Iterable[str]) -> list[str]:
     return [name for name in ENDINGS if name in names]
 
 
-def output_paths(photo: Photo, folder: Path, formats: Iterable[str]) -> dict[str, Path]:
-    """Where the results of a photo are written, by format."""
-    return {name: folder / f"{photo.stem}{ENDINGS[name]}" for name in formats}
+def output_paths(photo: Photo, folder: Path, formats: Iterable[str], jpeg: bool = False) -> dict[str, Path]:
+    """Where the results of a photo are written, by format; overlays as JPEG where that is asked for."""
+    endings = {**ENDINGS, "overlay": _JPEG_OVERLAY} if jpeg else ENDINGS
+    return {name: folder / f"{photo.stem}{endings[name]}" for name in formats}
 
 
 def is_result(name: str) -> bool:
     """Whether a picture of this name is a result of an earlier run: an overlay, a label map, a cut-out."""
     path = Path(name)
     is_cutout = any(folder.endswith(ENDINGS["cutouts"]) for folder in path.parts[:-1])
-    return is_cutout or path.name.endswith((ENDINGS["overlay"], ENDINGS["label_map"]))
+    return is_cutout or path.name.endswith((ENDINGS["overlay"], _JPEG_OVERLAY, ENDINGS["label_map"]))

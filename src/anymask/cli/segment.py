@@ -27,6 +27,7 @@ def segment_photos(
     dtype: str,
     prompts: Sequence[Prompt],
     options: Mapping[str, Any],
+    look: Mapping[str, Any],
     resume: bool,
 ) -> Iterator[Report]:
     """Segments photos one by one and yields what became of each.
@@ -40,15 +41,17 @@ def segment_photos(
         dtype: name of a torch dtype.
         prompts: For every photo; without any everything is segmented.
         options: Of `MaskGenerationOptions`; with prompts those of `AREA_OPTIONS` only.
+        look: of `options.LOOK`, how pictures and label maps look.
         resume: skip photos whose results are all there.
 
     Raises:
         OSError: If the output folder is not to be had.
-        TypeError: If options come with prompts.
+        TypeError: If options come with prompts, or some of a format without it.
         ValueError: If the model is not to be had, an option is not valid, or results would overwrite each other or a
             photo.
     """
-    outputs = {photo: output_paths(photo, folder, formats) for photo in photos}
+    of_formats = look_of_formats(look, formats)
+    outputs = {photo: output_paths(photo, folder, formats, jpeg="jpeg" in look) for photo in photos}
     check_outputs({photo: paths.values() for photo, paths in outputs.items()})
     from ..mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
 
@@ -65,18 +68,55 @@ def segment_photos(
         sam = load_sam(model, device, dtype)
         progress = None if len(photos) == 1 else False
         arguments = {"prompts": prompts, **options} if prompts else {"progress": progress, **options}
-        return lambda photo, paths: _segment(sam, photo, paths, arguments, model)
+        return lambda photo, paths: _segment(sam, photo, paths, arguments, of_formats, model)
 
     yield from work_through(outputs, get_work, resume)
 
 
-def _segment(sam: Any, photo: Photo, outputs: Outputs, arguments: Mapping[str, Any], model: str) -> dict[str, Any]:
+def look_of_formats(look: Mapping[str, Any], formats: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Sort the options of `options.LOOK` by the formats that they are of, and check them.
+
+    Raises:
+        OSError: If a font is none.
+        TypeError: If a format is not among those that are written.
+        ValueError: If a colour is none.
+    """
+    for name in look:
+        needed = "label_map" if name in ("priority", "every_pixel") else "overlay"
+        if needed not in formats:
+            raise TypeError(f"--{name.replace('_', '-')} must come with --format {needed}, which it is of")
+    picture = {name: look[name] for name in ("labels", "alpha", "font") if name in look}
+    if "draw_boxes" in look:
+        picture["boxes"] = look["draw_boxes"]
+    if "colors" in look:
+        from ..results.colours import parse_colour
+
+        picture["colors"] = [parse_colour(colour.strip()) for colour in look["colors"].split(",")]
+    if "font" in look:
+        from ..results.fonts import load_font
+
+        load_font("0", 12, look["font"])
+    label_map = {name: look[name] for name in ("every_pixel",) if name in look}
+    if "priority" in look:
+        label_map["priority"] = look["priority"].value
+    return {"overlay": picture, "label_map": label_map}
+
+
+def _segment(
+    sam: Any,
+    photo: Photo,
+    outputs: Outputs,
+    arguments: Mapping[str, Any],
+    of_formats: Mapping[str, Mapping[str, Any]],
+    model: str,
+) -> dict[str, Any]:
     """Writes the results of one photo, each whole or not at all."""
     from ..images.load import load_image
 
     [results] = sam.predict(load_image(photo.source), **arguments)
     results.name = Path(photo.source).name
-    more: dict[str, dict[str, Any]] = {
+    more: dict[str, Mapping[str, Any]] = {
+        **of_formats,
         "sa1b": {"info": {"model": model, "anymask": __version__}},
         "labelme": {"image": photo.source},
     }

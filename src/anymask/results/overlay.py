@@ -126,7 +126,9 @@ def _tint(picture: Image.Image, topmost: np.ndarray, colours: np.ndarray, alpha:
     fills = np.concatenate([np.zeros((1, 3)), colours]).round().astype(np.uint8)
     lines = np.concatenate([np.zeros((1, 3)), colours + OUTLINE_WHITENESS * (255 - colours)]).round().astype(np.uint8)
     lights = (fills @ LUMA).round().astype(np.uint8)
-    dim = [round(alpha * value) for value in range(256)]
+    # Less and less of it from one half on: an opaque fill has the colour that it was given.
+    given_back = alpha * min(1.0, 2 * (1 - alpha))
+    dim = [round(given_back * value) for value in range(256)]
     thickness = max(1, round(min(topmost.shape) / 500))
     for top in range(0, len(topmost), ROWS_AT_A_TIME):
         layers = topmost[top : top + ROWS_AT_A_TIME]

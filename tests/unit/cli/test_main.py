@@ -44,8 +44,20 @@ def test_defaults(calls, tmp_path):
     assert folder == tmp_path
     assert formats == ["overlay", "sa1b"]
     assert options == {
-        **dict(model="sam-vit-nano", device="auto", dtype="float32", prompts={}, options={}, resume=False),
+        **dict(model="sam-vit-nano", device="auto", dtype="float32", prompts=[], options={}, look={}, resume=False),
     }
+
+
+def test_options_of_pictures(calls, tmp_path):
+    given = ["--labels", "--draw-boxes", "--alpha", 0.25, "--colors", "red,#102030", "--jpeg", "--every-pixel"]
+    more = ["--priority", "score", "--font", tmp_path / "x.ttf"]
+    assert invoke("segment", tmp_path / "a.jpg", *given, *more).exit_code == 0
+    assert calls[0][-1]["look"] == {
+        **dict(labels=True, draw_boxes=True, alpha=0.25, colors="red,#102030", jpeg=True, every_pixel=True),
+        **dict(priority="score", font=tmp_path / "x.ttf"),
+    }
+    assert invoke("segment", tmp_path / "a.jpg", "--alpha", 2).exit_code == 2
+    assert invoke("segment", tmp_path / "a.jpg", "--priority", "best").exit_code == 2
 
 
 def test_options_of_everything(calls, tmp_path):

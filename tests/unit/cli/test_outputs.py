@@ -35,6 +35,6 @@ def test_names():
 
 
 def test_results_are_known_by_their_names():
-    results = ["a_overlay.png", "sub/a_label_map.png", "a_cutouts/0001.png"]
-    assert [is_result(name) for name in results] == [True] * 3
+    results = ["a_overlay.png", "sub/a_label_map.png", "a_cutouts/0001.png", "a_overlay.jpg"]
+    assert [is_result(name) for name in results] == [True] * 4
     assert not any(is_result(name) for name in ["a.png", "cutouts/a.png", "sub_overlay.png/a.png"])

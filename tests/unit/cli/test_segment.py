@@ -14,6 +14,7 @@ import anymask
 from anymask.__main__ import main
 from anymask.cli import segment
 from anymask.cli.files import find_photos
+from anymask.cli.options import Priority
 from anymask.cli.outputs import ENDINGS
 from anymask.mask_generation.options import MaskGenerationOptions
 from anymask.masks.rle import coco_to_rle, mask_to_rle, rle_area, rle_to_box_xyxy, rle_to_mask
@@ -55,11 +56,11 @@ def photo(tmp_path):
     return path
 
 
-def reports(photos, folder, formats=("overlay", "sa1b"), prompts=None, options=None, resume=False):
+def reports(photos, folder, formats=("overlay", "sa1b"), prompts=None, options=None, look=None, resume=False):
     found = find_photos(map(str, photos))
     model = dict(model="sam-vit-nano", device="cpu", dtype="float32")
     work = segment.segment_photos(
-        found, folder, formats, **model, prompts=prompts or [], options=options or {}, resume=resume
+        found, folder, formats, **model, prompts=prompts or [], options=options or {}, look=look or {}, resume=resume
     )
     return list(work)
 
@@ -95,6 +96,25 @@ def test_every_format_is_written(sam, photo, tmp_path):
     assert json.loads((tmp_path / "out/photo.json").read_text())["imagePath"] == "../photo.png"
     with Image.open(tmp_path / "out/photo_cutouts/photo_0001.png") as cutout:
         assert (cutout.mode, cutout.size) == ("RGBA", (10, 6))
+
+
+def test_how_pictures_and_label_maps_look(sam, photo, tmp_path):
+    look = {"jpeg": True, "alpha": 1.0, "colors": "#102030", "labels": False, "every_pixel": True}
+    look["priority"] = Priority.large_first
+    [report] = reports([photo], tmp_path / "out", formats=["overlay", "label_map"], look=look)
+    assert report.status == "done"
+    assert report.outputs["overlay"].name == "photo_overlay.jpg"
+    with Image.open(report.outputs["overlay"]) as overlay:
+        assert overlay.format == "JPEG"
+        assert abs(np.asarray(overlay)[5, 9].astype(int) - (0x10, 0x20, 0x30)).max() < 40
+    assert (np.asarray(Image.open(report.outputs["label_map"])) == 1).all()
+    for wrong, error, message in (
+        ({"colors": "nocolour"}, ValueError, "got 'nocolour'"),
+        ({"font": photo}, OSError, "`font` must be a TrueType"),
+        ({"priority": Priority.score}, TypeError, "--priority must come with --format label_map"),
+    ):
+        with pytest.raises(error, match=message):
+            reports([photo], tmp_path / "out", look=wrong)
 
 
 def test_options_reach_the_model_and_its_own_bar_gives_way_to_that_over_photos(sam, photo, tmp_path):

@@ -110,9 +110,9 @@ def test_alpha():
     outlines = np.asarray(draw_overlay(photo, [mask], alpha=0))
     np.testing.assert_array_equal(outlines[inside], photo[inside])
     assert (outlines[5, 20] != photo[5, 20]).any()
-    black = np.zeros_like(photo)
-    opaque = np.asarray(draw_overlay(black, [mask], alpha=1, colors=["#204060"]))
+    opaque = np.asarray(draw_overlay(photo, [mask], alpha=1, colors=["#204060"]))
     assert (opaque[inside] == (0x20, 0x40, 0x60)).all()
+    black = np.zeros_like(photo)
     half = np.asarray(draw_overlay(black, [mask], alpha=0.5, colors=["#204060"]))
     assert (half[inside] == (0x10, 0x20, 0x30)).all()
     for alpha in (-0.1, 1.5):
