@@ -80,7 +80,7 @@ def test_prompts_and_formats(calls, tmp_path):
     assert invoke("segment", tmp_path / "a.jpg", *prompts, "-f", "yolo,overlay", "--resume").exit_code == 0
     [[_, _, formats, options]] = calls
     assert formats == ["overlay", "yolo"]
-    assert options["prompts"]["boxes"] == [None, None, [3, 4, 5, 6]]
+    assert [prompt.box_xyxy for prompt in options["prompts"]] == [None, None, (3, 4, 5, 6)]
     assert options["resume"]
 
 
