@@ -1,0 +1,40 @@
+"""The head alone changes, it learns what it is shown, and its best weights stay."""
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from anymask.modeling_sam import SamModel
+from anymask.training.calibrate import collect, fit, main
+from anymask.training.data import SampleOptions
+from anymask.training.photo_samples import PhotoSamples
+
+
+def test_a_head_learns_what_it_is_shown_and_keeps_its_best_weights():
+    torch.manual_seed(0)
+    features = torch.randn(200, 6)
+    real = torch.sigmoid(features @ torch.randn(6, 4))
+    head = nn.Linear(6, 4)
+    before, after = fit(head, features, real, learning_rate=0.01)
+    assert after < before / 4
+    with torch.no_grad():
+        assert (head(features[-40:]) - real[-40:]).pow(2).mean().item() == after
+
+
+def test_features_lead_to_the_scores_that_the_model_gives(data_folder):
+    model = SamModel.from_pretrained("sam-vit-nano", dtype="float32").eval()
+    samples = PhotoSamples(SampleOptions(256, num_prompts=3), data_folder)
+    features, real = collect(model, samples, num_images=2, seed=0)
+    assert features.shape == (6, 128) and real.shape == (6, 4)
+    assert real.min() >= 0 and real.max() <= 1 and real.max() > 0
+    assert not model.mask_decoder.iou_prediction_head._forward_pre_hooks
+
+
+def test_nothing_but_the_head_changes(data_folder, tmp_path, capsys):
+    arguments = ["--model", "sam-vit-nano", "--data", str(data_folder), "--output", str(tmp_path)]
+    main([*arguments, "--images", "3", "--num-prompts", "2"])
+    assert "6 prompts" in capsys.readouterr().out
+    before = SamModel.from_pretrained("sam-vit-nano").state_dict()
+    after = load_file(tmp_path / "model.safetensors")
+    changed = {name for name, weight in after.items() if not torch.equal(weight.float(), before[name].float())}
+    assert changed and all("iou_prediction_head" in name for name in changed)
