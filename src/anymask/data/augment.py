@@ -78,7 +78,7 @@ class Augmentation:
         if self.scale is not None:
             # Uniform in the logarithm: as much smaller as larger.
             factor = float(np.exp(rng.uniform(*np.log(self.scale))))
-            view = rescaled(view, factor, rng.random(2))
+            view = rescaled(view, factor, rng.random(2).tolist())
         amounts = [
             1 + rng.uniform(-most, most) if most else 1.0 for most in (self.brightness, self.contrast, self.saturation)
         ]

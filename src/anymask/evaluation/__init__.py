@@ -1,5 +1,6 @@
-"""Evaluation room: how well clicks and boxes find known masks, for a model and for classical segmentation.
+"""Evaluation room: how good a model's masks are. Read `clicks`, `metrics`, `segmenters`, a task, `runs`, `reports`.
 
-Nothing in the core imports this package. Start at `anymask.evaluation.evaluate`; run it with
-`python -m anymask.evaluation.evaluate --help`. Needs the extra `anymask[train]`.
+Tasks are in `interactive` (points, clicks, boxes, masks), `coco_scores` (proposals, instances) and `edges`; `protocols`
+has the papers' settings. `anymask evaluate` is the door; docs/evaluation.md the guide. Needs `anymask[evaluation]`.
+`evaluate`, `photographs`, `thresholds` and `baselines` score sam-vit-nano beside classical segmentation.
 """

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..data.samples import Sample
-from ..geometry.coordinates import ResizeGeometry
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
 from ..masks.measures import mask_iou, outer_box_xyxy
 from ..masks.rle import mask_to_rle, rle_to_coco
 from ..prompts.mask_prompts import mask_to_logits
@@ -236,12 +236,10 @@ def _objects(sample: Sample) -> _Objects:
 def _as_logits(masks: np.ndarray, encoded: Encoded) -> torch.Tensor:
     """Masks (N, H, W) as logits (N, h, w) of the decoder's size."""
     geometry = encoded.geometry
-    low_res_hw = tuple(4 * side for side in encoded.embedding.shape[-2:])
-    resized_hw = tuple(
-        max(round(resized * low / padded), 1)
-        for resized, low, padded in zip(geometry.resized_size_hw, low_res_hw, geometry.padded_size_hw, strict=True)
-    )
-    low_res_geometry = ResizeGeometry(geometry.original_size_hw, resized_hw, low_res_hw)
+    low_h, low_w = (MASK_PIXELS_PER_PATCH * side for side in encoded.embedding.shape[-2:])
+    (resized_h, resized_w), (padded_h, padded_w) = geometry.resized_size_hw, geometry.padded_size_hw
+    resized_hw = max(round(resized_h * low_h / padded_h), 1), max(round(resized_w * low_w / padded_w), 1)
+    low_res_geometry = ResizeGeometry(geometry.original_size_hw, resized_hw, (low_h, low_w))
     return torch.stack([mask_to_logits(mask, low_res_geometry) for mask in masks])
 
 

@@ -161,7 +161,8 @@ def surface_distances(
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     edges = [part & ~binary_erosion(part) for part in (mask[box], target[box])]
     if not all(edge.any() for edge in edges):
-        return SurfaceDistances(*(np.full(int(edge.sum()), farthest) for edge in edges), farthest)
+        to_target, to_mask = (np.full(int(edge.sum()), farthest) for edge in edges)
+        return SurfaceDistances(to_target, to_mask, farthest)
     to_mask, to_target = (distance_transform_edt(~edge, sampling=spacing_hw) for edge in edges)
     return SurfaceDistances(to_target[edges[0]], to_mask[edges[1]], farthest)
 
