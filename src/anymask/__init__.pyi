@@ -17,11 +17,11 @@ from .mask_generation.options import MaskGenerationOptions as MaskGenerationOpti
 from .modeling.fast.int8 import quantize_image_encoder as quantize_image_encoder
 from .modeling.outputs import MaskProposals as MaskProposals
 from .modeling.outputs import SamImageSegmentationOutput as SamImageSegmentationOutput
+from .modeling.outputs import SamVisionEncoderOutput as SamVisionEncoderOutput
 from .modeling.summary import ModelInfo as ModelInfo
 from .modeling.summary import model_info as model_info
-from .modeling_base import SamPreTrainedModel as SamPreTrainedModel
 from .modeling_sam import SamModel as SamModel
-from .modeling_sam import SamVisionEncoderOutput as SamVisionEncoderOutput
+from .modeling_sam import SamPreTrainedModel as SamPreTrainedModel
 from .modeling_sam import SamVisionModel as SamVisionModel
 from .pipelines import MaskGenerationPipeline as MaskGenerationPipeline
 from .pipelines import pipeline as pipeline

@@ -1,37 +1,146 @@
-"""SAM for Transformers: `SamModel` and its image encoder alone, `SamVisionModel`.
+"""SAM for Transformers: `SamModel`, its image encoder alone, `SamVisionModel`, and what both are there.
 
-What SAM computes, figure 4 of the paper, is `SamNetwork.forward` in `network.py`: START THERE. This file and
-`modeling_base.py`, with loading, saving and first weights, put it under `PreTrainedModel`, and are the only ones that
-know that class.
+What SAM computes, figure 4 of the paper, is `SegmentAnything.forward` in `modeling/network.py`: START THERE. This file
+puts it under `PreTrainedModel`, with loading, saving, first weights and the choice of attention, and is the only one
+that knows that class.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
+from transformers import PreTrainedModel
 from typing_extensions import Self
 
+from .checkpoints import load_pretrained
 from .checkpoints.key_map import TIED_KEY, TIED_TO
 from .configuration_sam import SamConfig, SamVisionConfig
-from .modeling.image_encoder import VisionEncoder
-from .modeling.network import SamNetwork, or_default
-from .modeling_base import SamPreTrainedModel
+from .modeling.attention import ATTENTION_FUNCTIONS, attention_function
+from .modeling.fast.int8 import check_not_quantized
+from .modeling.image_encoder import VisionAttention, VisionEncoder
+from .modeling.network import SamNetwork, SegmentAnything
+from .modeling.outputs import SamVisionEncoderOutput
+from .modeling.prompt_encoder import PositionalEmbedding
+from .weights.names import resolve_checkpoint
+
+POSITION_STD = 0.02
+"""Standard deviation of fresh absolute positions, as is usual for vision transformers."""
 
 
-class SamModel(SamNetwork, SamPreTrainedModel):
-    """The Segment Anything Model: images and prompts to masks. `forward` is that of `SamNetwork`."""
+class SamPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialising."""
+
+    config_class = SamConfig
+    base_model_prefix = "sam"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ["VisionLayer", "PromptEncoder", "MaskDecoder"]
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: SamConfig | SamVisionConfig):
+        super().__init__(config)
+        # Transformers lets some names pass that this package does not know.
+        for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+            attention_function(part._attn_implementation)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
+    ) -> Self:
+        """Load weights.
+
+        Args:
+            pretrained_model_name_or_path: A folder, an id on the Hugging Face hub, "sam-vit-nano", which is packaged,
+                or a file of weights in Meta's layout or the hub's, such as "sam_vit_b_01ec64.pth".
+            *model_args: Passed on to the model's constructor.
+            **kwargs: As for every transformers model: `dtype` (by default the one that `config.json` names),
+                `device_map`, `attn_implementation` (a key of `ATTENTION_FUNCTIONS`, "sdpa" by default), `revision`,
+                `local_files_only` ...
+
+        Raises:
+            OSError: If there is no such checkpoint.
+            CheckpointError: If it lacks weights, has others, or is another model's.
+            ValueError: If `device_map` offloads weights to where they cannot be computed with.
+        """
+        name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
+        loaded = load_pretrained(cls, super().from_pretrained, name_or_path, *model_args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
+        check_nothing_is_offloaded(getattr(model, "hf_device_map", {}))
+        for module in model.modules():
+            if isinstance(module, PositionalEmbedding):
+                module.requires_grad_(False)  # transformers makes every loaded parameter trainable
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Write weights and configuration into a folder.
+
+        Args:
+            save_directory: The folder, made if it is not there.
+            *args: As for every transformers model.
+            **kwargs: Likewise.
+
+        Raises:
+            ValueError: If the image encoder is quantised to 8 bits.
+        """
+        check_not_quantized(self)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
+        """Change how attention is computed.
+
+        Args:
+            attn_implementation: A key of `ATTENTION_FUNCTIONS`, or one for each part of the configuration.
+            *args: Not used; what transformers takes for kernels from the hub.
+            **kwargs: Not used, likewise.
+
+        Raises:
+            ValueError: If there is no such implementation.
+        """
+        # Transformers would look for models behind the parts' configurations, and warn that they are plain modules.
+        names = attn_implementation.values() if isinstance(attn_implementation, dict) else [attn_implementation]
+        for name in names:
+            attention_function(name)
+        self.config._attn_implementation = attn_implementation
+
+    def get_correct_attn_implementation(self, requested_attention: str | None, *args: Any, **kwargs: Any) -> str:
+        """Transformers' check of a name, which does not know those that are this package's own."""
+        if requested_attention in ATTENTION_FUNCTIONS:
+            return requested_attention
+        return super().get_correct_attn_implementation(requested_attention, *args, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """PyTorch's own initialisation, as in Meta's code.
+
+        `initializer_range` is not used: the hub's files carry 1e-10 for the image encoder, with which no signal passes.
+        """
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding | nn.LayerNorm):
+            module.reset_parameters()
+        elif isinstance(module, PositionalEmbedding):
+            nn.init.normal_(module.positional_embedding)
+        elif isinstance(module, VisionAttention) and module.config.use_rel_pos:
+            nn.init.zeros_(module.rel_pos_h)
+            nn.init.zeros_(module.rel_pos_w)
+        elif isinstance(module, VisionEncoder) and module.pos_embed is not None:
+            nn.init.trunc_normal_(module.pos_embed, std=POSITION_STD)
+
+
+class SamModel(SegmentAnything, SamPreTrainedModel):
+    """The Segment Anything Model: images and prompts to masks. `forward` is that of `SegmentAnything`."""
 
     _tied_weights_keys = {TIED_KEY: TIED_TO}
     _keys_to_ignore_on_save = [TIED_KEY]  # Trainer then does not miss it in its checkpoints
     accepts_loss_kwargs = True  # Trainer then gives `num_items_in_batch`, and leaves the division to the loss
 
     def __init__(self, config: SamConfig):
-        SamPreTrainedModel.__init__(self, config)  # in the place of SamNetwork's, which knows nothing of Transformers
-        self._add_parts(config)
-        self.post_init()  # type: ignore[operator]  # mypy does not follow Transformers
+        super().__init__(config)
+        self._make_parts(config)
+        self.post_init()
 
     @classmethod
     def from_network(cls, network: SamNetwork) -> Self:
@@ -45,24 +154,6 @@ class SamModel(SamNetwork, SamPreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         """The patch embedding."""
         return self.vision_encoder.patch_embed
-
-
-@dataclass
-class SamVisionEncoderOutput(ModelOutput):
-    """What `SamVisionModel` returns.
-
-    Args:
-        image_embeds: The image embedding, (batch, output_channels, height, width) in patches.
-        last_hidden_state: The same tensor, under the name that transformers uses.
-        hidden_states: With `output_hidden_states=True`: activations before the first block and after each, (batch,
-            height, width, hidden_size).
-        attentions: With `output_attentions=True`: weights of each block, (batch * windows, heads, queries, keys).
-    """
-
-    image_embeds: Tensor | None = None
-    last_hidden_state: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
 
 
 class SamVisionModel(SamPreTrainedModel):
@@ -84,8 +175,9 @@ class SamVisionModel(SamPreTrainedModel):
         self,
         pixel_values: Tensor,
         interpolate_pos_encoding: bool = False,
+        *,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
         return_dict: bool | None = None,
     ) -> SamVisionEncoderOutput | tuple:
         """Encode images.
@@ -94,22 +186,37 @@ class SamVisionModel(SamPreTrainedModel):
             pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does.
             interpolate_pos_encoding: Accept any height and width that are multiples of the patch size.
             output_attentions: Return attention weights.
-            output_hidden_states: Return activations between blocks.
+            output_hidden_states: Return activations between blocks, or which of them, by number.
             return_dict: False returns a tuple of what is set.
 
         Raises:
             ValueError: If the shape of `pixel_values` does not fit.
         """
-        encoding = self.vision_encoder(
+        return self.vision_encoder(
             pixel_values,
             interpolate_pos_encoding,
-            or_default(output_hidden_states, self.config.output_hidden_states),
-            or_default(output_attentions, self.config.output_attentions),
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            return_dict=return_dict,
         )
-        output = SamVisionEncoderOutput(
-            image_embeds=encoding.image_embeddings,
-            last_hidden_state=encoding.image_embeddings,
-            hidden_states=encoding.hidden_states,
-            attentions=encoding.attentions,
+
+
+def check_nothing_is_offloaded(device_map: Mapping[str, Any]) -> None:
+    """Refuse a map under which accelerate brings weights in only while the module that holds them runs.
+
+    The parts of SAM also read weights of the modules inside them, and would find none.
+
+    Args:
+        device_map: What accelerate made of the argument: devices by the name of a module.
+
+    Raises:
+        ValueError: If a module is on disk, or on the CPU while others are on an accelerator.
+    """
+    devices = {str(device) for device in device_map.values()}
+    idle = {"disk"} if devices <= {"cpu", "disk"} else {"cpu", "disk"}
+    offloaded = sorted(name or "the model" for name, device in device_map.items() if str(device) in idle)
+    if offloaded:
+        raise ValueError(
+            f"`device_map` must keep every part of SAM on a device that computes, but offloads {', '.join(offloaded)}; "
+            f"load it on one device, such as device_map='cpu' or 'cuda', or with half the bytes by dtype='bfloat16'."
         )
-        return output if or_default(return_dict, self.config.return_dict) else output.to_tuple()

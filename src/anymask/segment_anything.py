@@ -25,6 +25,7 @@ from .image_processing_sam import SamImageProcessor
 from .images.post_processing import post_process_masks
 from .mask_generation.generator import SamMaskGenerator
 from .masks.record import MaskRecord
+from .modeling.fast.decoder import PreparedImage
 from .modeling_sam import SamModel
 
 IMAGE_FORMATS = ("RGB", "BGR")
@@ -203,6 +204,7 @@ class SamPredictor:
         """Forgets the image."""
         self.is_image_set = False
         self.features: Tensor | None = None
+        self._prepared: PreparedImage | None = None  # with the first prompt, and kept for all that follow
         self.original_size: tuple[int, int] | None = None
         self.input_size: tuple[int, int] | None = None
 
@@ -330,7 +332,10 @@ class SamPredictor:
             ValueError: shapes do not fit.
         """
         features, original_size, input_size = self._image()
-        logits, scores = _decode(self.model, features, point_coords, point_labels, boxes, mask_input, multimask_output)
+        if self._prepared is None or self._prepared.image_embeddings is not features:  # someone may set `features`
+            self._prepared = self.model.prepare_image(features)
+        image = self._prepared
+        logits, scores = _decode(self.model, image, point_coords, point_labels, boxes, mask_input, multimask_output)
         (masks,) = self._image_processor.post_process_masks(
             [logits], [original_size], [input_size], self.mask_threshold, binarize=not return_logits
         )
@@ -403,7 +408,7 @@ class SamAutomaticMaskGenerator:
 
 def _decode(
     model: SamModel,
-    features: Tensor,
+    image: Tensor | PreparedImage,
     point_coords: Tensor | None,
     point_labels: Tensor | None,
     boxes: Tensor | None,
@@ -412,7 +417,7 @@ def _decode(
 ) -> tuple[Tensor, Tensor]:
     """Low-resolution logits (B, C, h, w) and predicted IoU (B, C), float32, of prompts on one image."""
     output = model(
-        image_embeddings=features,
+        image_embeddings=image,
         input_points=None if point_coords is None else point_coords[None],
         input_labels=None if point_labels is None else point_labels[None],
         input_boxes=None if boxes is None else boxes[None],

@@ -1,6 +1,7 @@
 """What holds of the model by itself; `tests/parity/test_model.py` compares it with Transformers."""
 
 import copy
+import logging
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from tests.tiny_sam import (
 
 from anymask import SamImageProcessor, embed_image
 from anymask.configuration_sam import SamConfig
-from anymask.modeling_sam import SamModel, SamVisionModel
+from anymask.modeling_sam import SamModel, SamVisionModel, check_nothing_is_offloaded
 
 IMPLEMENTATIONS = ["eager", "folded", "sdpa"]
 
@@ -190,8 +191,8 @@ def test_return_dict_false():
     )
     assert (scores.ndim, len(hidden), len(vision), len(decoder)) == (3, 4, 3, 3)
     vision = SamVisionModel(tiny_config().vision_config).eval()
-    image_embeds, last_hidden_state = vision(pixel_values, return_dict=False)
-    assert image_embeds is last_hidden_state
+    (last_hidden_state,) = vision(pixel_values, return_dict=False)
+    assert last_hidden_state.shape == (BATCH, CHANNELS, GRID, GRID)
     assert vision(pixel_values).image_embeds.shape == (BATCH, CHANNELS, GRID, GRID)
 
 
@@ -225,9 +226,9 @@ def test_a_fresh_model_can_be_trained(implementation):
     model.set_attn_implementation(implementation)
     pixel_values = images()
     encoding = model.vision_encoder(pixel_values, output_hidden_states=True)
-    for hidden_states in (*encoding.hidden_states, encoding.image_embeddings):
+    for hidden_states in (*encoding.hidden_states, encoding.last_hidden_state):
         assert 0.2 < hidden_states.std() < 5
-    assert (encoding.image_embeddings[0] - encoding.image_embeddings[1]).std() > 0.1
+    assert (encoding.last_hidden_state[0] - encoding.last_hidden_state[1]).std() > 0.1
     assert model.shared_image_embedding.positional_embedding.std() > 0.5
 
     loss = torch.zeros(())
@@ -471,3 +472,93 @@ def test_image_embeddings_that_do_not_fit_are_refused():
         model(image_embeddings=[embedding.tensor], **prompts)
     with pytest.raises(ValueError, match=r"at least one member and one shape, got \[\]"):
         model(image_embeddings=[], **prompts)
+
+
+# Under PreTrainedModel
+
+
+def test_dtype_auto_keeps_the_file_s(saved, tmp_path):
+    assert SamModel.from_pretrained(saved, dtype="auto").dtype == torch.float32
+    SamModel.from_pretrained(saved).to(torch.float16).save_pretrained(tmp_path)
+    assert SamModel.from_pretrained(tmp_path, dtype="auto").dtype == torch.float16
+    assert SamModel.from_pretrained(tmp_path, dtype=torch.bfloat16).dtype == torch.bfloat16
+    assert SamModel.from_pretrained(tmp_path, dtype=torch.float32).dtype == torch.float32
+
+
+def test_a_part_of_a_whole_has_its_dtype():
+    whole, part = SamModel.from_pretrained("sam-vit-nano"), SamVisionModel.from_pretrained("sam-vit-nano")
+    assert whole.dtype == part.dtype == torch.float32  # though the file's weights are float16
+    assert all(map(torch.equal, whole.vision_encoder.parameters(), part.vision_encoder.parameters()))
+    assert SamVisionModel.from_pretrained("sam-vit-nano", dtype=torch.bfloat16).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_device_map(saved, device_map):
+    model = SamModel.from_pretrained(saved, device_map=device_map).eval()
+    pixel_values, prompts = images(), dict(input_points=points())
+    with torch.no_grad():
+        masks, expected = model(pixel_values, **prompts), tiny_model()(pixel_values, **prompts)
+    assert relative_difference(masks.pred_masks, expected.pred_masks) < 1e-6
+    assert relative_difference(masks.iou_scores, expected.iou_scores) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("device_map", "offloaded"),
+    [
+        ({"": "cpu"}, None),
+        ({"": "cuda:0"}, None),
+        ({"vision_encoder": 0, "prompt_encoder": 1, "mask_decoder": 1}, None),
+        ({}, None),
+        ({"": "disk"}, "offloads the model;"),
+        ({"vision_encoder": "cpu", "mask_decoder": "disk", "prompt_encoder": "disk"}, "mask_decoder, prompt_encoder;"),
+        ({"vision_encoder": 0, "mask_decoder": "cpu", "prompt_encoder": torch.device("cpu")}, "mask_decoder, prompt_"),
+    ],
+)
+def test_what_counts_as_offloaded(device_map, offloaded):
+    if offloaded is None:
+        check_nothing_is_offloaded(device_map)
+    else:
+        with pytest.raises(ValueError, match=f"`device_map` must keep every part of SAM on a device.*{offloaded}"):
+            check_nothing_is_offloaded(device_map)
+
+
+def test_offloading_is_refused(saved, tmp_path):
+    parts = dict.fromkeys(["vision_encoder", "shared_image_embedding", "prompt_encoder"], "cpu")
+    with pytest.raises(ValueError, match="but offloads mask_decoder; load it on one device"):
+        SamModel.from_pretrained(saved, device_map={**parts, "mask_decoder": "disk"}, offload_folder=tmp_path)
+
+
+def test_attention_implementations(saved):
+    assert SamModel.from_pretrained(saved).config._attn_implementation == "sdpa"
+    for name in ("eager", "folded", "sdpa"):
+        model = SamModel.from_pretrained(saved, attn_implementation=name)
+        assert model.vision_encoder.config._attn_implementation == name
+        assert model.mask_decoder.config._attn_implementation == name
+    model = SamModel.from_pretrained(saved, attn_implementation={"vision_config": "eager"})
+    assert model.vision_encoder.config._attn_implementation == "eager"
+    for name in ("flash_attention_2", "flex_attention", "flash"):
+        with pytest.raises((ValueError, ImportError), match=r"(?i)flash|flex"):
+            SamModel.from_pretrained(saved, attn_implementation=name)
+    with pytest.raises(ValueError, match=r"one of \['eager', 'folded', 'sdpa'\], got 'paged\|eager'"):
+        SamModel.from_pretrained(saved, attn_implementation="paged|eager")
+
+
+def test_attention_is_changed_without_a_warning(saved, caplog, monkeypatch):
+    model = SamModel.from_pretrained(saved)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    with caplog.at_level(logging.WARNING):
+        model.set_attn_implementation("eager")
+        assert model.vision_encoder.config._attn_implementation == "eager"
+        assert model.mask_decoder.config._attn_implementation == "eager"
+        model.set_attn_implementation({"vision_config": "sdpa"})
+        assert model.vision_encoder.config._attn_implementation == "sdpa"
+        assert model.mask_decoder.config._attn_implementation == "eager"
+        vision = SamVisionModel(tiny_config().vision_config)
+        vision.set_attn_implementation("eager")
+        assert vision.vision_encoder.config._attn_implementation == "eager"
+    assert not caplog.records
+    with pytest.raises(ValueError, match=r"one of \['eager', 'folded', 'sdpa'\], got 'flash_attention_2'"):
+        model.set_attn_implementation("flash_attention_2")
+    with pytest.raises(ValueError, match="got 'flex'"):
+        model.set_attn_implementation({"vision_config": "flex"})
+    assert model.vision_encoder.config._attn_implementation == "sdpa"

@@ -9,7 +9,7 @@ top-left corner of a padded square, as in training. Positions are resized for th
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -19,18 +19,11 @@ from torch.utils.checkpoint import checkpoint
 from ..configuration_sam import SamVisionConfig
 from ..support.chunks import parts_at_a_time
 from .attention import RelativePositionBias, attention_function
-from .layers import LayerNorm2d, Mlp, floating_dtype
+from .layers import LayerNorm2d, Mlp, floating_dtype, or_default
+from .outputs import SamVisionEncoderOutput
 
 STRIP_BYTES = 16 * 2**20
 """Bytes of a layer's widest activations at a time for each thread of a CPU: what stays in the last-level cache."""
-
-
-class ImageEncoding(NamedTuple):
-    """What the encoder computes, with the intermediate values that were asked for."""
-
-    image_embeddings: Tensor  # (batch, output_channels, height, width), in patches
-    hidden_states: tuple[Tensor, ...] | None  # before each block and after the last, (batch, height, width, channels)
-    attentions: tuple[Tensor, ...] | None  # per block, (batch * windows, heads, queries, keys)
 
 
 class PatchEmbedding(nn.Module):
@@ -196,42 +189,55 @@ class VisionEncoder(nn.Module):
         self,
         pixel_values: Tensor,
         interpolate_pos_encoding: bool = False,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-    ) -> ImageEncoding:
+        *,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> SamVisionEncoderOutput | tuple:
         """Encode images.
 
         Args:
             pixel_values: (batch, channels, height, width), normalised.
             interpolate_pos_encoding: Whether sizes other than the configuration's square are accepted; height and
                 width must be multiples of the patch size.
-            output_hidden_states: Whether to keep the activations between blocks.
-            output_attentions: Whether to keep attention weights, computed by the plain formula.
+            output_hidden_states: Whether to return the activations between blocks; or which of them.
+            output_attentions: Whether to return attention weights, computed by the plain formula.
+            return_dict: False returns a tuple of what is set.
 
         Raises:
             ValueError: If shape or number of channels is not what the model takes.
         """
         self._check_input(pixel_values, interpolate_pos_encoding)
+        output_attentions = or_default(output_attentions, self.config.output_attentions)
+        wanted = self._wanted_states(or_default(output_hidden_states, self.config.output_hidden_states))
         hidden_states = self.patch_embed(pixel_values.to(floating_dtype(self.patch_embed, pixel_values.dtype)))
         if self.pos_embed is not None:
             hidden_states = hidden_states + _resize_position_embedding(self.pos_embed, tuple(hidden_states.shape[1:3]))
-        all_hidden_states, all_attentions = [hidden_states], []
-        for layer in self.layers:
+        all_hidden_states = [hidden_states if 0 in wanted else None]
+        all_attentions = []
+        for number, layer in enumerate(self.layers, start=1):
             if self.gradient_checkpointing and self.training:
                 hidden_states, weights = self._gradient_checkpointing_func(
                     layer.__call__, hidden_states, output_attentions
                 )
             else:
                 hidden_states, weights = layer(hidden_states, output_attentions)
-            if output_hidden_states:
-                all_hidden_states.append(hidden_states)
-            if output_attentions:
-                all_attentions.append(weights)
-        return ImageEncoding(
-            self.neck(hidden_states),
-            tuple(all_hidden_states) if output_hidden_states else None,
-            tuple(all_attentions) if output_attentions else None,
+            all_hidden_states.append(hidden_states if number in wanted else None)
+            all_attentions.append(weights)
+        output = SamVisionEncoderOutput(
+            last_hidden_state=self.neck(hidden_states),
+            hidden_states=tuple(all_hidden_states) if wanted else None,
+            attentions=tuple(all_attentions) if output_attentions else None,
         )
+        return output if or_default(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def _wanted_states(self, wanted: bool | int | Sequence[int]) -> set[int]:
+        """Which activations are asked for, counted from the first block's input; negative numbers from the end."""
+        count = len(self.layers) + 1
+        if isinstance(wanted, bool):
+            return set(range(count)) if wanted else set()
+        numbers = [wanted] if isinstance(wanted, int) else wanted
+        return {number % count for number in numbers if -count <= number < count}
 
     def _check_input(self, pixel_values: Tensor, interpolate_pos_encoding: bool) -> None:
         side, patch, channels = self.config.image_size, self.config.patch_size, self.config.num_channels

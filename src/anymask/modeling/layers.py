@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+
+Value = TypeVar("Value")
 
 # Those of SAM's checkpoints; a pruned or a new model may name others.
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
@@ -44,3 +48,8 @@ def floating_dtype(module: nn.Module, default: torch.dtype) -> torch.dtype:
     """The type that a layer's weights have, whatever layer it is; the default for one that has none."""
     dtypes = (weight.dtype for weight in module.parameters() if weight.is_floating_point())
     return next(dtypes, default)
+
+
+def or_default(value: Value | None, default: Value) -> Value:
+    """An argument, or what the configuration says where it is None."""
+    return default if value is None else value

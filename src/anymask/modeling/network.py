@@ -1,10 +1,10 @@
 """START HERE: SAM, the Segment Anything Model (https://arxiv.org/abs/2304.02643).
 
 An image encoder runs once per image, a prompt encoder and a light mask decoder run once per prompt. Reading order:
-`SamNetwork.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`, `prompt_encoder.py`,
-`mask_decoder.py` with `two_way_transformer.py`. All of these are plain `nn.Module`s. `decoders.py` chooses between that
-mask decoder and the same with less work, which is in `fast/`. `SamModel` of `modeling_sam.py` is
-the same network with everything that comes with `PreTrainedModel`, whose import takes longer than a small network's
+`SegmentAnything.forward` below is the paper's figure 4; then `image_encoder.py` with `attention.py`,
+`prompt_encoder.py`, `mask_decoder.py` with `two_way_transformer.py`. All of these are plain `nn.Module`s. `decoders.py`
+chooses between that mask decoder and the same with less work, which is in `fast/`. `SamNetwork` is all of this as an
+`nn.Module`, `SamModel` of `modeling_sam.py` as a `PreTrainedModel`, whose import takes longer than a small network's
 work. Attribute names are those of the hub's checkpoints.
 
 Coordinates are pixels of the model's input, x to the right and y down. `SamProcessor` makes them from an image's own.
@@ -12,8 +12,9 @@ Coordinates are pixels of the model's input, x to the right and y down. `SamProc
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +27,15 @@ from ..support.unknown_names import did_you_mean
 from . import decoders
 from .fast.decoder import PreparedImage, check_weights, is_same, prepare
 from .image_encoder import VisionEncoder
+from .layers import or_default
 from .losses import LossOptions, SegmentationLoss, segmentation_loss
 from .mask_decoder import MaskDecoder
-from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput
+from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
 from .prompt_checks import check_prompts
 from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_padding, grid_centres_xy
 
 
+@runtime_checkable
 class CheckedEmbedding(Protocol):
     """What `forward` asks of an image embedding that is no plain tensor: `anymask.ImageEmbedding`, and its like."""
 
@@ -44,15 +47,16 @@ class CheckedEmbedding(Protocol):
         """Raises ValueError if another model made it."""
 
 
-class SamNetwork(nn.Module):
-    """Images and prompts to masks. `packaged.py` loads one, and every `SamModel` is one."""
+class SegmentAnything(ABC):
+    """SAM's parts, and what they compute together: for `SamNetwork` and `SamModel`, each a module of its own kind."""
 
-    def __init__(self, config: SamConfig):
-        super().__init__()
-        self.config = config
-        self._add_parts(config)
+    config: SamConfig
+    shared_image_embedding: PositionalEmbedding
+    vision_encoder: VisionEncoder
+    prompt_encoder: PromptEncoder
+    mask_decoder: MaskDecoder
 
-    def _add_parts(self, config: SamConfig) -> None:
+    def _make_parts(self, config: SamConfig) -> None:
         self.shared_image_embedding = PositionalEmbedding(config.vision_config.num_pos_feats)
         self.vision_encoder = VisionEncoder(config.vision_config)
         self.prompt_encoder = PromptEncoder(config.prompt_encoder_config)
@@ -80,10 +84,11 @@ class SamNetwork(nn.Module):
         Raises:
             ValueError: If no name is given, or there is no such part.
         """
-        names = [name for name, _ in self.named_children()]
+        module = cast(nn.Module, self)
+        names = [name for name, _ in module.named_children()]
         if not parts:
             raise ValueError(f"freeze must be given what to freeze, such as {names}, got nothing.")
-        modules = dict(self.named_modules())
+        modules = dict(module.named_modules())
         for part in parts:
             if part not in modules:
                 hint = did_you_mean(part, names, otherwise=f"its parts are {names} and what is inside of them.")
@@ -98,7 +103,9 @@ class SamNetwork(nn.Module):
         It is called with `pred_masks`, `iou_scores`, `labels` and `num_items_in_batch` by name, as `segmentation_loss`
         has them, and returns a scalar, or a `SegmentationLoss`.
         """
-        own = self._modules.get("loss_function") or self.__dict__.get("_loss_function")  # a module sets itself there
+        own = cast(nn.Module, self)._modules.get("loss_function") or self.__dict__.get(
+            "_loss_function"
+        )  # a module sets itself there
         return own or self._segmentation_loss
 
     @loss_function.setter
@@ -121,17 +128,28 @@ class SamNetwork(nn.Module):
         centres_xy = grid_centres_xy(grid_hw or (side, side), self.device)
         return self.shared_image_embedding(centres_xy).to(self.dtype).permute(2, 0, 1)[None]
 
-    def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
+    def get_image_embeddings(
+        self,
+        pixel_values: Tensor,
+        interpolate_pos_encoding: bool = False,
+        *,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Tensor:
         """Encode images, to be given to `forward` as `image_embeddings` any number of times. Gradients are kept.
 
         Args:
             pixel_values: (batch, channels, image_size, image_size), normalised as `SamProcessor` does.
             interpolate_pos_encoding: Accept any height and width that are multiples of the patch size.
+            output_attentions: Not used; accepted because Transformers' method takes it, as the others.
+            output_hidden_states: Not used.
+            return_dict: Not used.
 
         Returns:
             (batch, output_channels, height, width), in patches.
         """
-        return self.vision_encoder(pixel_values, interpolate_pos_encoding).image_embeddings
+        return self._encode_images(pixel_values, interpolate_pos_encoding).last_hidden_state
 
     def get_prompt_embeddings(
         self,
@@ -186,7 +204,7 @@ class SamNetwork(nn.Module):
         original_sizes: Tensor | None = None,
         reshaped_input_sizes: Tensor | None = None,
         output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
         return_dict: bool | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
@@ -214,7 +232,7 @@ class SamNetwork(nn.Module):
             original_sizes: Not used; accepted because `SamProcessor` returns it.
             reshaped_input_sizes: Not used; accepted because `SamProcessor` returns it.
             output_attentions: Return attention weights.
-            output_hidden_states: Return the image encoder's activations.
+            output_hidden_states: Return the image encoder's activations, or which of them, by number.
             return_dict: False returns a tuple of what is set.
             labels: The masks that the prompts mean, (batch, prompts, label height, label width), of the model's input
                 as a whole, at any size; `segmentation_loss` says what values mean. With them there is a loss.
@@ -231,11 +249,15 @@ class SamNetwork(nn.Module):
         output_attentions = or_default(output_attentions, self.config.output_attentions)
         output_hidden_states = or_default(output_hidden_states, self.config.output_hidden_states)
 
-        hidden_states, vision_attentions = None, None
-        if image_embeddings is None:
-            image_embeddings, hidden_states, vision_attentions = self.vision_encoder(
-                pixel_values, interpolate_pos_encoding, output_hidden_states, output_attentions
+        encoding = SamVisionEncoderOutput()
+        if pixel_values is not None:
+            encoding = self._encode_images(
+                pixel_values,
+                interpolate_pos_encoding,
+                output_hidden_states=output_hidden_states,
+                output_attentions=output_attentions,
             )
+            image_embeddings = encoding.last_hidden_state
         image = self._as_prepared(image_embeddings)
         prompts = self._encode_prompts(image, input_points, input_labels, input_boxes, input_masks)
         masks, iou_scores, *attentions = decoders.decode_masks(
@@ -260,8 +282,8 @@ class SamNetwork(nn.Module):
             loss_parts=getattr(loss, "parts", None),
             iou_scores=iou_scores,
             pred_masks=masks,
-            vision_hidden_states=hidden_states,
-            vision_attentions=vision_attentions,
+            vision_hidden_states=encoding.hidden_states,
+            vision_attentions=encoding.attentions,
             mask_decoder_attentions=attentions[0] if attentions else None,
         )
         return output if or_default(return_dict, self.config.return_dict) else output.to_tuple()
@@ -303,6 +325,12 @@ class SamNetwork(nn.Module):
         if may_wait:
             prepared = check_weights(self.mask_decoder, prepared, prompts.dense)
         return decoders.propose_masks(self.mask_decoder, prepared, prompts, multimask_output, iou_threshold)
+
+    def _encode_images(self, pixel_values: Tensor, interpolate_pos_encoding: bool, **wishes: Any) -> Any:
+        """Call the image encoder: ours, or one of Transformers in its place, which takes one size of images."""
+        if interpolate_pos_encoding:
+            wishes["interpolate_pos_encoding"] = True
+        return self.vision_encoder(pixel_values, return_dict=True, **wishes)
 
     def _encode_prompts(
         self,
@@ -353,12 +381,12 @@ class SamNetwork(nn.Module):
         """The tensors of `ImageEmbedding`s as one batch, on this model's device."""
         several = embeddings if isinstance(embeddings, Sequence) else [embeddings]
         for embedding in several:
-            if not hasattr(embedding, "check_model"):
+            if not isinstance(embedding, CheckedEmbedding):
                 raise TypeError(
                     "image_embeddings must be a tensor, an anymask.ImageEmbedding or a list of these, got "
                     f"{type(embedding).__name__}; stack tensors with torch.cat."
                 )
-            embedding.check_model(self)
+            embedding.check_model(cast(nn.Module, self))
         shapes = sorted({tuple(embedding.tensor.shape) for embedding in several})
         if len(shapes) != 1:
             raise ValueError(
@@ -372,6 +400,10 @@ def _grid_hw(image: PreparedImage) -> tuple[int, int]:
     return image.image_embeddings.shape[2], image.image_embeddings.shape[3]
 
 
-def or_default(value: bool | None, default: bool) -> bool:
-    """An argument, or what the configuration says where it is None."""
-    return default if value is None else value
+class SamNetwork(SegmentAnything, nn.Module):
+    """Images and prompts to masks; `checkpoints/packaged.py` loads one."""
+
+    def __init__(self, config: SamConfig):
+        super().__init__()
+        self.config = config
+        self._make_parts(config)

@@ -29,9 +29,30 @@ class SamImageSegmentationOutput(ModelOutput):
     iou_scores: Tensor | None = None
     pred_masks: Tensor | None = None
     loss_parts: dict[str, Tensor] | None = None
-    vision_hidden_states: tuple[Tensor, ...] | None = None
+    vision_hidden_states: tuple[Tensor | None, ...] | None = None
     vision_attentions: tuple[Tensor, ...] | None = None
     mask_decoder_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SamVisionEncoderOutput(ModelOutput):
+    """What `SamVisionModel` and the image encoder in any model return.
+
+    Args:
+        last_hidden_state: The image embedding, (batch, output_channels, height, width) in patches.
+        hidden_states: With `output_hidden_states=True`: activations before the first block and after each, (batch,
+            height, width, hidden_size); where some were asked for by number, None in the places of the others.
+        attentions: With `output_attentions=True`: weights of each block, (batch * windows, heads, queries, keys).
+    """
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor | None, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def image_embeds(self) -> Tensor | None:
+        """The image embedding, under the name that it has in Transformers' class."""
+        return self.last_hidden_state
 
 
 class Prompts(NamedTuple):

@@ -22,6 +22,7 @@ from ..images.preparation import ImagePreprocessor
 from ..masks.record import MaskRecord, make_record
 from ..masks.rle import remove_small_regions_of_both_kinds, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
+from ..modeling.fast.decoder import PreparedImage
 from ..modeling.promptable import PromptableModel
 from ..prompts.prompt import Prompt, check_prompt
 from ..prompts.tensors import to_tensors
@@ -144,6 +145,7 @@ def decode_prompts(
     *,
     times: StageTimes,
     options: DecodingOptions,
+    prepared: PreparedImage | None = None,
 ) -> PromptedMasks:
     """Answer each prompt with its mask, or masks, in the order of the prompts; an empty one too.
 
@@ -154,9 +156,10 @@ def decode_prompts(
         batches: What `prepare_batches` made of them.
         times: Takes the stages "decode" and "masks".
         options: How prompts are answered.
+        prepared: What `model.prepare_image` made of the embedding, by who keeps the image for more prompts.
     """
-    image_embedding = embedding.tensor.to(model.device)
-    low_res_hw = tuple(MASK_PIXELS_PER_PATCH * side for side in image_embedding.shape[-2:])
+    image = model.prepare_image(embedding.tensor.to(model.device)) if prepared is None else prepared
+    low_res_hw = tuple(MASK_PIXELS_PER_PATCH * side for side in embedding.tensor.shape[-2:])
     upsampler = SparseUpsampler.from_geometry(embedding.geometry, low_res_hw, model.device)
     shares = {**NO_CLEAN_UP, **(getattr(model.config, "prompted_masks", None) or {})}
     records: dict[int, list[MaskRecord]] = {}
@@ -164,7 +167,7 @@ def decode_prompts(
     for batch in batches:
         with times.stage("decode"):
             output = model(
-                image_embeddings=image_embedding,
+                image_embeddings=image,
                 multimask_output=masks_wanted(options.choice, options.multimask_output),
                 **{name: value.to(model.device) for name, value in batch.inputs.items()},
             )

@@ -24,6 +24,7 @@ from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
 from ..mask_generation.generator import check_model_and_processor
 from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
+from ..modeling.fast.decoder import PreparedImage
 from ..modeling.promptable import PromptableModel
 from ..prompts.mask_prompts import mask_to_logits
 from ..prompts.prompt import Prompt, check_prompt, drawn_prompts
@@ -102,6 +103,7 @@ class SamSession:
             embedding.check_model(model)
             embedding.check_preprocessing(processor)
         self._encoded = embedding
+        self._prepared: PreparedImage | None = None  # with the first prediction, and kept for all that follow
         self._model, self._image_processor = model, check_model_and_processor(model, processor)
         self._image, self._name, self._options = image, name, DecodingOptions(choice=choice)
         self._now = _Step({}, None, 1)
@@ -279,7 +281,18 @@ class SamSession:
         waiting = [found for found in objects.values() if found.record is None]
         prompts = [found.prompt_for_model for found in waiting]
         batches = prepare_batches(prompts, self._encoded.geometry, self._image_processor)
-        answers = decode_prompts(self._model, self._encoded, prompts, batches, times=times, options=self._options)
+        if self._prepared is None:
+            with times.stage("decode"):
+                self._prepared = self._model.prepare_image(self._encoded.tensor.to(self._model.device))
+        answers = decode_prompts(
+            self._model,
+            self._encoded,
+            prompts,
+            batches,
+            times=times,
+            options=self._options,
+            prepared=self._prepared,
+        )
         for found, record, logits in zip(waiting, answers.records, answers.low_res_logits, strict=True):
             found.record, found.low_res_logits = record, logits
         return times

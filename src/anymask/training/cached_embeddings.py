@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..embeddings.fingerprints import model_fingerprint
-from ..modeling.network import SamNetwork
+from ..modeling.network import SegmentAnything
 from ..support.atomic_files import write_whole
 from .samples import TrainingSamples
 
@@ -58,7 +58,7 @@ class CachedEmbeddings(Dataset):
 
 @torch.no_grad()
 def cache_image_embeddings(
-    model: SamNetwork,
+    model: SegmentAnything,
     samples: Any,
     dtype: torch.dtype = torch.float16,
     folder: str | Path | None = None,
@@ -105,7 +105,7 @@ def cache_image_embeddings(
 
 
 def _encode(
-    model: SamNetwork, pixel_values: Tensor, dtype: torch.dtype, folder: str | Path | None, model_key: str
+    model: SegmentAnything, pixel_values: Tensor, dtype: torch.dtype, folder: str | Path | None, model_key: str
 ) -> Tensor | Path:
     path = None
     if folder is not None:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from anymask.configuration_sam import SamConfig
 from anymask.modeling.losses import LossOptions, segmentation_loss
-from anymask.modeling.network import SamNetwork
+from anymask.modeling.network import SamNetwork, SegmentAnything
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def network(model):
 
 def test_it_is_a_plain_module(network, model):
     assert not isinstance(network, PreTrainedModel)
-    assert isinstance(model, SamNetwork)
+    assert isinstance(model, SegmentAnything) and isinstance(network, SegmentAnything)
     assert (network.device, network.dtype) == (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
     assert network.to(torch.bfloat16).dtype == torch.bfloat16
 

@@ -171,8 +171,10 @@ def _begin(decoder: MaskDecoder, image: PreparedImage, dense: Tensor, n_prompts:
     sharing = None if torch.is_grad_enabled() else image.sharing
     has_mask = _has_mask(dense)
     if dense.ndim == 5 or (n_prompts == 1 and (has_mask or sharing is None)):
-        positions = project_positions(decoder, _position(image)) if sharing is None else sharing.positions
-        return OwnImage(as_tokens(image.image_embeddings, dense), positions)
+        positions = None if sharing is None else sharing.positions
+        if positions is None and n_prompts > 1:
+            positions = project_positions(decoder, _position(image))
+        return OwnImage(as_tokens(image.image_embeddings, dense), _position(image), positions)
     if sharing is None or has_mask:
         return SharedImage(*_share(decoder, image, dense))
     return SharedImage(sharing.base, sharing.positions)

@@ -14,10 +14,11 @@ from .images import FastImage, Features, Projected, absorb, add_product, matmul_
 
 @dataclass(frozen=True)
 class OwnImage(FastImage):
-    """Image tokens that exist, and their positions projected."""
+    """Image tokens that exist."""
 
     image: Tensor  # (batch, 1 or prompts, pixels, channels)
-    positions: Sequence[Projected]  # of each reader
+    position: Tensor  # (1, 1, pixels, channels)
+    positions: Sequence[Projected] | None = None  # the same, projected by each reader, where that pays
     writes: int = 0  # that there were
 
     def features(self, weight: Tensor, bias: Tensor) -> Features:
@@ -29,6 +30,10 @@ class OwnImage(FastImage):
         return self if self.image.shape[1] == 1 else replace(self, image=self.image[:, prompts])
 
     def _scores(self, tokens: Tensor, linear: nn.Linear, name: str) -> Tensor:
+        if self.positions is None:
+            constant = (tokens * linear.bias.view(tokens.shape[2], 1, -1)).sum(dim=-1, keepdim=True)
+            scores = absorb(tokens, linear) @ (self.image + self.position).transpose(-2, -1)
+            return scores.unflatten(2, tokens.shape[2:4]) + constant
         position = cast(Tensor, getattr(self.positions[self.writes], name))
         scores = matmul_shared(tokens, position.transpose(-2, -1))
         scores = add_product(scores.flatten(2, 3), absorb(tokens, linear), self.image.transpose(-2, -1))
