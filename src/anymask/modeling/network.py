@@ -249,7 +249,7 @@ class SegmentAnything(ABC):
         output_attentions = or_default(output_attentions, self.config.output_attentions)
         output_hidden_states = or_default(output_hidden_states, self.config.output_hidden_states)
 
-        encoding = SamVisionEncoderOutput()
+        encoding, embeddings = SamVisionEncoderOutput(), image_embeddings
         if pixel_values is not None:
             encoding = self._encode_images(
                 pixel_values,
@@ -257,8 +257,9 @@ class SegmentAnything(ABC):
                 output_hidden_states=output_hidden_states,
                 output_attentions=output_attentions,
             )
-            image_embeddings = encoding.last_hidden_state
-        image = self._as_prepared(image_embeddings)
+            embeddings = encoding.last_hidden_state
+        assert embeddings is not None
+        image = self._as_prepared(embeddings)
         prompts = self._encode_prompts(image, input_points, input_labels, input_boxes, input_masks)
         masks, iou_scores, *attentions = decoders.decode_masks(
             self.mask_decoder,

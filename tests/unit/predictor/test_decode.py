@@ -36,7 +36,8 @@ def decoded(prompts, embedding=EMBEDDING, **how):
 def by_hand(multimask_output=True, **prompts):
     """Logits in full size, (P, M, H, W), those of the model, and predicted IoUs."""
     inputs = PROCESSOR(IMAGE, **prompts, return_tensors="pt")
-    outputs = MODEL(**inputs, multimask_output=multimask_output)
+    image = MODEL.prepare_image(MODEL.get_image_embeddings(inputs.pop("pixel_values")))
+    outputs = MODEL(image_embeddings=image, **inputs, multimask_output=multimask_output)
     sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
     full = PROCESSOR.post_process_masks(outputs.pred_masks, *sizes, binarize=False)[0]
     return full, outputs.pred_masks[0], outputs.iou_scores[0]
@@ -83,7 +84,7 @@ def test_several_points_with_a_box_and_a_mask():
 def test_a_mask_alone():
     logits = mask_to_logits(MASK, PROCESSOR.image_processor.options().mask_geometry(EMBEDDING.geometry))
     with torch.no_grad():
-        outputs = MODEL(image_embeddings=EMBEDDING.tensor, input_masks=logits[None, None])
+        outputs = MODEL(image_embeddings=MODEL.prepare_image(EMBEDDING.tensor), input_masks=logits[None, None])
     found = decoded([Prompt(mask=MASK)])
     torch.testing.assert_close(found.low_res_logits[0], outputs.pred_masks[0, 0, outputs.iou_scores[0, 0].argmax()])
     again = decoded([Prompt(mask=logits)])  # logits pass straight
@@ -189,7 +190,7 @@ def test_a_checkpoint_says_how_its_masks_are_cleaned_up_unless_areas_are_given(m
 def test_logits_can_be_trained_on():
     found = decoded([Prompt(((10, 20),), (1,))])
     assert not found.low_res_logits.is_inference()
-    output = MODEL(image_embeddings=EMBEDDING.tensor, input_masks=found.low_res_logits[None])
+    output = MODEL(image_embeddings=MODEL.prepare_image(EMBEDDING.tensor), input_masks=found.low_res_logits[None])
     output.pred_masks.sum().backward()
     MODEL.zero_grad()
 

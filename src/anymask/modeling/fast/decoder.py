@@ -11,9 +11,9 @@ known before upscaling, so `propose` upscales only the prompts that pass its thr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ...support.chunks import parts_at_a_time, slices
 from ...support.exporting import is_being_exported
+from ...support.threads import map_in_threads, parallel_threads
 from ..mask_decoder import FeedForward, MaskDecoder, as_tokens, at_least_float32, choose_masks
 from ..outputs import MaskProposals, Prompts
 from ..two_way_transformer import TwoWayAttentionBlock, bias_of_padding
@@ -29,6 +30,8 @@ from .own_image import OwnImage
 from .shared_image import ProjectedBase, SharedImage, project_base
 from .untouched import is_untouched
 from .upscaling import as_matrix, predict_masks
+
+Value = TypeVar("Value")
 
 CHUNK_BYTES = 8 * 2**20
 """Bytes that image tokens would take of what each thread of a CPU decodes at a time: two prompts at the usual size."""
@@ -114,12 +117,14 @@ def decode(
     chosen = choose_masks(multimask_output)
     # With gradients all masks are made, as in the plain decoder: so every weight has a gradient.
     made = slice(None) if torch.is_grad_enabled() else chosen
-    masks, scores = [], []
-    for tokens, prompt_image, iou_scores in _attend(decoder, image, prompts):
-        logits = predict_masks(decoder, tokens, prompt_image, _grid_hw(prompts), made)
-        masks.append(logits if made == chosen else logits[:, :, chosen])
-        scores.append(iou_scores[:, :, chosen])
-    return _join(masks), _join(scores)
+
+    def decode_some(some: _Some) -> tuple[Tensor, Tensor]:
+        tokens, attended_image, scores = _attend(decoder, some)
+        logits = predict_masks(decoder, tokens, attended_image, _grid_hw(prompts), made)
+        return logits if made == chosen else logits[:, :, chosen], scores[:, :, chosen]
+
+    logits, scores = zip(*_map_prompts(decode_some, decoder, image, prompts), strict=True)
+    return _join(logits), _join(scores)
 
 
 def propose(
@@ -131,39 +136,65 @@ def propose(
     follow from the prompts' number alone.
     """
     chosen, grid_hw = choose_masks(multimask_output), _grid_hw(prompts)
-    proposals, start = [], 0
-    for tokens, prompt_image, all_scores in _attend(decoder, image, prompts):
+
+    def propose_some(some: _Some) -> MaskProposals:
+        tokens, attended_image, all_scores = _attend(decoder, some)
         scores = all_scores[0, :, chosen]  # (prompts, masks)
-        index = torch.arange(start, start + len(scores), device=scores.device)[:, None].expand_as(scores)
-        start += len(scores)
+        index = torch.arange(some.first, some.first + len(scores), device=scores.device)[:, None].expand_as(scores)
         if iou_threshold > 0:
             keep = scores > iou_threshold
             passing = keep.any(dim=-1).nonzero().squeeze(-1)
-            logits = predict_masks(decoder, tokens[:, passing], prompt_image.of_prompts(passing), grid_hw, chosen)
-            proposals.append(MaskProposals(logits[0][keep[passing]], scores[keep], index[keep]))
-        else:
-            logits = predict_masks(decoder, tokens, prompt_image, grid_hw, chosen)
-            proposals.append(MaskProposals(logits[0].flatten(0, 1), scores.flatten(), index.flatten()))
+            logits = predict_masks(decoder, tokens[:, passing], attended_image.of_prompts(passing), grid_hw, chosen)
+            return MaskProposals(logits[0][keep[passing]], scores[keep], index[keep])
+        logits = predict_masks(decoder, tokens, attended_image, grid_hw, chosen)
+        return MaskProposals(logits[0].flatten(0, 1), scores.flatten(), index.flatten())
+
+    proposals = _map_prompts(propose_some, decoder, image, prompts)
     return MaskProposals(*(torch.cat(parts) for parts in zip(*proposals, strict=True)))
 
 
-def _attend(decoder: MaskDecoder, image: PreparedImage, prompts: Prompts) -> Iterator[tuple[Tensor, FastImage, Tensor]]:
-    """Run the transformer over chunks of prompts.
+class _Some(NamedTuple):
+    """Some of the prompts, to be decoded by themselves."""
 
-    Yields:
-        Mask tokens (batch, prompts, all masks, channels), image tokens, predicted IoUs (batch, prompts, all masks).
-    """
+    first: int
+    tokens: Tensor  # (batch, prompts, tokens, channels)
+    image: FastImage
+    padding_bias: Tensor | None
+
+
+def _map_prompts(
+    function: Callable[[_Some], Value], decoder: MaskDecoder, image: PreparedImage, prompts: Prompts
+) -> list[Value]:
+    """Call a function with as many prompts at a time as the processor's cache holds, on all cores."""
     embeddings = image.image_embeddings
     tokens, is_padding = decoder.join_tokens(embeddings, *prompts)
-    start = _begin(decoder, image, prompts.dense, n_prompts=tokens.shape[1])
+    n_prompts, threads = tokens.shape[1], parallel_threads(tokens.device)
+    padding_bias = None if is_padding is None else bias_of_padding(is_padding, tokens.dtype)
+    start = _begin(decoder, image, prompts.dense, n_prompts)
     bytes_per_prompt = embeddings.nelement() * embeddings.element_size()
-    for part in slices(tokens.shape[1], parts_at_a_time(bytes_per_prompt, tokens.device, CHUNK_BYTES)):
-        padding_bias = None if is_padding is None else bias_of_padding(is_padding[:, part], tokens.dtype)
-        attended, prompt_image = _transform(decoder, tokens[:, part], start.of_prompts(part), padding_bias)
-        # The scores decide which masks are kept, so they are computed in float32.
-        with torch.autocast(tokens.device.type, enabled=False):
-            iou_scores = _in_float32(decoder.iou_prediction_head, attended[:, :, 0])
-        yield attended[:, :, 1 : 1 + decoder.num_mask_tokens], prompt_image, iou_scores
+    at_a_time = parts_at_a_time(bytes_per_prompt, tokens.device, CHUNK_BYTES)
+    if threads > 1 and n_prompts > 1:  # each with its own chunk
+        at_a_time = min(max(at_a_time // threads, 1), -(-n_prompts // threads))
+    chunks = [
+        _Some(
+            part.start, tokens[:, part], start.of_prompts(part), None if padding_bias is None else padding_bias[:, part]
+        )
+        for part in slices(n_prompts, at_a_time)
+    ]
+    return map_in_threads(function, chunks, threads)
+
+
+def _attend(decoder: MaskDecoder, some: _Some) -> tuple[Tensor, FastImage, Tensor]:
+    """Run the transformer.
+
+    Returns:
+        Mask tokens (batch, prompts, all masks, channels), image tokens, predicted IoUs (batch, prompts, all masks).
+    """
+    tokens, image = _transform(decoder, some.tokens, some.image, some.padding_bias)
+    # The scores decide which masks are kept, so they are computed in float32.
+    with torch.autocast(tokens.device.type, enabled=False):
+        iou_scores = _in_float32(decoder.iou_prediction_head, tokens[:, :, 0])
+    return tokens[:, :, 1 : 1 + decoder.num_mask_tokens], image, iou_scores
 
 
 def _begin(decoder: MaskDecoder, image: PreparedImage, dense: Tensor, n_prompts: int) -> FastImage:
@@ -244,5 +275,5 @@ def _has_mask(dense: Tensor) -> bool:
     return dense.stride()[-2:] != (0, 0)
 
 
-def _join(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)

@@ -385,6 +385,24 @@ def test_one_model_in_many_threads(model):
                 assert torch.equal(actual, expected)
 
 
+@pytest.mark.parametrize("kind", ["ragged", "a mask for each, some missing"])
+@torch.inference_mode()
+def test_prompts_go_to_all_cores(model, kind):
+    """Some on each core: the same masks, and torch's number of threads is left as it was."""
+    image, arguments = model.prepare_image(model.get_image_embeddings(images(1))), PROMPT_KINDS[kind](1, 7)
+    expected = outputs(model, "sdpa", image, **arguments)
+    points_alone = dict(input_points=arguments["input_points"], iou_threshold=0.3)
+    proposals = model.decode_proposals(image, **points_alone)
+    torch.set_num_threads(3)
+    try:
+        assert_same(outputs(model, "sdpa", image, **arguments), expected)
+        for mine, their in zip(model.decode_proposals(image, **points_alone), proposals, strict=True):
+            torch.testing.assert_close(mine, their, rtol=1e-4, atol=1e-4)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
 # Both ways by themselves
 
 

@@ -1,0 +1,60 @@
+"""Independent parts of a computation, each by a thread of one core: for many small steps, on machines that are busy.
+
+Torch cuts every step into as many pieces as it may use cores, and waits until all are done. Where another process has
+one of the cores, hundreds of small steps each wait for a piece whose thread does not run. Parts that are independent
+need not wait for each other, so here each goes from its beginning to its end on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+def parallel_threads(device: torch.device) -> int:
+    """How many threads `map_in_threads` would use: those that torch may, on a CPU and without gradients; else 1.
+
+    One too where a mode watches what is computed (a counter of operations, autocast), for modes belong to a thread.
+    """
+    if device.type != "cpu" or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return 1
+    if torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack():
+        return 1
+    return torch.get_num_threads()
+
+
+def map_in_threads(function: Callable[[Item], Value], items: Sequence[Item], threads: int) -> list[Value]:
+    """`[function(item) for item in items]`, without gradients; each thread computes on one core.
+
+    Args:
+        function: What nothing else depends on while it runs.
+        items: Its arguments.
+        threads: What `parallel_threads` gave.
+    """
+    threads = min(threads, len(items))
+    if threads < 2:
+        return [function(item) for item in items]
+    here = torch.get_num_threads()
+    in_inference_mode, all_started = torch.is_inference_mode_enabled(), Barrier(threads + 1)
+
+    def settle() -> None:
+        torch.get_num_threads()  # this thread is known to torch from now on, and will not ask again
+        torch.set_num_threads(1)  # of this thread, but also of threads that torch meets for the first time
+        all_started.wait()
+
+    def run(item: Item) -> Value:
+        with torch.inference_mode(in_inference_mode), torch.no_grad():
+            return function(item)
+
+    with ThreadPoolExecutor(threads, initializer=settle) as pool:
+        futures = [pool.submit(run, item) for item in items]
+        all_started.wait()
+        torch.set_num_threads(here)  # what is new to torch gets as many as this thread again
+        return [future.result() for future in futures]
