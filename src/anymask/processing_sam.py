@@ -189,9 +189,14 @@ class SamProcessor(ProcessorMixin):
             kwargs.pop(name, value)
             for name, value in zip(_PROMPTS, (segmentation_maps, input_points, input_labels, input_boxes), strict=True)
         )
-        kwargs = {name: value for name, value in kwargs.items() if name not in _WITHOUT_EFFECT}
-        known = (*_CALL_OPTIONS, *INERT_CONFIG_KEYS, *_PROMPTS, "input_masks", "original_sizes")
-        check_known_options(kwargs, known, "SamProcessor")
+        if kwargs.get("do_center_crop"):
+            raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
+        kwargs = {
+            name: value
+            for name, value in kwargs.items()
+            if name in _CALL_OPTIONS or name not in (*_WITHOUT_EFFECT, *INERT_CONFIG_KEYS)
+        }
+        check_known_options(kwargs, (*_CALL_OPTIONS, *_PROMPTS, "input_masks", "original_sizes"), "SamProcessor")
         return_tensors, device = kwargs.get("return_tensors"), kwargs.get("device")
         overrides = {name: value for name, value in kwargs.items() if name in OPTION_NAMES}
         options = self.image_processor.options(**overrides)

@@ -51,6 +51,7 @@ def post_process_masks(
         For each image (P, M, H, W) bool, or float32 logits with `binarize=False`, on the device of its masks.
 
     Raises:
+        TypeError: If the masks of an image are neither a tensor nor an array.
         ValueError: If the numbers of masks and sizes differ, or the sizes cannot be.
     """
     sizes = _pairs("original_sizes", original_sizes)
@@ -62,8 +63,10 @@ def post_process_masks(
         )
     processed = []
     for logits, original_hw, reshaped_hw in zip(masks, sizes, reshaped_sizes, strict=True):
-        if not isinstance(logits, torch.Tensor):
-            logits = torch.from_numpy(np.asarray(logits))
+        if not isinstance(logits, torch.Tensor | np.ndarray):
+            raise TypeError(f"The masks of an image must be a tensor or an array, got {type(logits).__name__}.")
+        if isinstance(logits, np.ndarray):
+            logits = torch.from_numpy(logits)
         if logits.ndim < 2 or not logits.is_floating_point():
             raise ValueError(
                 "The masks of an image must be logits of shape (prompts, masks, height, width), "
