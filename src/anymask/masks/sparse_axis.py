@@ -29,12 +29,21 @@ class SparseAxis:
     weights: torch.Tensor
 
     @classmethod
-    def from_taps(cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device) -> SparseAxis:
-        """Group the pixels of an axis, given as `resize.axis_taps` gives them, by their inputs."""
+    def from_taps(
+        cls, taps: tuple[np.ndarray, np.ndarray], device: torch.device, block_size: int | None = None
+    ) -> SparseAxis:
+        """Group the pixels of an axis by their inputs.
+
+        Args:
+            taps: Inputs and weights of each pixel, as `resize.axis_taps` gives them.
+            device: Where the weights go.
+            block_size: At how many pixels larger groups are cut; by default where it takes the least time.
+        """
         starts, weights = taps
         firsts = np.flatnonzero(np.diff(starts, prepend=-1))
         step = np.arange(len(starts)) - np.repeat(firsts, np.diff(firsts, append=len(starts)))
-        firsts = np.flatnonzero(step % _best_size(np.diff(firsts, append=len(starts))) == 0)
+        block_size = block_size or _best_size(np.diff(firsts, append=len(starts)))
+        firsts = np.flatnonzero(step % block_size == 0)
         offsets = np.append(firsts, len(starts))
         sizes = np.diff(offsets)
         block = np.repeat(np.arange(len(firsts)), sizes)

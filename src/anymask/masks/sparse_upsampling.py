@@ -12,7 +12,7 @@ follow the outline of the mask, not the image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -24,10 +24,9 @@ from .sparse_axis import SparseAxis
 
 # Bytes of float32 pixels computed at a time: on a CPU what stays in a core's cache, elsewhere what keeps the device
 # busy.
-_CHUNK_BYTES = {"cpu": 2**21}
-_CHUNK_BYTES_ACCELERATOR = 2**26
+CHUNK_BYTES_CPU, CHUNK_BYTES_ACCELERATOR = 2**21, 2**26
 # Bytes of flags, one per column of pixels and row of blocks, of the masks that are turned into runs together.
-_RUNS_BYTES = 2**28
+RUNS_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,35 @@ class SparseUpsampler:
 
     rows: SparseAxis
     columns: SparseAxis
+    chunk_bytes: int = CHUNK_BYTES_CPU
+    runs_bytes: int = RUNS_BYTES
 
     @classmethod
     def from_geometry(
-        cls, geometry: ResizeGeometry, low_res_size_hw: Sequence[int], device: torch.device | str = "cpu"
+        cls,
+        geometry: ResizeGeometry,
+        low_res_size_hw: Sequence[int],
+        device: torch.device | str = "cpu",
+        *,
+        block_size: int | None = None,
+        chunk_bytes: int | None = None,
+        runs_bytes: int = RUNS_BYTES,
     ) -> SparseUpsampler:
-        """Blocks of the original image of `geometry`, for logits of size `low_res_size_hw`."""
+        """Find the blocks of an image; the sizes change time and memory and nothing else.
+
+        Args:
+            geometry: How the image became the model's input.
+            low_res_size_hw: Height and width of the logits.
+            device: Where they are.
+            block_size: Pixels of a block along an axis at most; by default what is fastest.
+            chunk_bytes: Of pixels that are computed at a time; by default what suits the device.
+            runs_bytes: Of flags of the masks that are turned into runs together.
+        """
+        device = torch.device(device)
+        if chunk_bytes is None:
+            chunk_bytes = CHUNK_BYTES_CPU if device.type == "cpu" else CHUNK_BYTES_ACCELERATOR
         rows, columns = (
-            SparseAxis.from_taps(axis_taps(int(low), padded, resized, original), torch.device(device))
+            SparseAxis.from_taps(axis_taps(int(low), padded, resized, original), device, block_size)
             for low, padded, resized, original in zip(
                 low_res_size_hw,
                 geometry.padded_size_hw,
@@ -55,14 +75,14 @@ class SparseUpsampler:
                 strict=True,
             )
         )
-        return cls(rows, columns)
+        return cls(rows, columns, chunk_bytes, runs_bytes)
 
     def crop(self, low_res_logits: torch.Tensor, box_xyxy: Sequence[int]) -> tuple[SparseUpsampler, torch.Tensor]:
         """The blocks of a box, its last pixels included, and a view of the logits (..., h, w) that they need."""
         x0, y0, x1, y1 = box_xyxy
         rows, row_inputs = self.rows.between(y0, y1)
         columns, column_inputs = self.columns.between(x0, x1)
-        return SparseUpsampler(rows, columns), low_res_logits[..., row_inputs, column_inputs]
+        return replace(self, rows=rows, columns=columns), low_res_logits[..., row_inputs, column_inputs]
 
     def stability_scores(
         self, low_res_logits: torch.Tensor, mask_threshold: float = 0.0, stability_score_offset: float = 1.0
@@ -139,7 +159,7 @@ class SparseUpsampler:
             For each mask first positions and positions past the last, (R,) int64, in column-major pixels of the image,
             sorted.
         """
-        at_a_time = max(_RUNS_BYTES // (len(self.rows) * len(self.columns) * self.columns.max_size), 1)
+        at_a_time = max(self.runs_bytes // (len(self.rows) * len(self.columns) * self.columns.max_size), 1)
         x0, y0 = (int(coordinate) for coordinate in origin_xy)
         first = x0 * full_height + y0
         # Positions of one mask lie below those of the next.
@@ -238,8 +258,7 @@ class SparseUpsampler:
         _, height, width = logits.shape
         flat = logits.reshape(-1)
         starts_y, starts_x = self.rows.tensor("starts"), self.columns.tensor("starts")
-        chunk_bytes = _CHUNK_BYTES.get(logits.device.type, _CHUNK_BYTES_ACCELERATOR)
-        chunk = max(chunk_bytes // (4 * self.rows.max_size * self.columns.max_size), 1)
+        chunk = max(self.chunk_bytes // (4 * self.rows.max_size * self.columns.max_size), 1)
         for indices in blocks.nonzero().split(chunk):
             mask, row, column = indices.T.contiguous()
             corner = (mask * height + starts_y[row]) * width + starts_x[column]

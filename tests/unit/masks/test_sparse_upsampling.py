@@ -1,13 +1,13 @@
 """Answers from low-resolution logits against the plain formula: interpolate twice, then look."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.masks import sparse_axis as sparse_axis_module
-from anymask.masks import sparse_upsampling as sparse_upsampling_module
 from anymask.masks.measures import masks_to_boxes_xyxy, stability_scores
 from anymask.masks.rle import mask_to_rle, runs_to_rle
 from anymask.masks.sparse_upsampling import SparseUpsampler
@@ -82,10 +82,10 @@ def test_runs_in_a_larger_image(case):
 
 
 @pytest.mark.parametrize("masks_at_a_time", [1, 4, 100])
-def test_runs_of_many_masks_are_those_of_each(case, masks_at_a_time, monkeypatch):
+def test_runs_of_many_masks_are_those_of_each(case, masks_at_a_time):
     geometry, logits, upsampler, full = case
     flags = len(upsampler.rows) * len(upsampler.columns) * upsampler.columns.max_size
-    monkeypatch.setattr(sparse_upsampling_module, "_RUNS_BYTES", masks_at_a_time * flags)
+    upsampler = replace(upsampler, runs_bytes=masks_at_a_time * flags)
     height, width = geometry.original_size_hw
     runs = upsampler.runs_of_each(logits, THRESHOLD, height + 8, origin_xy=(4, 3))
     for (starts, ends), mask in zip(runs, full > THRESHOLD, strict=True):
@@ -121,12 +121,11 @@ def test_a_small_mask_needs_few_logits():
 
 @pytest.mark.parametrize("size", [1, 2, 5, 1000])
 @pytest.mark.parametrize("pair", GEOMETRIES)
-def test_where_blocks_are_cut_changes_nothing(pair, size, monkeypatch):
+def test_where_blocks_are_cut_changes_nothing(pair, size):
     geometry, low_res = pair
     logits = masks_of_all_kinds(low_res)
     full = full_size(logits, geometry)
-    monkeypatch.setattr(sparse_axis_module, "_best_size", lambda sizes: size)
-    upsampler = SparseUpsampler.from_geometry(geometry, low_res)
+    upsampler = SparseUpsampler.from_geometry(geometry, low_res, block_size=size)
     assert max(upsampler.rows.max_size, upsampler.columns.max_size) <= size
     expected = stability_scores(full, THRESHOLD)
     torch.testing.assert_close(upsampler.stability_scores(logits, THRESHOLD), expected, rtol=0, atol=0)
@@ -137,11 +136,11 @@ def test_where_blocks_are_cut_changes_nothing(pair, size, monkeypatch):
         assert rle == mask_to_rle(high > THRESHOLD)
 
 
-def test_chunks_change_nothing(case, monkeypatch):
+def test_chunks_change_nothing(case):
     geometry, logits, upsampler, _ = case
     expected = upsampler.stability_scores(logits), *upsampler.boxes(logits)
     expected_runs = upsampler.runs(logits[0], THRESHOLD, geometry.original_size_hw[0])
-    monkeypatch.setattr(sparse_upsampling_module, "_CHUNK_BYTES", {"cpu": 1})
+    upsampler = replace(upsampler, chunk_bytes=1)
     for got, wanted in zip((upsampler.stability_scores(logits), *upsampler.boxes(logits)), expected, strict=True):
         assert torch.equal(got, wanted)
     for got, wanted in zip(
