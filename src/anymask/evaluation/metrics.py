@@ -76,22 +76,27 @@ def pairwise_iou(rles: Sequence[Rle], targets: Sequence[Rle]) -> np.ndarray:
     runs = [rle_to_runs(rle) for rle in rles]
     areas = np.array([int((ends - starts).sum()) for starts, ends in runs])
     lengths = np.array([len(starts) for starts, _ in runs])
+    first_runs = np.cumsum(lengths) - lengths
     starts, ends = (np.concatenate(parts) for parts in zip(*runs, strict=True))
-    owners = np.repeat(np.arange(len(rles)), lengths)
     boxes = np.array([rle_to_box_xyxy(rle) for rle in rles])
     for index, target in enumerate(targets):
         x0, y0, x1, y1 = rle_to_box_xyxy(target)
         target_starts, target_ends = rle_to_runs(target)
         target_area = int((target_ends - target_starts).sum())
         meets = (boxes[:, 0] <= x1) & (boxes[:, 2] >= x0) & (boxes[:, 1] <= y1) & (boxes[:, 3] >= y0)
-        first, past_last = x0 * height, (x1 + 1) * height
-        pixels = np.zeros(past_last - first + 1, dtype=np.int32)
-        for start, end in zip((target_starts - first).tolist(), (target_ends - first).tolist(), strict=True):
-            pixels[start + 1 : end + 1] = 1
-        before = np.cumsum(pixels, dtype=np.int32)
-        near = np.flatnonzero(meets[owners] & (ends > first) & (starts < past_last))
-        overlaps = before[np.minimum(ends[near], past_last) - first] - before[np.maximum(starts[near], first) - first]
-        intersections = np.bincount(owners[near], weights=overlaps, minlength=len(rles))
+        near = np.flatnonzero(meets & (lengths > 0))
+        intersections = np.zeros(len(rles), dtype=np.int64)
+        if len(near):
+            # Positions from the first column of the target on; what lies before or behind its columns overlaps nothing.
+            begin, length = x0 * height, (x1 + 1 - x0) * height
+            inside = np.zeros(length + 1, dtype=np.int32)
+            inside[target_starts - begin + 1] = 1
+            np.subtract.at(inside, target_ends[target_ends - begin < length] - begin + 1, 1)
+            before = np.cumsum(np.cumsum(inside, dtype=np.int32), dtype=np.int32)
+            offsets = np.cumsum(lengths[near]) - lengths[near]
+            which = np.arange(lengths[near].sum()) + np.repeat(first_runs[near] - offsets, lengths[near])
+            overlaps = before[(ends[which] - begin).clip(0, length)] - before[(starts[which] - begin).clip(0, length)]
+            intersections[near] = np.add.reduceat(overlaps, offsets)
         unions = areas + target_area - intersections
         ious[:, index] = np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
     return ious
