@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .batch import Outputs, Report, Work, work_through
-from .files import Photo, check_outputs, prepare_folder
+from .files import Photo, check_is_photo, check_outputs, prepare_folder
 from .start import load_sam
 
 ENDING = ".safetensors"
@@ -17,7 +17,7 @@ ENDING = ".safetensors"
 def embed_photos(
     photos: Sequence[Photo], folder: Path, half: bool, *, model: str, device: str, dtype: str, resume: bool
 ) -> Iterator[Report]:
-    """Encodes photos one by one and yields what became of each.
+    """Encode photos one by one and yield what became of each.
 
     Args:
         photos: to read.
@@ -46,6 +46,7 @@ def embed_photos(
 def _embed(sam: Any, photo: Photo, outputs: Outputs, half: bool) -> dict[str, Any]:
     from ..images.load import load_image
 
+    check_is_photo(photo.source)
     embedding = replace(sam.embed(load_image(photo.source)), name=Path(photo.source).name)
     embedding.save(outputs["embedding"], dtype="float16" if half else None)
     return {"shape": list(embedding.tensor.shape[1:])}

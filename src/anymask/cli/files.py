@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+import typer
+
 from .start import quick_imports
 
 _URL_SCHEMES = ("http://", "https://")
@@ -28,15 +30,16 @@ class Photo:
     stem: PurePosixPath
 
 
-def find_photos(arguments: Iterable[str], is_result: Callable[[str], bool] = lambda name: False) -> list[Photo]:
-    """Photos that paths, folders, globs and URLs stand for, each once.
+def find_photos(arguments: Iterable[str], owner_of: Callable[[str], str | None] = lambda name: None) -> list[Photo]:
+    """Find the photos that paths, folders, globs and URLs stand for, each once.
 
     Results are named after photos: `cup.jpg` by `cup`, or by `cup.jpg` where there is a `cup.png` beside it. A file
     that does not exist is kept: opening it reports it, and the others are still done.
 
     Args:
         arguments: as in `anymask.predictor.sources.open_source`, but no videos.
-        is_result: tells by its name what an earlier run left in a folder.
+        owner_of: tells of a picture that is named like a result which photo's it would be, by its stem; in folders and
+            globs such pictures are passed over, and said to be where that photo is not among those found.
 
     Raises:
         FileNotFoundError: If none of the arguments exists.
@@ -45,20 +48,26 @@ def find_photos(arguments: Iterable[str], is_result: Callable[[str], bool] = lam
     names: dict[str, str] = {}  # of each photo's source
     missing = 0
     for argument in arguments:
-        found = _found(argument, is_result)
+        found = _found(os.path.expanduser(argument), owner_of)
         missing += found is None
-        names.update(found or {argument: Path(argument).name or "photo"})
+        names.update(found or {os.path.expanduser(argument): Path(argument).name or "photo"})
     if missing == len(names):
         raise FileNotFoundError(f"a photo must exist, but there is none at {', '.join(map(repr, names))}")
-    stems = Counter(PurePosixPath(name).with_suffix("") for name in names.values())
-    photos = []
-    for source, name in names.items():
-        stem = PurePosixPath(name).with_suffix("")
-        photos.append(Photo(source, stem if stems[stem] == 1 else PurePosixPath(name)))
-    return photos
+    paths = {source: _below(name) for source, name in names.items()}
+    stems = Counter(path.with_suffix("") for path in paths.values())
+    return [
+        Photo(source, path.with_suffix("") if stems[path.with_suffix("")] == 1 else path)
+        for source, path in paths.items()
+    ]
 
 
-def _found(argument: str, is_result: Callable[[str], bool]) -> dict[str, str] | None:
+def _below(name: str) -> PurePosixPath:
+    """A name without what would lead out of the folder for results, as the `..` of a glob does."""
+    parts = PurePosixPath(os.path.normpath(name)).parts
+    return PurePosixPath(*(part for part in parts if part not in ("..", "/")))
+
+
+def _found(argument: str, owner_of: Callable[[str], str | None]) -> dict[str, str] | None:
     """Names of the photos that an argument stands for, by source; None where nothing is there."""
     if argument.startswith(_URL_SCHEMES):
         return {argument: Path(urlsplit(argument).path).name or "photo"}
@@ -75,14 +84,42 @@ def _found(argument: str, is_result: Callable[[str], bool]) -> dict[str, str] | 
     if opened.count is None:
         raise ValueError(f"{argument} must stand for photos, but there are videos; read these with SAM.predict")
     found = {str(image.origin): image.name or "photo" for image in opened.images}
-    photos = {source: name for source, name in found.items() if not is_result(name)}
+    owners = {source: owner_of(name) for source, name in found.items()}
+    photos = {source: name for source, name in found.items() if owners[source] is None}
     if not photos:
         raise ValueError(f"{argument} must hold photos, but holds nothing but results of an earlier run")
+    there = {stem for name in photos.values() for stem in (Path(name).stem, Path(name).name)}
+    doubtful = [source for source, owner in owners.items() if owner is not None and owner not in there]
+    if doubtful:
+        others = f" and {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
+        typer.echo(
+            f"anymask: passed over {doubtful[0]}{others}, named like results of an earlier run; a photo of such a name "
+            f"is taken where it is given itself",
+            err=True,
+        )
     return photos
 
 
+def check_is_photo(source: str) -> None:
+    """Refuse a file that is something else, by its name, and say what takes it.
+
+    Raises:
+        ValueError: If it is a video or an embedding.
+    """
+    from ..predictor.sources import VIDEO_SUFFIXES
+
+    suffix = PurePosixPath(urlsplit(source).path if source.startswith(_URL_SCHEMES) else source).suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        raise ValueError(f"{source} must be a photo, but it is a video: SAM.predict({source!r}, stream=True) reads it")
+    if suffix == ".safetensors":
+        raise ValueError(
+            f"{source} must be a photo, but is named like an embedding of `anymask embed`: "
+            f"SAM.predict(ImageEmbedding.load({source!r}), points=...) answers prompts on it"
+        )
+
+
 def prepare_folder(folder: Path) -> None:
-    """Creates a folder for results, and sees that files can be written to it before work begins.
+    """Create a folder for results, and sees that files can be written to it before work begins.
 
     Raises:
         OSError: If that cannot be.
@@ -99,7 +136,7 @@ def prepare_folder(folder: Path) -> None:
 
 
 def check_outputs(outputs: Mapping[Photo, Iterable[Path]]) -> None:
-    """Results replace results of earlier runs, but never a photo of this run nor each other.
+    """Check that results replace results of earlier runs, but never a photo of this run nor each other.
 
     Raises:
         ValueError: If they would.

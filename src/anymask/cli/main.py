@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,8 @@ from .batch import Report, report_all
 from .evaluate import evaluate
 from .files import find_photos
 from .generate import generate
-from .outputs import DEFAULT_FORMATS, ENDINGS, is_result, read_formats
-from .prompts import read_prompts
+from .outputs import DEFAULT_FORMATS, ENDINGS, owner_of, read_formats
+from .prompts import read_prompts, read_values
 from .reports import OneLineErrors, errors_reported, say_json
 from .start import quick_imports
 from .train import train
@@ -63,12 +64,22 @@ def segment(
         list[str],
         typer.Option("--box", "-b", metavar="X0,Y0,X1,Y1", help="An object by a box; points of it may follow."),
     ] = [],  # noqa: B006
-    model: take.Model = "sam-vit-nano",
+    coco_file: Annotated[
+        Path | None, typer.Option("--coco-file", help="One COCO file for all photos, besides what --format says.")
+    ] = None,
+    value_range: Annotated[
+        str | None, typer.Option(metavar="BLACK,WHITE", help="Values that stand for black and white; or min_max.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="LEVEL,WIDTH", help="CT window in Hounsfield units, such as 40,400.")
+    ] = None,
+    model: take.Model = take.DEFAULT_MODEL,
     device: take.Device = "auto",
     dtype: take.ComputeIn = take.Dtype.float32,
     resume: take.Resume = False,
     as_json: take.AsJson = False,
     *,
+    context: typer.Context,
     options: dict[str, Any],
     look: dict[str, Any],
 ) -> None:
@@ -83,10 +94,13 @@ def segment(
     from .segment import segment_photos
 
     with errors_reported(as_json):
-        found = find_photos(photos, is_result)
+        found = find_photos(photos, owner_of)
+        is_default = str(context.get_parameter_source("model")).endswith("DEFAULT")
+        if not as_json and is_default and sys.stderr.isatty():
+            typer.echo(take.ABOUT_DEFAULT_MODEL, err=True)
         reports = segment_photos(
             found,
-            output,
+            output.expanduser(),
             read_formats(formats),
             model=model,
             device=device,
@@ -95,6 +109,8 @@ def segment(
             options=options,
             look=look,
             resume=resume,
+            images=read_values(value_range, window),
+            coco_file=coco_file,
         )
         raise typer.Exit(report_all(reports, len(found), as_json, _mask_count))
 
@@ -117,8 +133,10 @@ def embed(
     from .embed import embed_photos
 
     with errors_reported(as_json):
-        found = find_photos(photos, is_result)
-        reports = embed_photos(found, output, half, model=model, device=device, dtype=dtype.value, resume=resume)
+        found = find_photos(photos, owner_of)
+        reports = embed_photos(
+            found, output.expanduser(), half, model=model, device=device, dtype=dtype.value, resume=resume
+        )
         raise typer.Exit(report_all(reports, len(found), as_json, _embedding_shape))
 
 
@@ -138,7 +156,7 @@ def convert(
         from .convert import convert as convert_checkpoint
 
     with errors_reported(as_json):
-        converted = convert_checkpoint(source, output, verify)
+        converted = convert_checkpoint(source, output.expanduser(), verify)
     if as_json:
         say_json(converted.as_dict())
         return

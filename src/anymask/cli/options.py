@@ -11,6 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+DEFAULT_MODEL = "sam-vit-nano"
+ABOUT_DEFAULT_MODEL = (
+    "anymask: sam-vit-nano, the packaged model, is small and rough; Meta's are better and slower: "
+    "--model facebook/sam-vit-base (a download of 375 MB, once)"
+)
+
 EVERYTHING_PANEL = "Without --point and --box (defaults are the checkpoint's)"
 
 

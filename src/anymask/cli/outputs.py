@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..results.formats.registry import FORMATS
 from ..support.unknown_names import did_you_mean
@@ -16,7 +17,7 @@ DEFAULT_FORMATS = "overlay,sa1b"
 
 
 def read_formats(given: Iterable[str]) -> list[str]:
-    """Formats of `--format` options, each a name or several with commas between, in the order of `ENDINGS`.
+    """Read the formats of `--format` options, each a name or several with commas between, in the order of `ENDINGS`.
 
     Raises:
         ValueError: If one is unknown, or none is given.
@@ -32,13 +33,29 @@ def read_formats(given: Iterable[str]) -> list[str]:
 
 
 def output_paths(photo: Photo, folder: Path, formats: Iterable[str], jpeg: bool = False) -> dict[str, Path]:
-    """Where the results of a photo are written, by format; overlays as JPEG where that is asked for."""
+    """Say where the results of a photo go, by format; overlays as JPEG where that is asked for."""
     endings = {**ENDINGS, "overlay": _JPEG_OVERLAY} if jpeg else ENDINGS
     return {name: folder / f"{photo.stem}{endings[name]}" for name in formats}
 
 
-def is_result(name: str) -> bool:
-    """Whether a picture of this name is a result of an earlier run: an overlay, a label map, a cut-out."""
-    path = Path(name)
-    is_cutout = any(folder.endswith(ENDINGS["cutouts"]) for folder in path.parts[:-1])
-    return is_cutout or path.name.endswith((ENDINGS["overlay"], _JPEG_OVERLAY, ENDINGS["label_map"]))
+def owner_of(name: str) -> str | None:
+    """The stem of the photo whose result a picture of this name would be: an overlay, a label map, a cut-out.
+
+    Args:
+        name: With the folders below the one that is searched.
+
+    Returns:
+        The stem, or None where the name is no result's.
+    """
+    path = PurePosixPath(name)
+    folders = (folder for folder in path.parts[:-1] if folder.endswith(ENDINGS["cutouts"]))
+    cutouts_of = next(folders, None)
+    if cutouts_of is not None:
+        return cutouts_of.removesuffix(ENDINGS["cutouts"])
+    endings = (ENDINGS["overlay"], _JPEG_OVERLAY, ENDINGS["label_map"])
+    return next((path.name.removesuffix(ending) for ending in endings if path.name.endswith(ending)), None)
+
+
+def is_cutout(name: str) -> bool:
+    """Whether a file of this name in a folder of cut-outs is one of an earlier run."""
+    return re.fullmatch(r".*_\d{4,}(_[\w-]*)?\.png", name) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..prompts.prompt import Prompt
@@ -45,6 +45,32 @@ def read_prompts(points: Sequence[str], boxes: Sequence[str]) -> list[Prompt]:
         Prompt(tuple(points_xy), tuple(labels), None if box is None else (box[0], box[1], box[2], box[3]))
         for points_xy, labels, box in read
     ]
+
+
+def read_values(value_range: str | None, window: str | None) -> dict[str, Any]:
+    """Read `--value-range` and `--window` as arguments of `SAM.predict`.
+
+    Args:
+        value_range: "BLACK,WHITE" or "min_max"; None where it was not given.
+        window: "LEVEL,WIDTH"; None likewise.
+
+    Raises:
+        ValueError: If one is written otherwise, or both are given.
+    """
+    if value_range is not None and window is not None:
+        raise ValueError("--value-range and --window must not come together: they say the same")
+    given: dict[str, Any] = {}
+    if value_range is not None:
+        black_white = _numbers(value_range)
+        if value_range not in ("min_max", "auto") and not (len(black_white) == 2 and black_white[0] < black_white[1]):
+            raise ValueError(f"--value-range must be BLACK,WHITE, as in 0,3000, or min_max, got {value_range!r}")
+        given["value_range"] = tuple(black_white) if black_white else value_range
+    if window is not None:
+        level_width = _numbers(window)
+        if len(level_width) != 2 or not level_width[1] > 0:
+            raise ValueError(f"--window must be LEVEL,WIDTH, as in 40,400, got {window!r}")
+        given["window"] = tuple(level_width)
+    return given
 
 
 def _read_points(words: Sequence[str], text: str, form: str) -> tuple[list[tuple[float, float]], list[int]]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..support.atomic_files import whole_folder
 from .batch import Outputs, Report, Work, work_through
-from .files import Photo, check_outputs, prepare_folder
-from .outputs import output_paths
-from .start import load_sam
+from .files import Photo, check_is_photo, check_outputs, prepare_folder
+from .outputs import is_cutout, output_paths
+from .start import load_sam, quick_imports
 
 if TYPE_CHECKING:
     from ..prompts.prompt import Prompt
@@ -29,48 +29,68 @@ def segment_photos(
     options: Mapping[str, Any],
     look: Mapping[str, Any],
     resume: bool,
+    images: Mapping[str, Any] | None = None,
+    coco_file: Path | None = None,
 ) -> Iterator[Report]:
-    """Segments photos one by one and yields what became of each.
+    """Segment photos one by one and yield what became of each.
 
     Args:
-        photos: to read.
-        folder: to write to; created if needed.
-        formats: of `outputs.ENDINGS`.
-        model: packaged name, folder, file of weights or hub id.
-        device: a torch device, or "auto" for a GPU where there is one.
-        dtype: name of a torch dtype.
-        prompts: For every photo; without any everything is segmented.
-        options: Of `MaskGenerationOptions`; with prompts those of `AREA_OPTIONS` only.
-        look: of `options.LOOK`, how pictures and label maps look.
-        resume: skip photos whose results are all there.
+        photos: To read.
+        folder: To write to; created if needed.
+        formats: Of `outputs.ENDINGS`.
+        model: Packaged name, folder, file of weights or hub id.
+        device: A torch device, or "auto" for a GPU where there is one.
+        dtype: Name of a torch dtype.
+        prompts: Asked of every photo; without any everything is segmented.
+        options: Of `MaskGenerationOptions`; with prompts those about areas alone.
+        look: Of `options.LOOK`, how pictures and label maps look.
+        resume: Skip photos whose results are all there.
+        images: Further arguments of `SAM.predict`, `value_range` or `window`.
+        coco_file: One file of COCO for all photos, written when all are done.
 
     Raises:
-        OSError: If the output folder is not to be had.
+        OSError: If the output folder is not to be had, or there is no room in it.
         TypeError: If options come with prompts, or some of a format without it.
-        ValueError: If the model is not to be had, an option is not valid, or results would overwrite each other or a
-            photo.
+        ValueError: If the model is not to be had, an option is not valid, results would overwrite each other or a
+            photo, or one file for all photos is asked for while photos are skipped.
     """
     of_formats = look_of_formats(look, formats)
     outputs = {photo: output_paths(photo, folder, formats, jpeg="jpeg" in look) for photo in photos}
     check_outputs({photo: paths.values() for photo, paths in outputs.items()})
-    from ..mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
+    if coco_file is not None and resume:
+        raise ValueError(
+            "--coco-file must come without --resume: what was done in an earlier run would be missing in the file"
+        )
+    _check_options(prompts, options)
+    prepare_folder(folder)
+    done: list[Any] = []
 
-    MaskGenerationOptions.from_kwargs(**options)  # wrong values are told before anything is loaded
+    def get_work() -> Work:
+        sam = load_sam(model, device, dtype)
+        progress = None if len(photos) == 1 else False
+        arguments = {**({"prompts": prompts} if prompts else {"progress": progress}), **options, **(images or {})}
+        kept = None if coco_file is None else done
+        return lambda photo, paths: _segment(sam, photo, paths, arguments, of_formats, model, kept)
+
+    yield from work_through(outputs, get_work, resume)
+    if coco_file is not None:
+        from ..results.formats.coco import write_coco
+
+        write_coco(coco_file, done)
+
+
+def _check_options(prompts: Sequence[Prompt], options: Mapping[str, Any]) -> None:
+    """Refuse wrong values before a model is loaded and the first photo is read."""
+    with quick_imports():
+        from ..mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
+
+    MaskGenerationOptions.from_kwargs(**options)
     others = [name for name in options if name not in AREA_OPTIONS]
     if prompts and others:
         names = ", ".join("--" + name.replace("_", "-") for name in others)
         raise TypeError(
             f"{names} must come without --point and --box: with prompts, each gets its mask, none is dropped"
         )
-    prepare_folder(folder)
-
-    def get_work() -> Work:
-        sam = load_sam(model, device, dtype)
-        progress = None if len(photos) == 1 else False
-        arguments = {"prompts": prompts, **options} if prompts else {"progress": progress, **options}
-        return lambda photo, paths: _segment(sam, photo, paths, arguments, of_formats, model)
-
-    yield from work_through(outputs, get_work, resume)
 
 
 def look_of_formats(look: Mapping[str, Any], formats: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -109,10 +129,13 @@ def _segment(
     arguments: Mapping[str, Any],
     of_formats: Mapping[str, Mapping[str, Any]],
     model: str,
+    done: list[Any] | None,
 ) -> dict[str, Any]:
-    """Writes the results of one photo, each whole or not at all."""
+    """Write the results of one photo, each whole or not at all."""
     from ..images.load import load_image
+    from ..results.formats.annotated_image import AnnotatedImage
 
+    check_is_photo(photo.source)
     [results] = sam.predict(load_image(photo.source), **arguments)
     results.name = Path(photo.source).name
     more: dict[str, Mapping[str, Any]] = {
@@ -122,8 +145,10 @@ def _segment(
     }
     for name, path in outputs.items():
         if name == "cutouts":
-            with whole_folder(path) as folder:
+            with whole_folder(path, is_cutout) as folder:
                 results.save(folder, format=name)
         else:
             results.save(path, format=name, **more.get(name, {}))
+    if done is not None:  # without the image, so that memory grows by run lengths alone
+        done.append(AnnotatedImage(list(results.records), results.size_hw, results.name))
     return {"mask_count": len(results)}

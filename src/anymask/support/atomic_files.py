@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -48,23 +49,49 @@ def _write_beside(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, which becomes `path` if what is done with it succeeds.
+def whole_folder(path: Path, is_own: Callable[[str], bool] = lambda name: False) -> Iterator[Path]:
+    """Give a temporary folder beside `path`, which takes the place of `path` if what is done with it succeeds.
 
-    Where there is a folder already, the new files take the places of those of their names, one by one; others stay.
+    Several writers of one folder do not disturb each other: the last one's is there in the end.
+
+    Args:
+        path: Of the folder.
+        is_own: Tells by its name which file of a folder that is there already is a result of an earlier run, and goes
+            with it; others are kept, unless a new one has their name.
+
+    Raises:
+        OSError: If the folder cannot be made.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=".part"))
     try:
         yield unfinished
-        if path.is_dir():
-            for file in sorted(unfinished.iterdir()):
-                os.replace(file, path / file.name)
-        else:
-            os.chmod(unfinished, 0o777 & ~_umask())  # mkdtemp keeps others out
-            unfinished.rename(path)
+        os.chmod(unfinished, 0o777 & ~_umask())  # mkdtemp keeps others out
+        _take_the_place(unfinished, path, is_own)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _take_the_place(new: Path, path: Path, is_own: Callable[[str], bool]) -> None:
+    while True:
+        try:
+            new.rename(path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        # A folder with files in it is not replaced in one step: it steps aside.
+        aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=".part"))
+        try:
+            path.rename(aside / "before")
+            for kept in sorted((aside / "before").iterdir()):
+                if not is_own(kept.name) and not (new / kept.name).exists():
+                    kept.rename(new / kept.name)
+        except FileNotFoundError:
+            continue  # another writer has just moved it
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

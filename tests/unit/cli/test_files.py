@@ -3,8 +3,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from anymask.cli.files import Photo, check_outputs, find_photos, prepare_folder
-from anymask.cli.outputs import is_result
+from anymask.cli.files import Photo, check_is_photo, check_outputs, find_photos, prepare_folder
+from anymask.cli.outputs import owner_of
 
 
 def touch(folder: Path, *names: str) -> list[str]:
@@ -22,14 +22,14 @@ def stems(photos: list[Photo]) -> list[str]:
 def test_folders_stand_for_their_photos_by_name(tmp_path):
     b, a, _text, _overlay, upper = touch(tmp_path, "b.jpg", "a.png", "notes.txt", "b_overlay.png", "C.JPEG")
     (tmp_path / "folder.jpg").mkdir()
-    photos = find_photos([str(tmp_path)], is_result)
+    photos = find_photos([str(tmp_path)], owner_of)
     assert [photo.source for photo in photos] == [upper, a, b]
     assert stems(photos) == ["C", "a", "b"]
 
 
 def test_globs_keep_the_folders_below_their_fixed_part(tmp_path):
     inner, outer, _cutout = touch(tmp_path, "sub/a.jpg", "a.jpg", "a_cutouts/0001.jpg")
-    photos = find_photos([str(tmp_path / "**" / "*.jpg")], is_result)
+    photos = find_photos([str(tmp_path / "**" / "*.jpg")], owner_of)
     assert {photo.source: str(photo.stem) for photo in photos} == {outer: "a", inner: "sub/a"}
 
 
@@ -66,6 +66,41 @@ def test_one_stem_with_two_suffixes_keeps_the_suffixes(tmp_path):
     assert stems(find_photos([str(tmp_path)])) == ["a.jpg", "a.png", "b"]
 
 
+def test_a_photo_named_like_a_result_is_not_dropped_without_a_word(tmp_path, capsys):
+    a, _own, other = touch(tmp_path, "a.jpg", "a_overlay.png", "cat_overlay.png")
+    assert [photo.source for photo in find_photos([str(tmp_path)], owner_of)] == [a]
+    assert capsys.readouterr().err == (
+        f"anymask: passed over {other}, named like results of an earlier run; a photo of such a name is taken where it "
+        "is given itself\n"
+    )
+    assert [photo.source for photo in find_photos([other], owner_of)] == [other]
+
+
+def test_globs_with_dots_name_nothing_outside_the_folder_for_results(tmp_path):
+    (tmp_path / "n1").mkdir()
+    touch(tmp_path, "n1/p1/x.png", "secret/a.png")
+    [photo] = find_photos([str(tmp_path / "n1" / "p*" / ".." / ".." / "secret" / "*.png")])
+    assert Path(photo.source).resolve() == tmp_path / "secret" / "a.png"
+    assert str(photo.stem) == "secret/a"
+
+
+def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (a,) = touch(tmp_path, "a.jpg")
+    for argument in ("~/a.jpg", "~", "~/*.jpg"):
+        assert [photo.source for photo in find_photos([argument])] == [a]
+
+
+@pytest.mark.parametrize(
+    ("source", "reader"),
+    [("x.mp4", r"a video: SAM\.predict\('x\.mp4', stream=True\)"), ("a/x.safetensors", r"ImageEmbedding\.load\('a/x")],
+)
+def test_what_is_no_photo_is_told_what_takes_it(source, reader):
+    with pytest.raises(ValueError, match=reader):
+        check_is_photo(source)
+    check_is_photo("photo.jpg")
+
+
 def test_nothing_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a photo must exist, but there is none at 'a\.jpg', '.*/\*\.jpg'"):
         find_photos(["a.jpg", str(tmp_path / "*.jpg")])
@@ -77,7 +112,7 @@ def test_folder_without_photos_is_an_error(tmp_path):
         find_photos([str(tmp_path)])
     touch(tmp_path, "a_overlay.png")
     with pytest.raises(ValueError, match="holds nothing but results of an earlier run"):
-        find_photos([str(tmp_path)], is_result)
+        find_photos([str(tmp_path)], owner_of)
 
 
 def test_videos_are_no_photos(tmp_path):

@@ -45,6 +45,7 @@ def test_defaults(calls, tmp_path):
     assert formats == ["overlay", "sa1b"]
     assert options == {
         **dict(model="sam-vit-nano", device="auto", dtype="float32", prompts=[], options={}, look={}, resume=False),
+        **dict(images={}, coco_file=None),
     }
 
 
@@ -84,6 +85,17 @@ def test_prompts_and_formats(calls, tmp_path):
     assert options["resume"]
 
 
+def test_values_and_one_file_for_all(calls, tmp_path):
+    path, output = tmp_path / "a.jpg", tmp_path / "all.json"
+    for arguments, images in [
+        (["--value-range", "0,3000"], {"value_range": (0, 3000)}),
+        (["--value-range", "min_max"], {"value_range": "min_max"}),
+        (["--window", "40,400"], {"window": (40, 400)}),
+    ]:
+        assert invoke("segment", path, *arguments, "--coco-file", output).exit_code == 0
+        assert (calls[-1][-1]["images"], calls[-1][-1]["coco_file"]) == (images, output)
+
+
 def test_a_failure_is_exit_code_1(calls, tmp_path):
     result = invoke("segment", tmp_path / "a.jpg", tmp_path / "b.jpg", "--json")
     assert result.exit_code == 1
@@ -106,6 +118,10 @@ def test_embed(calls, tmp_path):
         (["segment", "{folder}"], "must hold images"),
         (["segment", "{folder}/a", "--point", "5"], "--point must be X,Y in pixels"),
         (["segment", "{folder}/a", "--box", "1,2,3"], "--box must be X0,Y0,X1,Y1"),
+        (["segment", "{folder}/a", "--value-range", "5"], "--value-range must be BLACK,WHITE"),
+        (["segment", "{folder}/a", "--window", "40,0"], "--window must be LEVEL,WIDTH"),
+        (["segment", "{folder}/a", "--window", "1,2", "--value-range", "1,2"], "must not come together"),
+        (["segment", "{folder}/a", "--resume", "--coco-file", "x.json"], "--coco-file must come without --resume"),
         (["segment", "{folder}/a", "--format", "jpg"], "--format must be of overlay"),
         (["segment", "{folder}/a", "--output", "{folder}/a"], "--output must be a folder, but"),
         (["segment", "{folder}/a", "--output", "/proc/x"], "--output must be a folder that can be written to"),

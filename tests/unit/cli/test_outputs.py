@@ -3,7 +3,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from anymask.cli.files import Photo
-from anymask.cli.outputs import ENDINGS, is_result, output_paths, read_formats
+from anymask.cli.outputs import ENDINGS, is_cutout, output_paths, owner_of, read_formats
 from anymask.results.formats.registry import FORMATS
 
 
@@ -36,5 +36,10 @@ def test_names():
 
 def test_results_are_known_by_their_names():
     results = ["a_overlay.png", "sub/a_label_map.png", "a_cutouts/0001.png", "a_overlay.jpg"]
-    assert [is_result(name) for name in results] == [True] * 4
-    assert not any(is_result(name) for name in ["a.png", "cutouts/a.png", "sub_overlay.png/a.png"])
+    assert [owner_of(name) for name in results] == ["a"] * 4
+    assert not any(map(owner_of, ["a.png", "cutouts/a.png", "sub_overlay.png/a.png"]))
+
+
+def test_cutouts_of_an_earlier_run_are_told_by_their_names():
+    assert all(map(is_cutout, ["a_0001.png", "a_b_0012_coffee-cup.png", "a_12345.png"]))
+    assert not any(map(is_cutout, ["notes.txt", "a.png", "a_01.png", "a_0001.jpg"]))

@@ -42,14 +42,10 @@ def test_errors_that_nobody_expects_are_one_line_too(capsys):
 
 def test_a_full_disk_is_known_from_whatever_it_led_to():
     full = OSError(errno.ENOSPC, "No space left on device")
-    try:
-        try:
-            raise full
-        except OSError as error:
-            raise ValueError("x.json must be a file that can be written") from error
-    except ValueError as error:
-        assert is_disk_full(error)
+    told = ValueError("x.json must be a file that can be written")
+    told.__cause__ = full
     assert is_disk_full(full)
+    assert is_disk_full(told)
     assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
 
 

@@ -1,5 +1,6 @@
 """The work of `anymask segment` with a model that finds bright pixels, and the command itself with the packaged one."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -158,6 +159,54 @@ def test_a_folder_with_earlier_results_can_run_again(sam, photo, tmp_path):
     (tmp_path / "photo_masks.json").write_bytes(b"stale")
     reports([photo], tmp_path)
     assert (tmp_path / "photo_masks.json").read_bytes() == first
+
+
+def test_cutouts_of_an_earlier_run_leave_no_strays(sam, photo, tmp_path):
+    for name in ("photo_0001.png", "photo_0007.png", "notes.txt"):
+        (tmp_path / "out" / "photo_cutouts").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / "photo_cutouts" / name).write_text("old")
+    reports([photo], tmp_path / "out", formats=("cutouts",))
+    assert sorted(path.name for path in (tmp_path / "out" / "photo_cutouts").iterdir()) == [
+        "notes.txt",
+        "photo_0001.png",
+    ]
+    with Image.open(tmp_path / "out/photo_cutouts/photo_0001.png") as cutout:
+        assert cutout.size == (10, 6)
+
+
+def test_one_coco_file_for_all_photos(sam, photo, tmp_path):
+    second = photo.with_name("second.png")
+    second.write_bytes(photo.read_bytes())
+    found = find_photos([str(photo), str(second)])
+    model = dict(model="sam-vit-nano", device="cpu", dtype="float32")
+    work = segment.segment_photos(
+        found,
+        tmp_path,
+        ["sa1b"],
+        **model,
+        prompts=[],
+        options={},
+        look={},
+        resume=False,
+        coco_file=tmp_path / "all.json",
+    )
+    assert [report.status for report in work] == ["done", "done"]
+    document = json.loads((tmp_path / "all.json").read_text())
+    assert [image["file_name"] for image in document["images"]] == ["photo.png", "second.png"]
+    assert [annotation["area"] for annotation in document["annotations"]] == [60, 60]
+    assert len({annotation["id"] for annotation in document["annotations"]}) == 2
+
+
+def test_a_full_disk_ends_the_run(sam, photo, tmp_path):
+    (tmp_path / "out").mkdir()
+
+    class Full(BrightPixels):
+        def predict(self, image, **arguments):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    sam.predict = Full().predict
+    with pytest.raises(OSError, match="No space left"):
+        reports([photo, photo], tmp_path / "out")
 
 
 def test_resuming_does_what_is_not_finished(sam, photo, tmp_path):

@@ -1,5 +1,6 @@
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -72,6 +73,40 @@ def test_whole_folder_replaces_files_of_its_names(tmp_path):
         (folder / "a").write_text("new")
     assert {path.name: path.read_text() for path in (tmp_path / "results").iterdir()} == {"a": "new", "mine": "old"}
     assert os.listdir(tmp_path) == ["results"]
+
+
+def test_whole_folder_takes_away_what_is_its_own(tmp_path):
+    for name in ("a.png", "b.png", "mine.txt"):
+        (tmp_path / "results").mkdir(exist_ok=True)
+        (tmp_path / "results" / name).write_text("old")
+    with whole_folder(tmp_path / "results", lambda name: name.endswith(".png")) as folder:
+        (folder / "a.png").write_text("new")
+    found = {path.name: path.read_text() for path in (tmp_path / "results").iterdir()}
+    assert found == {"a.png": "new", "mine.txt": "old"}
+    assert os.listdir(tmp_path) == ["results"]
+
+
+def test_whole_folders_of_several_writers_do_not_disturb_each_other(tmp_path):
+    def write(number):
+        for _ in range(40):
+            with whole_folder(tmp_path / "results", lambda name: True) as folder:
+                for name in ("a", "b"):
+                    (folder / name).write_text(str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))  # raises what a writer raised
+    assert os.listdir(tmp_path) == ["results"]
+    first, second = ((tmp_path / "results" / name).read_text() for name in ("a", "b"))
+    assert first == second
+
+
+def test_whole_folder_follows_a_link(tmp_path):
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to("target")
+    with whole_folder(tmp_path / "link") as folder:
+        (folder / "a").write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert os.listdir(tmp_path / "target") == ["a"]
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
