@@ -3,8 +3,6 @@
 `make test-gpu` runs this where there is one.
 """
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
@@ -53,39 +51,13 @@ def generator_on(device: str, **options) -> SamMaskGenerator:
     return SamMaskGenerator(model, SamProcessor.from_pretrained("sam-vit-nano"), **options)
 
 
-@contextmanager
-def no_waiting():
-    """PyTorch raises where the host would wait for the device."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-def test_the_host_looks_at_no_mask_before_all_are_on_their_way(monkeypatch):
-    generator = generator_on("cuda")
-    expected = generator.generate(PHOTO)  # the first call makes what is made once
-    decode, rounds = generator._decode, []
-
-    def watched(*args):
-        rounds.append(args)
-        with no_waiting():
-            return decode(*args)
-
-    monkeypatch.setattr(generator, "_decode", watched)
-    records = generator.generate(PHOTO)
-    assert len(rounds) == 1
-    assert [record["bbox"] for record in records] == [record["bbox"] for record in expected]
-
-
 def test_runs_of_many_masks():
-    cells, on_cuda = (
+    on_cpu, on_cuda = (
         SparseUpsampler.from_geometry(ResizeGeometry((300, 200), (48, 32), (48, 32)), (12, 8), device)
         for device in ("cpu", "cuda")
     )
     logits = torch.randn(5, 12, 8)
-    expected = cells.runs_of_each(logits, 0.25, 310, (4, 3))
+    expected = on_cpu.runs_of_each(logits, 0.25, 310, (4, 3))
     for mine, their in zip(on_cuda.runs_of_each(logits.cuda(), 0.25, 310, (4, 3)), expected, strict=True):
         np.testing.assert_array_equal(np.concatenate(mine), np.concatenate(their))
 
