@@ -190,6 +190,7 @@ def _clicked(
             scores |= rounds[number - 1].scores(f"@{number}")
         scores |= _counts_of_clicks([_iou(one) for one in rounds], protocol.targets, protocol.max_clicks)
         row = objects.row(index, first, rounds[0], reported[index], scores)
+        row["mask_after"] = last_report
         pixels = points[index, : len(rounds)].int().tolist()
         row["clicks"] = [[*pixel, label] for pixel, label in zip(pixels, labels[index].tolist(), strict=False)]
         rows.append(row)

@@ -113,16 +113,16 @@ def make_report(
     return Report(document, output)
 
 
-def statistics(rows: Sequence[Row], seed: int, resamples: int = RESAMPLES) -> dict[str, dict[str, float]]:
+def statistics(rows: Sequence[Row], seed: int, resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
     """Count, mean, interval, median and total of every score of rows.
 
     The interval holds the mean of 95 % of resampled data sets. Images are resampled, not objects: those of one image
-    are alike, and taking them for independent would make the interval too narrow.
+    are alike, and taking them for independent would make the interval too narrow. One image has none: None.
     """
     names = list(dict.fromkeys(name for row in rows for name in row["scores"]))
     images = {sample: number for number, sample in enumerate(dict.fromkeys(row["sample"] for row in rows))}
     draws = np.random.default_rng(seed).integers(0, len(images), (resamples, len(images))) if images else None
-    result = {}
+    result: dict[str, dict[str, float | None]] = {}
     for name in names:
         with_score = [row for row in rows if name in row["scores"]]
         values = np.array([row["scores"][name] for row in with_score], dtype=float)
@@ -136,8 +136,8 @@ def statistics(rows: Sequence[Row], seed: int, resamples: int = RESAMPLES) -> di
         result[name] = {
             "count": len(values),
             "mean": float(values.mean()),
-            "low": float(low),
-            "high": float(high),
+            "low": float(low) if len(images) > 1 else None,
+            "high": float(high) if len(images) > 1 else None,
             "median": float(np.median(values)),
             "total": float(values.sum()),
         }
@@ -163,7 +163,7 @@ def to_markdown(document: dict[str, Any]) -> str:
         lines += ["", f"## {group}", "", "| score | mean | 95 % interval | median | total | objects |"]
         lines += ["| --- | --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {name} | {row['mean']:.4f} | {row['low']:.4f} to {row['high']:.4f} | {row['median']:.4f} "
+            f"| {name} | {row['mean']:.4f} | {_interval(row)} | {row['median']:.4f} "
             f"| {row['total']:.6g} | {row['count']} |"
             for name, row in scores.items()
         ]
@@ -187,6 +187,10 @@ def to_markdown(document: dict[str, Any]) -> str:
     named = {name.split("@")[0].rstrip("0123456789") for group in document["groups"].values() for name in group}
     lines += [f"- {name}: {EXPLANATIONS[name]}" for name in EXPLANATIONS if name.rstrip("0123456789") in named]
     return "\n".join(lines) + "\n"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return "" if row["low"] is None else f"{row['low']:.4f} to {row['high']:.4f}"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -214,7 +218,8 @@ def _draw(row: Row, number: int, dataset: MaskDataset, output: Path, score: str)
         sample: Sample = dataset[place]
     except BrokenSampleError:  # it could be read when it was measured, and cannot any more
         return case
-    clicks = np.array(row.get("clicks", []), dtype=float).reshape(-1, 3)
+    # Of the clicks those that the mask is from; more may have been made to reach a target.
+    clicks = np.array(row.get("clicks", []), dtype=float).reshape(-1, 3)[: row.get("mask_after")]
     boxes = np.array(row.get("box_xyxy", []), dtype=float).reshape(-1, 4)
     prompts = DrawnPrompts(clicks[:, :2], clicks[:, 2].astype(int), boxes)
     image = draw_overlay(sample.image, [])

@@ -54,7 +54,7 @@ def test_clicks_correct_until_the_best_target_is_reached():
         # The second click says that what is missing at the foot belongs to the object.
         x, y, label = row["clicks"][1]
         assert label == 1 and (mask & ~cut(mask, 6))[y, x]
-        assert np.array_equal(rle_to_mask(row["mask"]), cut(mask, 2))
+        assert np.array_equal(rle_to_mask(row["mask"]), cut(mask, 2)) and row["mask_after"] == 2
 
 
 def test_targets_that_are_not_reached():

@@ -33,9 +33,9 @@ def test_objects_of_one_image_are_not_independent():
     assert together["high"] - together["low"] > 3 * (apart["high"] - apart["low"])
 
 
-def test_one_image_has_no_width():
+def test_one_image_has_no_interval():
     row = statistics(rows_of([0.2, 0.4], "aa"), seed=0)["iou"]
-    assert row["low"] == row["high"] == pytest.approx(0.3)
+    assert row["low"] is row["high"] is None and row["mean"] == pytest.approx(0.3)
     assert statistics([], seed=0) == {}
 
 
