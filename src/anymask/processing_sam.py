@@ -39,23 +39,23 @@ class SamProcessor(ProcessorMixin):
 
     | prompt         | nesting                                | meaning                                              |
     |----------------|----------------------------------------|------------------------------------------------------|
-    | `input_points` | `[image][object][point][x, y]`         | everything said                                      |
-    |                | `[image][point][x, y]`                 | the points of one object in each image               |
-    |                | `[point][x, y]`                        | one image: the points of one object                  |
+    | `input_points` | `[image][prompt][point][x, y]`         | everything said                                      |
+    |                | `[image][point][x, y]`                 | the points of one prompt in each image               |
+    |                | `[point][x, y]`                        | one image: the points of one prompt                  |
     |                | `[image][x, y]`                        | several images: one point in each                    |
     |                | `[x, y]`                               | one point in one image                               |
     | `input_labels` | like `input_points` without `[x, y]`   | 1 foreground, 0 background; all 1 if left out        |
-    | `input_boxes`  | `[image][object][x0, y0, x1, y1]`      | everything said                                      |
-    |                | `[object][x0, y0, x1, y1]`             | one image: one object per box                        |
+    | `input_boxes`  | `[image][prompt][x0, y0, x1, y1]`      | everything said                                      |
+    |                | `[prompt][x0, y0, x1, y1]`             | one image: one prompt per box                        |
     |                | `[image][x0, y0, x1, y1]`              | several images: one box in each                      |
     |                | `[x0, y0, x1, y1]`                     | one box in one image                                 |
-    | `input_masks`  | `(image, object, height, width)`       | a mask per object                                    |
+    | `input_masks`  | `(image, prompt, height, width)`       | a mask per prompt                                    |
     |                | `(image, height, width)`               | several images: one mask in each                     |
-    |                | `(object, height, width)`              | one image: a mask per object, or one for all         |
+    |                | `(prompt, height, width)`              | one image: a mask per prompt, or one for all         |
     |                | `(height, width)`                      | one mask in one image                                |
 
-    Numbers of objects, points and boxes may differ between images and objects; None stands for what an object or an
-    image does not have: `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is an object
+    Numbers of prompts, points and boxes may differ between images and prompts; None stands for what a prompt or an
+    image does not have: `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is a prompt
     with a point and one with a box. `input_masks=[[None, mask]]` gives the second of them a mask too.
     """
 
@@ -170,9 +170,9 @@ class SamProcessor(ProcessorMixin):
         Returns:
             What the image processor returns, and the prompts in float32 pixels of the model's input: `input_points` (B,
             P, K, 2), `input_labels` (B, P, K) int64, `input_boxes` (B, P, 4) and `input_masks` (B, 1 or P, h, w), as
-            far as given. Where numbers differ between objects or images, points, labels and boxes come back as
+            far as given. Where numbers differ between prompts or images, points, labels and boxes come back as
             `input_points` and `input_labels` alone: boxes as two points with labels 2 and 3, padding with label -10. A
-            padding object, whose labels are all -10, gives a mask that means nothing.
+            padding prompt, whose labels are all -10, gives a mask that means nothing.
 
         Raises:
             TypeError: If an option is unknown.

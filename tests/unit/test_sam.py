@@ -229,6 +229,15 @@ def test_one_result_per_image_whatever_the_source(sam, tmp_path):
     assert sam.predict([]) == []
 
 
+@pytest.mark.parametrize("how", [dict(points=[10, 20]), EVERYTHING, {**EVERYTHING, "crop_n_layers": 1}])
+def test_a_file_is_read_once(sam, tmp_path, monkeypatch, how):
+    Image.fromarray(IMAGE).save(tmp_path / "a.png")
+    opened, open_image = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda *args, **more: opened.append(args) or open_image(*args, **more))
+    sam.predict(tmp_path / "a.png", **how)
+    assert len(opened) == 1
+
+
 def test_frames_are_asked_the_same_and_must_have_one_size(sam):
     mirrored = IMAGE[:, ::-1].copy()
     together = sam.predict([IMAGE, mirrored], points=[[10, 20], [50, 40]])

@@ -4,7 +4,12 @@ import torch
 from PIL import Image
 
 from anymask.geometry.coordinates import ResizeGeometry
-from anymask.prompts.mask_prompts import MASK_PROMPT_LOGIT, binary_mask_to_logits, prepare_mask_prompts
+from anymask.prompts.mask_prompts import (
+    MASK_PROMPT_LOGIT,
+    binary_mask_to_logits,
+    mask_to_logits,
+    prepare_mask_prompts,
+)
 
 # An image of 60 x 80 pixels, 12 x 16 of the 16 x 16 pixels of the low-resolution frame.
 FRAME = ResizeGeometry((60, 80), (12, 16), (16, 16))
@@ -137,3 +142,27 @@ def test_none_is_no_mask():
 def test_masks_that_cannot_be(masks, n_prompts, message):
     with pytest.raises(ValueError, match=message):
         prepare_mask_prompts(masks, [FRAME], n_prompts)
+
+
+LOW_RES = ResizeGeometry((50, 40), (16, 13), (16, 16))
+
+
+def test_an_rle_of_another_size_is_refused_before_it_is_decoded():
+    """Decoded it would take 3.6 GB."""
+    with pytest.raises(ValueError, match=r"must have the image's size, \(50, 40\), got \(60000, 60000\)"):
+        mask_to_logits({"size": [60_000, 60_000], "counts": [60_000**2]}, LOW_RES)
+    logits = mask_to_logits({"size": [50, 40], "counts": [1000, 1000]}, LOW_RES)
+    assert (logits[:, :6] < 0).all() and (logits[:, 7:13] > 0).all()
+
+
+@pytest.mark.parametrize("value", [1e30, float("inf"), float("nan"), -1e5])
+def test_logits_that_no_model_gives_are_refused(value):
+    logits = torch.zeros(16, 16)
+    logits[3, 4] = value
+    with pytest.raises(ValueError, match=r"must be finite and within \+-10000"):
+        mask_to_logits(logits, LOW_RES)
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"must hold real numbers, got torch\.complex64"):
+        mask_to_logits(np.zeros((50, 40), np.complex64), LOW_RES)

@@ -37,7 +37,7 @@ def test_arrays_and_tuples_become_lists():
 
 def test_what_is_left_out_of_the_nesting_is_added():
     def boxes(value, n_images):
-        return nested_prompts("boxes", value, 3, 4, n_images, "[image][object][x0, y0, x1, y1]")
+        return nested_prompts("boxes", value, 3, 4, n_images, "[image][prompt][x0, y0, x1, y1]")
 
     box = [1, 2, 3, 4]
     assert boxes(box, 1) == boxes([box], 1) == boxes([[box]], 1) == [[box]]
