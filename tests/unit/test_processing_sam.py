@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.tiny_sam import tiny_model
+from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast
@@ -194,3 +194,18 @@ def test_unknown_options_are_errors_when_loading(tmp_path):
     SamProcessor(SamImageProcessor()).save_pretrained(tmp_path)
     with pytest.raises(TypeError, match="has no option 'do_normalise'; did you mean 'do_normalize'"):
         SamProcessor.from_pretrained(tmp_path, do_normalise=False)
+
+
+def test_segmentation_maps_give_a_loss():
+    processor, model = SamProcessor(tiny_image_processor()), tiny_model()
+    maps = np.zeros((40, 80), np.uint8)
+    maps[10:30, 20:60] = 1
+    inputs = processor(IMAGE, input_points=[[[40, 20]]], segmentation_maps=maps, return_tensors="pt")
+    loss = model(**inputs).loss
+    loss.backward()
+    labels = inputs.pop("labels")
+    assert labels.shape == (1, 40, 40)
+    torch.testing.assert_close(model(**inputs, labels=labels[:, None]).loss, loss)
+    two = processor(IMAGE, input_points=[[[[40, 20]], [[4, 2]]]], segmentation_maps=maps, return_tensors="pt")
+    with pytest.raises(ValueError, match="labels must have one mask per prompt"):
+        model(**two)

@@ -192,7 +192,8 @@ def segmentation_loss(
         iou_scores: Predicted IoU, (batch, prompts, masks).
         labels: (batch, prompts, label height, label width), of the same frame as the logits, at any size of the same
             shape: bool, 0 and 1, or shares from 0 to 1. -100 throughout is an object that fills up the batch and has no
-            influence, -1 a pixel that has none.
+            influence, -1 a pixel that has none. Of one prompt per image also (batch, label height, label width), as
+            `SamProcessor` makes them of segmentation maps.
         options: What is minimised.
         max_size_hw: The largest size at which the loss is computed; labels above it come down by area.
         num_items_in_batch: Pixels of labels that are not -100 in all batches of an optimizer step, as
@@ -202,6 +203,8 @@ def segmentation_loss(
     Raises:
         ValueError: Labels have another number or shape than the masks, or values that mean nothing.
     """
+    if labels.ndim == 3 and pred_masks.shape[1] == 1:
+        labels = labels.unsqueeze(1)
     if labels.dtype == torch.uint8:
         labels = labels.short()  # an unsigned -1 would be 255
     check_mask_labels(labels, pred_masks)
