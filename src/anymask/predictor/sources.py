@@ -25,6 +25,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".t
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 LIVE_SCHEMES = ("rtmp://", "rtsp://", "srt://", "tcp://", "udp://")
 _WEB_SCHEMES = ("http://", "https://")
+_MAX_PATH = 4096  # longer text is no path anywhere, but may be an image in base64
 _CAPTURE_FRAME_COUNT = 7  # cv2.CAP_PROP_FRAME_COUNT
 
 
@@ -169,6 +170,8 @@ def _open_file(path: str, name: str) -> ImageSource:
     if Path(path).suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):
         return _open_video(os.path.abspath(path), name)
     if not os.path.lexists(path):
+        if len(path) > _MAX_PATH:
+            return _single(None, "data:;base64," + "".join(path.split()))
         raise FileNotFoundError(
             f"A source given as text must be a file, a folder, a glob with a match, or a URL with http:// or https://; "
             f"{path!r} does not exist."

@@ -1,5 +1,7 @@
 """Sources name their images, read none before its turn, and close what they opened."""
 
+import base64
+import io
 import os
 import struct
 import sys
@@ -98,6 +100,16 @@ def test_relative_paths_are_of_the_folder_in_which_the_source_was_opened(photos,
     for source in opened:
         for image in source.images:
             image.load()
+
+
+def test_bare_base64_is_an_image_without_a_name():
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8)).save(buffer, "PNG")
+    text = base64.encodebytes(buffer.getvalue()).decode()
+    assert names(text) == [None] and sizes_hw(text) == [(40, 70)]
+    with pytest.raises(ValueError, match="must be valid base64") as raised:
+        sizes_hw("!" + text.replace("\n", "")[1:].replace("A", "!"))
+    assert len(str(raised.value)) < 200
 
 
 def test_addresses_are_named_by_their_file():
