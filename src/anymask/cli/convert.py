@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from ..checkpoints import META_SUFFIXES, save_meta_checkpoint
+from ..configuration_sam import META_DECODER_LAYER_NORM_EPS
 from ..support.atomic_files import whole_folder
 from .start import keep_libraries_quiet
 
@@ -41,7 +45,7 @@ class Converted:
 
 
 def convert(source: str, output: Path, verify: bool = False) -> Converted:
-    """Writes a checkpoint in Meta's layout where `output` is a .pth, .pt or .safetensors file, else as a hub folder.
+    """Write a checkpoint in Meta's layout where `output` is a .pth, .pt or .safetensors file, else as a hub folder.
 
     Weights keep their dtype and are the same bit for bit.
 
@@ -66,11 +70,21 @@ def convert(source: str, output: Path, verify: bool = False) -> Converted:
         )
     model = SamModel.from_pretrained(source, dtype="auto").eval()
     layout = "Meta" if output.suffix in META_SUFFIXES else "hub"
+    notes, how_to_read = [], {}
     if layout == "Meta":
-        save_meta_checkpoint(model, output)
+        how_to_build = save_meta_checkpoint(model, output)
+        if how_to_build is not None:
+            notes.append(
+                f"the tensors alone do not say what this model is: anymask reads the file with config={source!r}, and "
+                f"with Meta's package this builds the model:\n\n{how_to_build}"
+            )
+            config = copy.deepcopy(model.config)
+            config.mask_decoder_config.layer_norm_eps = META_DECODER_LAYER_NORM_EPS
+            how_to_read = {"config": config}
     else:
         _save_folder(model, source, output)
-    notes = _compare(model, SamModel.from_pretrained(str(output), dtype="auto").eval()) if verify else []
+    if verify:
+        notes += _compare(model, SamModel.from_pretrained(str(output), dtype="auto", **how_to_read).eval())
     return Converted(output, layout, len(_weights(model)), notes)
 
 
@@ -79,13 +93,16 @@ def _save_folder(model: SamModel, source: str, output: Path) -> None:
     from ..processing_sam import SamProcessor
 
     processor = SamProcessor.from_pretrained(source)
-    with whole_folder(output) as folder:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+    try:
+        with whole_folder(output) as folder:
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
+    except SafetensorError as error:  # of writing, such as to a full disk
+        raise OSError(f"{output} must be a folder that can be written, but: {error}") from error
 
 
 def _compare(before: SamModel, after: SamModel) -> list[str]:
-    """Checks that nothing changed.
+    """Check that nothing changed.
 
     Returns:
         What differs because Meta's layout has no place for it.

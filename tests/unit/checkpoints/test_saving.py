@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 import safetensors.torch
@@ -49,17 +50,36 @@ def test_model_keeps_its_weights(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("parts", "field"),
+    ("parts", "argument"),
     [
-        (
-            dict(decoder=dict(num_attention_heads=4)),
-            r"mask_decoder_config\.num_attention_heads=4 \(would be read as 8\)",
-        ),
-        (dict(decoder=dict(hidden_act="gelu")), r"mask_decoder_config\.hidden_act=gelu"),
-        (dict(vision=dict(layer_norm_eps=1e-5)), r"vision_config\.layer_norm_eps=1e-05"),
+        (dict(decoder=dict(num_attention_heads=4)), "num_heads=4, activation=torch.nn.ReLU"),
+        (dict(decoder=dict(hidden_act="gelu")), "num_heads=8, activation=torch.nn.GELU"),
+        (dict(vision=dict(layer_norm_eps=1e-5)), r"partial\(torch.nn.LayerNorm, eps=1e-05\)"),
+        (dict(prompt=dict(hidden_act="relu")), "mask_in_chans=8, activation=torch.nn.ReLU"),
     ],
 )
-def test_what_the_layout_does_not_say_is_refused(tmp_path, parts, field):
+def test_what_tensors_do_not_say_is_told(tmp_path, parts, argument):
+    parts = {**parts, "decoder": {"num_attention_heads": 8, **parts.get("decoder", {})}}
+    model = tiny_model(**parts)
+    said = save_meta_checkpoint(model, tmp_path / "x.pth")
+    assert re.search(argument, said) and f"torch.load('{tmp_path}/x.pth')" in said
+    compile(said, "said", "exec")
+    loaded = SamModel.from_pretrained(tmp_path / "x.pth", config=model.config)
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+def test_what_tensors_say_needs_no_word(model, tmp_path):
+    assert save_meta_checkpoint(model, tmp_path / "x.pth") is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [
+        (dict(prompt=dict(layer_norm_eps=1e-5)), r"prompt_encoder_config\.layer_norm_eps=1e-05 \(1e-06 there\)"),
+        (dict(decoder=dict(hidden_act="silu")), r"mask_decoder_config\.hidden_act=silu \(relu there\)"),
+    ],
+)
+def test_what_metas_package_cannot_build_is_refused(tmp_path, parts, field):
     parts = {**parts, "decoder": {"num_attention_heads": 8, **parts.get("decoder", {})}}
     with pytest.raises(CheckpointError, match=field):
         save_meta_checkpoint(tiny_model(**parts), tmp_path / "x.pth")
