@@ -8,9 +8,9 @@
     make test-gpu                              # what needs a CUDA device
     make test-minimum                          # the default tests on the oldest supported versions, in their own .venv
 
-tests/unit mirrors src/anymask file by file, tests/parity compares with Transformers on the same weights, tests/gpu
-holds what needs a device; a mark says which tests are slow. Sizes in tests differ pairwise (batch 2, prompts 3,
-points 4, height != width), so that swapped axes fail.
+tests/unit mirrors src/anymask, the core file by file; tests/parity compares with Transformers on the same weights;
+tests/gpu holds what needs a device; a mark says which tests are slow. Sizes in tests differ pairwise (batch 2, prompts
+3, points 4, height != width), so that swapped axes fail.
 
 Policies, all set here: seeds are fixed before every test; torch computes on one thread, so that sums do not depend on
 the machine and processes do not fight for cores; nothing reaches the network, and the hub client is told so; warnings
