@@ -1,4 +1,4 @@
-"""Every ```python and ```bash block of the README, of docs/ and of the other guides runs as printed.
+"""Every ```python and ```bash block of the README, of docs/ and of the other guides runs as printed, and each notebook.
 
 The Python blocks of a file run in one process, top to bottom, and so do its bash blocks in one shell; each in an empty
 folder with a copy of examples/, as `photo.jpg` and `photos/` too. offline.py says what stands for the network, and
@@ -6,6 +6,7 @@ STAND_INS below what stands for commands that install or would run these tests a
 line `<!-- not run: REASON -->` above it.
 """
 
+import json
 import os
 import re
 import shutil
@@ -23,9 +24,10 @@ OFFLINE = Path(__file__).with_name("offline.py")
 CHECK_EXTRAS = Path(__file__).with_name("check_extras.py")
 GUIDES = sorted(
     path.relative_to(REPOSITORY)
-    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "benchmarks/*.md", "src/anymask/weights/*/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "benchmarks/*.md", "src/anymask/weights/*/*.md")
     for path in REPOSITORY.glob(pattern)
 )
+NOTEBOOKS = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("examples/notebooks/*.ipynb"))
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"<!-- not run: \S.* -->")
 
@@ -117,6 +119,21 @@ def test_python(guide, reader, tmp_path):
 def test_bash(guide, reader):
     code = "\n".join(block.code for block in blocks(guide) if block.language == "bash")
     reader("bash", "-c", STAND_INS + code)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
+def test_notebook(notebook, reader, tmp_path):
+    """The code cells of a notebook run top to bottom, in one process."""
+    cells = json.loads((REPOSITORY / notebook).read_text(encoding="utf-8"))["cells"]
+    script = tmp_path / (notebook.name + ".py")
+    script.write_text("\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
+    reader(sys.executable, str(OFFLINE), str(script))
+
+
+def test_notebooks_are_committed_without_what_they_print():
+    for notebook in NOTEBOOKS:
+        cells = json.loads((REPOSITORY / notebook).read_text(encoding="utf-8"))["cells"]
+        assert [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")] == [], notebook
 
 
 def test_blocks_are_found_with_their_lines(tmp_path):

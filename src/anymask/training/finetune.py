@@ -29,6 +29,7 @@ from ..modeling.losses import DEFAULT_LOSS, LossOptions
 from ..modeling_sam import SamModel
 from ..processing_sam import SamProcessor
 from ..support.unknown_names import check_known_options, did_you_mean
+from ..weights.names import WEIGHTS_FOLDER
 from .adapters import PRESETS, add_adapter, count_trainable, merge_adapter
 from .cached_embeddings import cache_image_embeddings
 from .callbacks import StopWhenAsked, TellEpoch, WriteLog
@@ -333,7 +334,8 @@ def fine_tune_in_place(
     resume = options.pop("resume", False)
     check_known_options(options, [field.name for field in fields(FineTuneOptions)], "SAM.train")
     device, dtype = model.device, model.dtype
-    name = getattr(model.config, "name_or_path", None) or options.get("model", "the model at hand")
+    name = getattr(model.config, "name_or_path", None) or "the model at hand"
+    name = Path(name).name if Path(name).parent == WEIGHTS_FOLDER else name
     made = FineTuneOptions(data=str(data), output=str(output), **{"device": device.type, "model": name, **options})
     result = fine_tune(made, resume=resume, loaded=(model.float(), processor))
     best, _ = _load(result.model_folder)
