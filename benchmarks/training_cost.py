@@ -1,12 +1,12 @@
 """How much faster does the decoder learn on images that are encoded once, and what do adapters cost?
 
-    python benchmarks/bench_training.py decoder --model vit_b
-    python benchmarks/bench_training.py adapters --model vit_b
-    python benchmarks/bench_training.py adapters --model sam-vit-nano --steps 3
+    python benchmarks/training_cost.py decoder --model vit_b
+    python benchmarks/training_cost.py adapters --model vit_b
+    python benchmarks/training_cost.py adapters --model sam-vit-nano --steps 3
 
-Untrained weights, one image and one box in each step. For the decoder: seconds of a step with the image encoder run each
-time, and on cached embeddings. For adapters: numbers that learn and the size of the file; with --steps also seconds of a
-step through the whole image encoder and by how much it lets the process grow.
+Untrained weights, one image and one box in each step. For the decoder: seconds of a step with the image encoder run
+each time, and on cached embeddings. For adapters: numbers that learn and the size of the file; with --steps also
+seconds of a step through the whole image encoder and by how much it lets the process grow.
 """
 
 from __future__ import annotations
