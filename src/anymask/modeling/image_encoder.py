@@ -95,11 +95,13 @@ class VisionAttention(nn.Module):
         pad_height, pad_width = -height % self.window_size, -width % self.window_size
         if not pad_height and not pad_width:
             return qkv
-        # Of zeros rather than the bias itself, for quantised and adapted layers have other ways to hold it.
-        bias = self.qkv(qkv.new_zeros(1, self.config.hidden_size))[0]
-        padded = bias.to(qkv.dtype).expand(batch, height + pad_height, width + pad_width, channels).clone()
-        padded[:, :height, :width] = qkv
-        return padded
+        # The layer of zeros rather than its bias, for quantised and adapted layers have other ways to hold that.
+        bias = self.qkv(qkv.new_zeros(1, self.config.hidden_size))[0].to(qkv.dtype)
+        if pad_width:
+            qkv = torch.cat([qkv, bias.expand(batch, height, pad_width, channels)], dim=2)
+        if pad_height:
+            qkv = torch.cat([qkv, bias.expand(batch, pad_height, width + pad_width, channels)], dim=1)
+        return qkv
 
     def _relative_position(self, query: Tensor, grid_hw: tuple[int, int], side: int) -> RelativePositionBias:
         height, width = grid_hw
@@ -273,7 +275,8 @@ def _window_partition(features: Tensor, window_size: int) -> Tensor:
 def _window_unpartition(windows: Tensor, window_size: int, size_hw: tuple[int, int], batch: int) -> Tensor:
     """The way back from `_window_partition`, without the padding."""
     height, width = size_hw
-    rows, columns = -(-height // window_size), -(-width // window_size)
+    # Not by negative numbers, of which ONNX's division takes the other neighbour.
+    rows, columns = (height + window_size - 1) // window_size, (width + window_size - 1) // window_size
     grid = windows.view(batch, rows, columns, window_size, window_size, -1).transpose(2, 3)
     return grid.reshape(batch, rows * window_size, columns * window_size, -1)[:, :height, :width]
 

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+import torch.distributed as distributed
+import torch.multiprocessing as processes
 from tests.host_waits import HostWaits
 from tests.tiny_sam import BATCH, CHANNELS, GRID, PROMPTS, images, labels, points, tiny_model
+from torch.nn.parallel import DistributedDataParallel
 
 from anymask.modeling import network
 from anymask.modeling.mask_decoder import FeedForward
@@ -125,3 +128,37 @@ def test_feed_forward_by_plain_functions():
         expected = expected @ layer.weight.T + layer.bias
         expected = expected.relu() if index < len(layers) - 1 else expected
     torch.testing.assert_close(module(features), expected)
+
+
+def train_in_parallel(rank, address, results):
+    """Three steps of the decoder alone, by both ways of computing it."""
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    for implementation in IMPLEMENTATIONS:
+        model = tiny_model().freeze("vision_encoder", "prompt_encoder")
+        model.set_attn_implementation(implementation)
+        parallel = DistributedDataParallel(model)
+        optimizer = torch.optim.SGD(model.mask_decoder.parameters(), lr=1e-3)
+        torch.manual_seed(rank)
+        embeddings = torch.randn(1, CHANNELS, GRID, GRID)
+        for step in range(3):
+            output = parallel(image_embeddings=embeddings, input_points=points(1), multimask_output=step % 2 == 0)
+            optimizer.zero_grad()
+            (output.pred_masks.mean() + output.iou_scores.mean()).backward()
+            optimizer.step()
+        weights = [weight.detach().flatten() for weight in model.mask_decoder.parameters()]
+        results[implementation, rank] = torch.cat(weights)
+    distributed.destroy_process_group()
+
+
+def test_two_processes_train_the_decoder_alone(tmp_path):
+    """`DistributedDataParallel` asks for a gradient of every weight, also of the masks that are not asked for."""
+    with processes.Manager() as manager:
+        results = manager.dict()
+        processes.spawn(train_in_parallel, (f"file://{tmp_path}/meet", results), nprocs=2)
+        results = dict(results)
+    before = torch.cat([weight.detach().flatten() for weight in tiny_model().mask_decoder.parameters()])
+    for implementation in IMPLEMENTATIONS:
+        first, second = results[implementation, 0], results[implementation, 1]
+        assert torch.equal(first, second)
+        assert not torch.equal(first, before)
