@@ -1,9 +1,9 @@
 """How long do many prompts take where other processes want the cores too?
 
 Laptops, shared servers and containers with a part of a machine all know it: next to us something else computes. This
-script starts so many processes that do nothing but spin, and then, from low-resolution logits of 16 prompts to ready,
-compares Transformers' decoder with anymask's, with the embedding ready. Each row is a fresh process, since where the
-system puts threads differs from process to process; rounds alternate between the two, the median counts.
+script starts some processes that do nothing but spin, and then times Transformers' decoder and anymask's: points to
+low-resolution logits, with the embedding ready, and prepared. Each row is a fresh process, since where the system puts
+threads differs from process to process; rounds alternate between the two, the median counts.
 
     python benchmarks/bench_busy.py --neighbours 0 1 2 --processes 10
 """

@@ -1,9 +1,9 @@
 """How long does it take from a click to the mask, once the image is encoded?
 
 One point on a photo, with the image embedding ready: prompt encoder, mask decoder, and the masks at the size of the
-photo as booleans; three masks, as for an ambiguous click, or one. The embedding has been clicked on before, and what
-anymask prepares of it is there; "first" rows have another embedding each time, so that their times contain that. ViT-B
-has random weights, sam-vit-nano its own; embeddings are noise, which costs as much as any other.
+photo as booleans; three masks, as for an ambiguous click, or one. What anymask prepares of an image is there, as in a
+session; "first" rows give the embedding alone. ViT-B has random weights, sam-vit-nano its own; embeddings are noise,
+which costs as much as any other.
 
     python benchmarks/bench_click.py --image-size 3000 4000
 """
@@ -35,7 +35,8 @@ def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, multimask_o
     height, width = benchmark.options.image_size
     embedding, point = pair.embedding(), pair.points(1)
     embeddings = [embedding, embedding.roll(1, 2)] if is_first else [embedding]
-    next_for = {name: cycle(embeddings) for name in ("theirs", "ours")}
+    prepared = embeddings if is_first else [pair.ours.prepare_image(embedding)]
+    next_for = {"theirs": cycle(embeddings), "ours": cycle(prepared)}
     sizes = [[height, width]], [list(pair.our_processor.geometry((height, width)).resized_size_hw)]
 
     def theirs() -> torch.Tensor:
