@@ -3,6 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 
+import peft
 import pytest
 import torch
 from tests.tiny_sam import (
@@ -257,6 +258,50 @@ def test_any_wrapped_module_has_its_say(model, name):
 
 def give_forward(layer):
     layer.forward = lambda features: type(layer).forward(layer, features).abs()
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [["q_proj", "v_proj"], ["lin1", "lin2"], ["conv2", "projection"], ["upscale_conv1"], ["proj_in", "proj_out"]],
+)
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks for it
+@torch.no_grad()
+def test_adapters_of_peft(model, targets):
+    """An adapter has its say, and says the same when it is merged into the weights."""
+    if targets == ["upscale_conv1"]:  # peft has no adapter for transposed convolutions, but trains copies of them
+        config = peft.LoraConfig(target_modules=["lin1"], modules_to_save=targets, init_lora_weights=False)
+    else:
+        config = peft.LoraConfig(target_modules=targets, init_lora_weights=False, r=2)
+    pixel_values, arguments = images(1), dict(input_points=points(1), input_masks=mask_prompts(1))
+    before = model(pixel_values, **arguments).pred_masks
+    adapted = peft.get_peft_model(model, config)
+    if targets == ["upscale_conv1"]:
+        adapted.base_model.model.mask_decoder.upscale_conv1.modules_to_save["default"].weight.add_(0.1)
+    output = adapted(pixel_values, **arguments).pred_masks
+    assert relative_difference(output, before) > 1e-3
+    merged = adapted.merge_and_unload()(pixel_values, **arguments).pred_masks
+    assert relative_difference(merged, output) < 1e-4
+
+
+def test_the_program_s_default_type_and_device(model):
+    """Tensors take these from what they belong to."""
+    embeddings, arguments = model.get_image_embeddings(images(1)), PROMPT_KINDS["ragged"](1, PROMPTS)
+    for implementation in ("eager", "sdpa"):
+        with torch.no_grad():
+            expected = outputs(model, implementation, embeddings, **arguments)
+            torch.set_default_dtype(torch.float64)
+            try:
+                actual = outputs(model, implementation, model.prepare_image(embeddings), **arguments)
+            finally:
+                torch.set_default_dtype(torch.float32)
+            assert [part.dtype for part in actual] == [torch.float32] * 2
+            assert_same(actual, expected)
+            torch.set_default_device("meta")
+            try:
+                actual = outputs(model, implementation, model.prepare_image(embeddings), **arguments)
+            finally:
+                torch.set_default_device(None)
+            assert_same(actual, expected)
 
 
 TOUCHES = {
