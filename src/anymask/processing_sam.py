@@ -149,7 +149,7 @@ class SamProcessor(ProcessorMixin):
         images_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> SamInputs:
-        """Prepares images with their prompts, or prompts alone for images that were encoded before.
+        """Prepare images with their prompts, or prompts alone for images that were encoded before.
 
         Args:
             images: see `SamImageProcessor.preprocess`. May be left out where `original_sizes` is given.

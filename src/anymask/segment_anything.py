@@ -129,7 +129,7 @@ class ResizeLongestSide:
     """
 
     def __init__(self, target_length: int) -> None:
-        """Takes the longer side of resized images, in pixels."""
+        """Take the longer side of resized images, in pixels."""
         self.target_length = target_length
 
     def apply_image(self, image: np.ndarray) -> np.ndarray:
@@ -189,7 +189,7 @@ class SamPredictor:
     mask_threshold = 0.0
 
     def __init__(self, sam_model: SamModel) -> None:
-        """Takes a model, on any device."""
+        """Take a model, on any device."""
         self.model = sam_model
         self.transform = ResizeLongestSide(sam_model.config.vision_config.image_size)
         self._image_processor = _image_processor(sam_model)
@@ -201,7 +201,7 @@ class SamPredictor:
         return self.model.device
 
     def reset_image(self) -> None:
-        """Forgets the image."""
+        """Forget the image."""
         self.is_image_set = False
         self.features: Tensor | None = None
         self._prepared: PreparedImage | None = None  # with the first prompt, and kept for all that follow
@@ -209,14 +209,14 @@ class SamPredictor:
         self.input_size: tuple[int, int] | None = None
 
     def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
-        """Encodes an image, to be prompted.
+        """Encode an image, to be prompted.
 
         Args:
             image: (H, W, 3), uint8, 0 to 255.
             image_format: order of its channels, "RGB", or "BGR" as OpenCV reads files.
 
         Raises:
-            ValueError: the format is another, or the array is not such an image.
+            ValueError: If the format is another, or the array is not such an image.
         """
         if image_format not in IMAGE_FORMATS:
             raise ValueError(f"`image_format` must be one of {IMAGE_FORMATS}, got {image_format!r}.")
@@ -231,14 +231,14 @@ class SamPredictor:
         self._encode(inputs["pixel_values"], (height, width), tuple(inputs["reshaped_input_sizes"][0].tolist()))
 
     def set_torch_image(self, transformed_image: Tensor, original_image_size: Sequence[int]) -> None:
-        """Encodes an image that `transform.apply_image_torch` has resized.
+        """Encode an image that `transform.apply_image_torch` has resized.
 
         Args:
             transformed_image: (1, 3, H, W), RGB, 0 to 255, its longer side as the model takes it.
             original_image_size: height and width before resizing.
 
         Raises:
-            ValueError: the shape is another.
+            ValueError: If the shape is another.
         """
         shape, side = tuple(transformed_image.shape), self.transform.target_length
         if len(shape) != 4 or shape[:2] != (1, 3) or max(shape[2:]) != side:
@@ -278,8 +278,8 @@ class SamPredictor:
             (C, h, w) float32, for `mask_input`.
 
         Raises:
-            RuntimeError: there is no image.
-            ValueError: points come without labels, or shapes do not fit.
+            RuntimeError: If there is no image.
+            ValueError: If points come without labels, or shapes do not fit.
         """
         _, original_size, _ = self._image()
         points = labels = boxes = masks = None
@@ -328,8 +328,8 @@ class SamPredictor:
             logits (B, C, h, w) float32, for `mask_input`. All on the model's device.
 
         Raises:
-            RuntimeError: there is no image.
-            ValueError: shapes do not fit.
+            RuntimeError: If there is no image.
+            ValueError: If shapes do not fit.
         """
         features, original_size, input_size = self._image()
         if self._prepared is None or self._prepared.image_embeddings is not features:  # someone may set `features`

@@ -1,1 +1,1 @@
-"""Images to pixel values and masks back: `load`, `options`, `preparation`, `resize_pillow`, `post_processing`."""
+"""Images to pixel values and masks back: read load, options, preparation, resize_pillow, post_processing, files."""

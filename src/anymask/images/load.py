@@ -124,7 +124,7 @@ def white_level(pixels: Image.Image | np.ndarray | torch.Tensor) -> float:
     """The value that stands for white in these pixels: 1, 255 or 65535, by the table at the top of this file.
 
     Raises:
-        ValueError: the values fit no range that their dtype allows.
+        ValueError: If the values fit no range that their dtype allows.
     """
     if isinstance(pixels, Image.Image) or pixels.dtype in (np.uint8, torch.uint8):
         return 255.0
@@ -143,7 +143,7 @@ def white_level(pixels: Image.Image | np.ndarray | torch.Tensor) -> float:
 
 
 def array_layout(shape: Sequence[int], is_tensor: bool, input_data_format: str | None = None) -> str:
-    """Says whether an array of this shape is "HW", "HWC" or "CHW".
+    """Say whether an array of this shape is "HW", "HWC" or "CHW".
 
     Args:
         shape: of the array.
@@ -151,7 +151,7 @@ def array_layout(shape: Sequence[int], is_tensor: bool, input_data_format: str |
         input_data_format: "channels_first" or "channels_last", where the caller knows.
 
     Raises:
-        ValueError: the shape is no image's, or has no pixels.
+        ValueError: If the shape is no image's, or has no pixels.
     """
     if input_data_format not in (None, "channels_first", "channels_last"):
         raise ValueError(
@@ -178,7 +178,7 @@ def array_layout(shape: Sequence[int], is_tensor: bool, input_data_format: str |
 
 
 def check_finite(pixels: np.ndarray | torch.Tensor) -> None:
-    """Raises ValueError where floating-point pixels hold NaN or infinity: one such value spoils the whole embedding."""
+    """Raise ValueError where floating-point pixels hold NaN or infinity: one such value spoils the whole embedding."""
     # The extremes tell without a boolean array as large as the image: NaN is kept by both, infinity is one of them.
     if _is_floating(pixels) and not np.isfinite([float(pixels.min()), float(pixels.max())]).all():
         raise ValueError(

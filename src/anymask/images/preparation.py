@@ -35,7 +35,7 @@ class SamInputs(BatchFeature):
     """
 
     def to(self, *args: Any, **kwargs: Any) -> SamInputs:
-        """Moves all tensors to a device, casts `pixel_values` to a dtype, as `torch.Tensor.to` does; returns itself."""
+        """Move all tensors to a device, cast `pixel_values` to a dtype, as `torch.Tensor.to` does; return itself."""
         exact = {name: value for name, value in self.items() if name != "pixel_values"}
         super().to(*args, **kwargs)
         for name, value in exact.items():
@@ -82,7 +82,7 @@ class ImagePreprocessor:
     backend: ClassVar[str] = "pil"
 
     def __init__(self, **options: Any) -> None:
-        """Takes the fields of `ImageOptions` by name.
+        """Take the fields of `ImageOptions` by name.
 
         Raises:
             TypeError: If an option is unknown; the message names the nearest one.
@@ -105,7 +105,7 @@ class ImagePreprocessor:
 
     @classmethod
     def from_dict(cls, image_processor_dict: Mapping[str, Any], **kwargs: Any) -> Any:
-        """Makes one from the contents of `preprocessor_config.json`.
+        """Make one from the contents of `preprocessor_config.json`.
 
         Args:
             image_processor_dict: as `to_dict` gives it; keys that no SAM processor knows are named in the log and left
@@ -192,7 +192,7 @@ class ImagePreprocessor:
         page: int | None = None,
         **overrides: Any,
     ) -> SamInputs:
-        """Resizes, rescales, normalises and pads images.
+        """Resize, rescale, normalise and pad images.
 
         Args:
             images: one image or several (a list or tuple, nested or not, or an array of four axes), each of any kind
@@ -266,7 +266,7 @@ def to_inputs(data: Mapping[str, Any], return_tensors: str | None) -> SamInputs:
 
 
 def check_tensor_type(return_tensors: str | None) -> None:
-    """Raises ValueError for a kind of tensor that is not made here."""
+    """Raise ValueError for a kind of tensor that is not made here."""
     if return_tensors not in (None, "pt", "np"):
         raise ValueError(f"`return_tensors` must be 'pt', 'np' or None, got {return_tensors!r}.")
 

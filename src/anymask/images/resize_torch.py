@@ -141,7 +141,7 @@ def _resize(
 
 
 def _interpolate(images: torch.Tensor, size_hw: tuple[int, int], resample: int) -> torch.Tensor:
-    """Resizes with antialiasing; 8-bit images to 8-bit values, as Pillow does."""
+    """Resize with antialiasing; 8-bit images to 8-bit values, as Pillow does."""
     if images.shape[-2:] == size_hw:
         return images
     mode = _FILTERS[resample]
