@@ -76,6 +76,12 @@ EXTRAS = {
     "ray": [
         "ray[data]>=2.50",  # 2.50 is the oldest whose map_batches takes ActorPoolStrategy as used here
     ],
+    # `anymask export`.
+    "onnx": [
+        "onnx>=1.18",  # 1.18 is the oldest that onnxscript 0.5 takes
+        "onnxscript>=0.5",  # what PyTorch's exporter needs beside it
+        "onnxruntime>=1.22",  # exported files are compared in it; 1.22 is the oldest with the IR version written here
+    ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels

@@ -12,6 +12,7 @@ from .. import __version__
 from . import options as take
 from .batch import Report, report_all
 from .evaluate import evaluate
+from .export import export
 from .files import find_photos
 from .generate import generate
 from .outputs import DEFAULT_FORMATS, ENDINGS, owner_of, read_formats
@@ -189,6 +190,7 @@ def info(
         typer.echo(str(described))
 
 
+app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(take.with_everything_options(generate))
 app.command(no_args_is_help=True)(take.with_everything_options(volume))
 app.command(no_args_is_help=True)(evaluate)

@@ -1,1 +1,1 @@
-"""Out of Python: `graphs` of the model, written by `onnx_files` in the `layouts` of other tools, checked, and run again."""
+"""Out of Python: `graphs` of the model, as `onnx_files`, in the `layouts` of other tools; `runtime` runs them."""

@@ -57,8 +57,8 @@ class PictureGraph(nn.Module):
         scale = preprocessor.rescale_factor if preprocessor.do_rescale else 1.0
         mean = preprocessor.image_mean if preprocessor.do_normalize else [0.0, 0.0, 0.0]
         std = preprocessor.image_std if preprocessor.do_normalize else [1.0, 1.0, 1.0]
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32) / scale)
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32) / scale)
+        self.mean = nn.Buffer(torch.tensor(mean, dtype=torch.float32) / scale)
+        self.std = nn.Buffer(torch.tensor(std, dtype=torch.float32) / scale)
 
     def forward(self, input_image: Tensor) -> Tensor:
         """(height, width, 3), 0 to 255, its longer side S at the most, to (1, channels, h, w)."""
@@ -185,5 +185,3 @@ def _pick(logits: Tensor, best: Tensor) -> Tensor:
     """(1, masks, height, width) and (1,) to (1, 1, height, width)."""
     index = best[:, None, None, None].expand(-1, 1, logits.shape[2], logits.shape[3])
     return logits.gather(1, index)
-
-

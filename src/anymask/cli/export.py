@@ -1,0 +1,43 @@
+"""`anymask export`: a model as ONNX files that other tools load. An adapter over `anymask.export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as take
+from .reports import errors_reported, say_json
+from .start import load_sam, quick_imports
+
+
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Packaged name, folder, file of weights or hub id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the files; must not be there yet.")],
+    layout: Annotated[
+        str, typer.Option("--layout", "-l", help="anymask, meta, osam (labelme), transformers.js or x-anylabeling.")
+    ] = "meta",
+    precision: Annotated[str, typer.Option(help="fp32, fp16, or int8 for the encoder.")] = "fp32",
+    as_json: take.AsJson = False,
+) -> None:
+    """Write a model as ONNX files in the layout that a tool loads, each compared with PyTorch first.
+
+    How far each file is off is in export.json beside them. Exits with 2 if anything is wrong; nothing is written then.
+    """
+    with errors_reported(as_json):
+        if output.exists():
+            raise FileExistsError(f"--output must not exist yet, but {output} does; name another folder")
+        with quick_imports():
+            from ..export.export import export as write
+        sam = load_sam(model, "cpu", "float32")
+        report = write(
+            sam.model, output, preprocessor=sam.processor.image_processor, layout=layout, precision=precision
+        )
+    if as_json:
+        say_json({"output": str(output), **report})
+        return
+    typer.echo(f"{output}: {layout} layout, {precision}")
+    for name, errors in report["files"].items():
+        worst = max(errors.values())
+        typer.echo(f"  {name}: off by {worst:.1e} of the largest value")

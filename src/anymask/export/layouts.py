@@ -1,0 +1,220 @@
+"""Which files each tool wants: names, inputs and outputs, and what lies beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..images.preparation import ImagePreprocessor
+from ..modeling.network import SamNetwork
+from .graphs import EmbeddedPromptsGraph, EmbeddingGraph, EncoderGraph, MetaDecoderGraph, PictureGraph, PointsGraph
+from .runtime import DECODER_FILE, ENCODER_FILE, PROMPTS_FILE
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """One ONNX file of a layout.
+
+    Attributes:
+        path: Relative to the folder.
+        graph: What is exported.
+        make_inputs: Examples by name for a size: how many images, prompts and points.
+        outputs: Names, in order.
+        dynamic: Axes of any length, by input.
+        resizes: Whether Meta's resize to the original image is added.
+        is_encoder: Whether it may be quantised to 8 bits; decoders are small and lose more.
+    """
+
+    path: str
+    graph: nn.Module
+    make_inputs: Callable[[int, int, int], dict[str, Tensor]]
+    outputs: Sequence[str]
+    dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    resizes: bool = False
+    is_encoder: bool = False
+
+
+def _anymask(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
+    size = _Sizes(network)
+    yield GraphFile(
+        ENCODER_FILE, EmbeddingGraph(network), size.pixels, ["image_embeddings"], {"pixel_values": [0]}, is_encoder=True
+    )
+
+    def embedded(images: int, prompts: int, points: int) -> dict[str, Tensor]:
+        return {
+            **size.embeddings(images),
+            "sparse_prompt_embeddings": torch.randn(images, prompts, points, size.channels),
+            "dense_prompt_embeddings": torch.randn(images, prompts, size.channels, size.grid, size.grid),
+            "is_padding": torch.arange(images * prompts * points).reshape(images, prompts, points) % 5 == 4,
+        }
+
+    dynamic = {"image_embeddings": [0], "image_positional_embeddings": [0], "sparse_prompt_embeddings": [0, 1, 2]}
+    dynamic |= {"dense_prompt_embeddings": [0, 1], "is_padding": [0, 1, 2]}
+    graph = EmbeddedPromptsGraph(network.mask_decoder)
+    yield GraphFile(DECODER_FILE, graph, embedded, ["pred_masks", "iou_scores"], dynamic)
+
+
+def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
+    size = _Sizes(network)
+    positions = ["image_embeddings", "image_positional_embeddings"]
+    yield GraphFile(
+        f"onnx/vision_encoder{suffix}.onnx",
+        EncoderGraph(network),
+        size.pixels,
+        positions,
+        {"pixel_values": [0]},
+        is_encoder=True,
+    )
+
+    def points_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
+        labels = torch.tensor([1, 0, -1, -10, 2, 3])[torch.arange(images * prompts * points) % 6]
+        return {
+            **size.embeddings(images),
+            "input_points": torch.rand(images, prompts, points, 2) * size.side,
+            "input_labels": labels.reshape(images, prompts, points),
+        }
+
+    dynamic = {name: [0] for name in positions} | {"input_points": [0, 1, 2], "input_labels": [0, 1, 2]}
+    yield GraphFile(
+        f"onnx/prompt_encoder_mask_decoder{suffix}.onnx",
+        PointsGraph(network),
+        points_of,
+        ["iou_scores", "pred_masks"],
+        dynamic,
+    )
+
+
+def _meta_decoder(network: SamNetwork, path: str, is_single: bool) -> GraphFile:
+    size = _Sizes(network)
+
+    def prompts_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
+        mask = 4 * size.grid
+        return {
+            "image_embeddings": size.embeddings(1)["image_embeddings"],
+            "point_coords": torch.rand(1, points, 2) * size.side,
+            "point_labels": torch.tensor([1.0, 0, 2, 3, -1])[torch.arange(points) % 5][None],
+            "mask_input": torch.randn(1, 1, mask, mask),
+            "has_mask_input": torch.tensor([float(points % 2)]),
+        }
+
+    return GraphFile(
+        path,
+        MetaDecoderGraph(network, is_single),
+        prompts_of,
+        ["low_res_masks", "iou_predictions"],
+        {"point_coords": [1], "point_labels": [1]},
+        resizes=True,
+    )
+
+
+def _meta(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
+    size = _Sizes(network)
+    yield GraphFile(
+        "encoder.onnx",
+        EmbeddingGraph(network),
+        size.pixels,
+        ["image_embeddings"],
+        {"pixel_values": [0]},
+        is_encoder=True,
+    )
+    yield _meta_decoder(network, "decoder_multi.onnx", is_single=False)
+    yield _meta_decoder(network, "decoder.onnx", is_single=True)
+
+
+def _osam(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
+    size = _Sizes(network)
+    yield GraphFile(
+        "encoder.onnx",
+        EmbeddingGraph(network),
+        lambda images, prompts, points: {"x": size.pixels(1, 1, 1)["pixel_values"]},
+        ["image_embeddings"],
+        is_encoder=True,
+    )
+    yield _meta_decoder(network, "decoder.onnx", is_single=True)
+
+
+def _x_anylabeling(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
+    size = _Sizes(network)
+
+    def picture(images: int, prompts: int, points: int) -> dict[str, Tensor]:
+        return {"input_image": torch.rand(size.side - 3 * points, size.side, 3) * 255}
+
+    yield GraphFile(
+        "encoder.onnx",
+        PictureGraph(network, preprocessor),
+        picture,
+        ["image_embeddings"],
+        {"input_image": [0]},
+        is_encoder=True,
+    )
+    yield _meta_decoder(network, "decoder.onnx", is_single=True)
+
+
+class _Sizes:
+    """Examples of what comes from the image."""
+
+    def __init__(self, network: SamNetwork):
+        self.network = network
+        vision = network.config.vision_config
+        self.side, self.channels = vision.image_size, vision.output_channels
+        self.grid = vision.image_size // vision.patch_size
+
+    def pixels(self, images: int, prompts: int, points: int) -> dict[str, Tensor]:
+        return {
+            "pixel_values": torch.randn(images, self.network.config.vision_config.num_channels, self.side, self.side)
+        }
+
+    def embeddings(self, images: int) -> dict[str, Tensor]:
+        with torch.no_grad():
+            positions = self.network.get_image_wide_positional_embeddings().expand(images, -1, -1, -1).contiguous()
+        embeddings = torch.randn(images, self.channels, self.grid, self.grid)
+        return {"image_embeddings": embeddings, "image_positional_embeddings": positions}
+
+
+Layout = Callable[[SamNetwork, ImagePreprocessor, str], Iterator[GraphFile]]
+
+LAYOUTS: dict[str, Layout] = {
+    "anymask": _anymask,
+    "meta": _meta,
+    "osam": _osam,
+    "transformers.js": _transformers_js,
+    "x-anylabeling": _x_anylabeling,
+}
+"""The graphs of each layout; `suffix` tells transformers.js how many bits they have."""
+
+SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_quantized"}
+
+
+def write_companions(layout: str, folder: Path, network: SamNetwork, preprocessor: ImagePreprocessor) -> None:
+    """Write what lies beside the graphs: configurations, and what the tool reads."""
+    if layout in ("anymask", "transformers.js"):
+        network.config.save_pretrained(folder)
+        options = {**preprocessor.to_dict(), "processor_class": "SamProcessor"}
+        options.setdefault("image_processor_type", "SamImageProcessor")
+        (folder / "preprocessor_config.json").write_text(json.dumps(options, indent=2) + "\n")
+    if layout == "anymask":
+        parts = {"shared_image_embedding": network.shared_image_embedding, "prompt_encoder": network.prompt_encoder}
+        weights = nn.ModuleDict(parts).state_dict()
+        save_file(
+            {name: tensor.detach().clone().float().contiguous() for name, tensor in weights.items()},
+            folder / PROMPTS_FILE,
+        )
+    if layout == "x-anylabeling":
+        side = network.config.vision_config.image_size
+        lines = {
+            "type": "segment_anything",
+            "name": "anymask",
+            "display_name": "anymask",
+            "encoder_model_path": "encoder.onnx",
+            "decoder_model_path": "decoder.onnx",
+            "input_size": side,
+            "max_width": side,
+            "max_height": side * 2 // 3,
+        }
+        (folder / "anymask.yaml").write_text("".join(f"{name}: {value}\n" for name, value in lines.items()))
