@@ -169,7 +169,7 @@ class EmbeddedPromptsGraph(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """`pred_masks` (batch, prompts, 4, 4 h, 4 w) and `iou_scores` (batch, prompts, 4); see `MaskDecoder.forward`.
 
-        The dense embedding is (batch, 1 or prompts, channels, h, w) here.
+        The dense embedding is (batch, prompts, channels, h, w) here.
         """
         return self.decoder(
             image_embeddings,

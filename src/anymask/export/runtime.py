@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..configuration_sam import SamConfig
-from ..modeling.image_encoder import ImageEncoding
 from ..modeling.mask_decoder import choose_masks
 from ..modeling.network import SamNetwork
+from ..modeling.outputs import SamVisionEncoderOutput
 
 ENCODER_FILE, DECODER_FILE, PROMPTS_FILE = "encoder.onnx", "mask_decoder.onnx", "prompt_encoder.safetensors"
 
@@ -74,16 +74,10 @@ class _OnnxVisionEncoder(nn.Module):
         super().__init__()
         self.session = session
 
-    def forward(
-        self,
-        pixel_values: Tensor,
-        interpolate_pos_encoding: bool = False,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
-    ) -> ImageEncoding:
+    def forward(self, pixel_values: Tensor, return_dict: bool = True, **wishes: Any) -> SamVisionEncoderOutput:
         """See `VisionEncoder.forward`; the size is the model's own."""
-        if output_hidden_states or output_attentions:
-            raise ValueError("Hidden states and attentions must be asked of SamModel; an exported encoder has none.")
+        if asked := [name for name, value in wishes.items() if value]:
+            raise ValueError(f"{', '.join(asked)} must be asked of SamModel; an exported encoder does not know it.")
         expected = self.session.get_inputs()[0].shape[1:]
         if list(pixel_values.shape[1:]) != expected:
             raise ValueError(
@@ -91,7 +85,7 @@ class _OnnxVisionEncoder(nn.Module):
                 f"got {tuple(pixel_values.shape)}."
             )
         [embeddings] = self.session.run(["image_embeddings"], {"pixel_values": _as_array(pixel_values)})
-        return ImageEncoding(torch.from_numpy(embeddings), None, None)
+        return SamVisionEncoderOutput(last_hidden_state=torch.from_numpy(embeddings))
 
 
 class _OnnxMaskDecoder(nn.Module):
@@ -114,9 +108,10 @@ class _OnnxMaskDecoder(nn.Module):
             raise ValueError(f"{', '.join(wishes)} must be asked of SamModel; an exported decoder does not know it.")
         batch, channels = image_embeddings.shape[:2]
         dense = dense_prompt_embeddings if dense_prompt_embeddings.ndim == 5 else dense_prompt_embeddings[:, None]
-        dense = dense.expand(batch, -1, -1, -1, -1)
         if sparse_prompt_embeddings is None:
             sparse_prompt_embeddings = torch.zeros(batch, dense.shape[1], 0, channels)
+        # The graph has one axis for the prompts of both.
+        dense = dense.expand(batch, sparse_prompt_embeddings.shape[1], -1, -1, -1)
         if is_padding is None:
             is_padding = torch.zeros(sparse_prompt_embeddings.shape[:3], dtype=torch.bool)
         inputs = {

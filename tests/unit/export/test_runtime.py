@@ -56,9 +56,9 @@ def test_everything_else_takes_it(model, onnx_model, exported, preprocessor):
 
 def test_what_it_has_not(onnx_model, preprocessor, tmp_path):
     pixel_values = preprocessor(IMAGE, return_tensors="pt")["pixel_values"]
-    with pytest.raises(ValueError, match="must be asked of SamModel"):
+    with pytest.raises(ValueError, match="output_hidden_states must be asked of SamModel"):
         onnx_model(pixel_values, output_hidden_states=True)
     with pytest.raises(ValueError, match="output_attentions must be asked of SamModel"):
         onnx_model(pixel_values, input_points=torch.zeros(1, 1, 1, 2), output_attentions=True)
-    with pytest.raises(FileNotFoundError, match=r"but lacks encoder.onnx, mask_decoder.onnx"):
+    with pytest.raises(FileNotFoundError, match=r"but lacks encoder\.onnx, mask_decoder\.onnx"):
         OnnxSamModel.from_pretrained(tmp_path)
