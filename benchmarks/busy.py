@@ -5,7 +5,7 @@ script starts some processes that do nothing but spin, and then times Transforme
 low-resolution logits, with the embedding ready, and prepared. Each row is a fresh process, since where the system puts
 threads differs from process to process; rounds alternate between the two, the median counts.
 
-    python benchmarks/bench_busy.py --neighbours 0 1 2 --processes 10
+    python benchmarks/busy.py --neighbours 0 1 2 --processes 10
 """
 
 from __future__ import annotations
