@@ -207,8 +207,8 @@ def _size(name: str, value: Any, allow_longest_edge: bool) -> Size:
 
 def _per_channel(name: str, value: Any) -> tuple[float, ...]:
     values = [float(value)] * 3 if isinstance(value, int | float) else [float(channel) for channel in value]
-    if len(values) != 3:
-        raise ValueError(f"`{name}` must be one number or three, one per channel, got {value!r}.")
+    if len(values) != 3 or not all(map(math.isfinite, values)):
+        raise ValueError(f"`{name}` must be one finite number or three, one per channel, got {value!r}.")
     return tuple(values)
 
 

@@ -38,3 +38,13 @@ def test_models_that_are_none(tmp_path):
     assert result.exit_code == 2
     [line] = result.stderr.splitlines()
     assert line.startswith("anymask: ") and "there is none" in line
+
+
+def test_a_damaged_folder_is_one_line_for_machines(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    result = CliRunner().invoke(app, ["info", str(tmp_path), "--json"])
+    assert result.exit_code == 2
+    [line] = result.stdout.splitlines()
+    assert "must be a whole safetensors file" in json.loads(line)["error"]
