@@ -20,8 +20,9 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) ## mask every object of examples/coffee.jpg, name the files written
-	$(BIN)/anymask segment examples/coffee.jpg --output demo
+demo: $(STAMP) ## mask every object of examples/dandelions.jpg, and the cat in a box; name the files written
+	$(BIN)/anymask segment examples/dandelions.jpg --output demo
+	$(BIN)/anymask segment examples/chelsea.jpg --box 10,5,400,299 --output demo
 
 .PHONY: test
 test: $(STAMP) ## run the tests: unit and parity, no network

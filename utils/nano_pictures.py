@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "sam-vit-nano"
 # (photograph, prompts) of each tile; no prompts: everything.
 HERO: list[tuple[str, dict]] = [
-    ("tulips.jpg", {}),
-    ("chelsea.jpg", {"points": [240, 200]}),
-    ("coffee.jpg", {"boxes": [130, 20, 480, 390]}),
+    ("dandelions.jpg", {}),
+    ("tulip.jpg", {"points": [160, 130]}),
+    ("chelsea.jpg", {"boxes": [10, 5, 400, 299]}),
 ]
 TILE_HEIGHT = 280
 GAP = 6

@@ -31,6 +31,7 @@ from .photographs import held_out_examples
 COMPLETE = ("scenes", "facades", "mushrooms", "nuclei-dsb2018")
 RECALL_IOUS = np.arange(0.5, 1.0, 0.05)
 RIGHT_IOU = 0.5
+RECALL_WEIGHT = 2.0  # beta of the F measure: what is missed cannot be had back, what is too much can be filtered
 IOU_THRESHOLDS = tuple(step / 20 for step in range(4, 19))
 STABILITY_THRESHOLDS = tuple(step / 20 for step in range(8, 20))
 NMS_THRESHOLDS = (0.5, 0.6, 0.7)
@@ -97,7 +98,7 @@ def find_everything(generator: SamMaskGenerator, source: str, example: Example) 
 
 
 def judge(photographs: Sequence[Found], setting: Setting) -> dict[str, float]:
-    """Average recall, precision, their harmonic mean, and masks per photograph of a setting."""
+    """Average recall, precision, their F measure, and masks per photograph of a setting."""
     recalls: dict[str, list[float]] = {}
     precisions: dict[str, list[float]] = {}
     counts = []
@@ -110,8 +111,8 @@ def judge(photographs: Sequence[Found], setting: Setting) -> dict[str, float]:
             precisions.setdefault(photograph.source, []).extend(ious.max(axis=1) > RIGHT_IOU)
     recall = float(np.mean([np.mean(values) for values in recalls.values()]))
     precision = float(np.mean([np.mean(values) if values else 0.0 for values in precisions.values()]))
-    total = recall + precision
-    f_measure = 2 * recall * precision / total if total else 0.0
+    total = RECALL_WEIGHT**2 * precision + recall
+    f_measure = (1 + RECALL_WEIGHT**2) * recall * precision / total if total else 0.0
     return {"recall": recall, "precision": precision, "f": f_measure, "masks": float(np.mean(counts))}
 
 

@@ -27,7 +27,7 @@ def test_recall_and_precision():
     # IoU 0.76 passes 0.5, 0.55 ... 0.75: six of ten; the other mask is not found.
     assert scores["recall"] == pytest.approx(0.6 / 2)
     assert scores["precision"] == 0.5 and scores["masks"] == 2
-    assert scores["f"] == pytest.approx(2 * 0.3 * 0.5 / 0.8)
+    assert scores["f"] == pytest.approx(5 * 0.3 * 0.5 / (4 * 0.5 + 0.3))
 
 
 def test_precision_is_not_asked_where_masks_are_missing():
