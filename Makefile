@@ -55,7 +55,7 @@ test-minimum: ## run the tests on the oldest supported versions, in .venv-minimu
 
 .venv-minimum/.installed: setup.py pyproject.toml constraints-minimum.txt
 	$(PYTHON) -m venv .venv-minimum
-	.venv-minimum/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints-minimum.txt --editable '.[test,train,video,tables,evaluation,medical]'
+	.venv-minimum/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints-minimum.txt --editable '.[minimum]'
 	@touch $@
 
 .PHONY: bench

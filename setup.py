@@ -96,6 +96,8 @@ EXTRAS = {
         "import-linter>=2.1",  # first with the contract types used in pyproject.toml
     ],
 }
+# All that the tests import, for `make test-minimum`; Ray's tests have a target of their own.
+EXTRAS["minimum"] = sorted({line for name, extra in EXTRAS.items() if name not in ("quality", "ray") for line in extra})
 EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
 setup(

@@ -13,4 +13,4 @@ resolve() { # FILE ARGUMENTS...: keeps the comments that open FILE, resolves ane
 }
 
 resolve constraints.txt --extra dev <<< 'torch==2.13.0'
-resolve constraints-minimum.txt --extra test --extra train --extra video --extra tables --extra evaluation --extra medical --resolution lowest-direct < /dev/null
+resolve constraints-minimum.txt --extra minimum --extra evaluation --extra medical --resolution lowest-direct < /dev/null
