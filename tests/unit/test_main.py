@@ -42,6 +42,8 @@ def test_signals_end_without_a_traceback(tmp_path, number, after):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline()
     process.send_signal(number)
