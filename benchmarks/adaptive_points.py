@@ -4,7 +4,7 @@ Photographs of examples/ and of scikit-image, with the packaged model and its ow
 many of the full grid's masks are found again, which is when some mask has an IoU of at least 0.5, 0.75 or 0.9 with
 them. Beside it a grid that is coarser throughout, with about as many points.
 
-    python benchmarks/adaptive_points.py --json benchmarks/results/adaptive_points.json
+    python benchmarks/adaptive_points.py --json benchmarks/results/savings/adaptive_points.json
 """
 
 import argparse
