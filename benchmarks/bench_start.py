@@ -152,7 +152,7 @@ def main() -> None:
     parser = option_parser(__doc__)
     parser.set_defaults(size=["nano"])
     parser.add_argument("--points-per-side", type=int, help="of the grid of points; by default the checkpoint's")
-    options = parse_options(parser, smoke=dict(points_per_side=3))
+    options = parse_options(parser, smoke=dict(points_per_side=6))
     if (options.size, options.dtype, options.device) != (["nano"], ["float32"], "cpu"):
         parser.error("this measures what starting costs beside a small model: nano, float32, on the processor, alone")
     question = "How long does a command take, from its start to the file with the masks?"
