@@ -85,13 +85,13 @@ class Augmentation:
         return recoloured(view, *amounts)
 
 
-def augmented(sample: Sample, augmentation: Augmentation, seed: int | Sequence[int]) -> Sample:
+def augmented(sample: Sample, augmentation: Augmentation, seed: int | Sequence[int] | np.random.Generator) -> Sample:
     """A sample after one random change; masks that leave the image go, the others keep their labels and ids.
 
     Args:
         sample: any; its image becomes uint8.
         augmentation: what to draw from.
-        seed: e.g. of the run, the epoch and the sample: the same seed gives the same change.
+        seed: e.g. of the run, the epoch and the sample: the same seed gives the same change; or a generator.
     """
     ignored = np.zeros(sample.size_hw, dtype=bool) if sample.ignored is None else rle_to_mask(sample.ignored)
     view = View(as_rgb_uint8(sample.image), sample.masks, np.zeros((0, 2)), np.zeros((0, 4)), ignored)
