@@ -19,7 +19,7 @@ from ..masks.rle import Rle, rle_area, rle_to_coco, rle_to_mask, rle_to_runs, ru
 from .grid import Tile, cut_edges, make_grid, overlap_xyxy
 from .pieces import Piece, PieceStore, make_piece
 from .sources import LargeImage, Sliceable, large_image
-from .stitch import SAME_OBJECT_IOU, StitchedObject, stitch_objects
+from .stitch import SAME_OBJECT_IOU, StitchedObject, count_shared, stitch_objects
 
 WINDOW_PER_TOLERANCE = 128
 """A mask within this part of a window's side from its edge reaches it: masks are coarser than pixels."""
@@ -164,18 +164,10 @@ def _iou_reduced(piece: Piece, found: StitchedObject, factor: int) -> float:
     if len(columns) == 0 or len(rows) == 0:
         return 0.0
     box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    both = overlap_xyxy(piece.box_xyxy, box)
-    if both is None or (box[2] - box[0]) * (box[3] - box[1]) * SAME_OBJECT_IOU < 1:
+    if overlap_xyxy(piece.box_xyxy, box) is None or (box[2] - box[0]) * (box[3] - box[1]) * SAME_OBJECT_IOU < 1:
         return 0.0
     small = rle_to_mask(found.rle)[np.ix_(rows * factor - top, columns * factor - left)]
-    mask = piece.mask()
-    shared = np.count_nonzero(
-        small[both[1] - box[1] : both[3] - box[1], both[0] - box[0] : both[2] - box[0]]
-        & mask[
-            both[1] - piece.box_xyxy[1] : both[3] - piece.box_xyxy[1],
-            both[0] - piece.box_xyxy[0] : both[2] - piece.box_xyxy[0],
-        ]
-    )
+    shared = count_shared((box, small), (piece.box_xyxy, piece.mask()))
     return shared / (np.count_nonzero(small) + piece.area - shared)
 
 

@@ -49,7 +49,7 @@ class StitchedObject(NamedTuple):
     points_xy: tuple[tuple[float, float], ...]
 
 
-_Part = tuple[Box, np.ndarray]
+Part = tuple[Box, np.ndarray]
 """Of a mask what lies in some box, in pixels of the image, and the pixels there."""
 
 
@@ -115,7 +115,7 @@ def _matches(left: Sequence[Piece], right: Sequence[Piece], strip: Box) -> set[t
     no such match may be one branch of what the other tile sees joined, and is the smallest that holds it.
     """
     parts, others = _in_strip(left, strip), _in_strip(right, strip)
-    shared = np.array([[_shared(part, other) for other in others.values()] for part in parts.values()])
+    shared = np.array([[count_shared(part, other) for other in others.values()] for part in parts.values()])
     if shared.size == 0:
         return set()
     areas, other_areas = (np.array([np.count_nonzero(mask) for _, mask in some.values()]) for some in (parts, others))
@@ -138,7 +138,7 @@ def _smallest(allowed: np.ndarray, areas: np.ndarray, axis: int) -> np.ndarray:
     return allowed & (sizes == sizes.min(axis=axis, keepdims=True))
 
 
-def _in_strip(pieces: Sequence[Piece], strip: Box) -> dict[int, _Part]:
+def _in_strip(pieces: Sequence[Piece], strip: Box) -> dict[int, Part]:
     """What lies of each piece inside a strip, by its position; those that do not reach it are left out."""
     inside = {}
     for position, piece in enumerate(pieces):
@@ -151,8 +151,8 @@ def _in_strip(pieces: Sequence[Piece], strip: Box) -> dict[int, _Part]:
     return inside
 
 
-def _shared(part: _Part, other: _Part) -> int:
-    """How many pixels two masks have in common."""
+def count_shared(part: Part, other: Part) -> int:
+    """How many pixels two masks have in common, each with the box that it fills."""
     (box, mask), (other_box, other_mask) = part, other
     both = overlap_xyxy(box, other_box)
     if both is None:
