@@ -19,6 +19,14 @@ $(STAMP): setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+.PHONY: docs
+docs: $(VENV)/.docs ## build the site into build/site; a broken link, anchor or reference is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+$(VENV)/.docs: $(STAMP) constraints-docs.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --constraint constraints-docs.txt --editable '.[docs]'
+	@touch $@
+
 .PHONY: demo
 demo: $(STAMP) ## mask every object of examples/dandelions.jpg, and the cat in a box; name the files written
 	$(BIN)/anymask segment examples/dandelions.jpg --output demo
@@ -59,7 +67,7 @@ test-minimum: ## run the tests on the oldest supported versions, in .venv-minimu
 	@touch $@
 
 .PHONY: bench
-bench: $(STAMP) ## run the benchmarks, bring docs/performance.md up to date
+bench: $(STAMP) ## run the benchmarks, bring the tables of README and docs up to date
 	$(BIN)/python benchmarks/run.py
 
 .PHONY: train

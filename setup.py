@@ -82,6 +82,12 @@ EXTRAS = {
         "onnxscript>=0.5",  # what PyTorch's exporter needs beside it
         "onnxruntime>=1.22",  # exported files are compared in it; 1.22 is the oldest with the IR version written here
     ],
+    # `make docs`, with constraints-docs.txt; not part of dev, since the tests need none of it.
+    "docs": [
+        "mkdocs>=1.6,<2",  # 1.6 is the oldest that checks anchors; 2 takes no plugins
+        "mkdocs-material>=9.7",  # the theme; in maintenance until 2027-05, see docs/decisions/0028-site.md
+        "mkdocstrings[python]>=1",  # the reference from docstrings
+    ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
@@ -97,8 +103,10 @@ EXTRAS = {
     ],
 }
 # All that the tests import, for `make test-minimum`; Ray's tests have a target of their own.
-EXTRAS["minimum"] = sorted({line for name, extra in EXTRAS.items() if name not in ("quality", "ray") for line in extra})
-EXTRAS["dev"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+EXTRAS["minimum"] = sorted(
+    {line for name, extra in EXTRAS.items() if name not in ("quality", "ray", "docs") for line in extra}
+)
+EXTRAS["dev"] = sorted({line for name, extra in EXTRAS.items() if name != "docs" for line in extra})
 
 setup(
     name="anymask",

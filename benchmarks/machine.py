@@ -62,6 +62,13 @@ def describe(environment: Mapping[str, Any]) -> str:
     )
 
 
+def machine_of(environment: Mapping[str, Any]) -> str:
+    """The machine and what was compared there, without the moment."""
+    where = environment["accelerator"] or f"{environment['processor']} ({environment['instructions']})"
+    versions = ", ".join(f"{name} {environment['versions'][name]}" for name in ("transformers", "torch"))
+    return f"{where}, {environment['cores']} cores, {environment['threads']} threads; {versions}"
+
+
 def version_of(package: str) -> str | None:
     """The version of a distribution; None where it is not installed."""
     try:

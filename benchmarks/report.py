@@ -1,10 +1,11 @@
-"""Writes the tables and the chart of docs/performance.md anew from benchmarks/results/*.json.
+"""Writes the tables of README and docs, and the charts, anew from benchmarks/results/*.json.
 
     python benchmarks/report.py
 
-The page has a pair of marks for each benchmark, `<!-- table: NAME -->` and `<!-- end -->`; what stands between them is
-replaced by one table for each file of results of that benchmark, with the machine and the versions under it. `aims` is
-the table of what was aimed at and what was reached. All other text of the page is written by hand.
+docs/lab-book.md has a pair of marks for each benchmark, `<!-- table: NAME -->` and `<!-- end -->`; what stands between
+them is replaced by one table for each file of results of that benchmark, with the machine and the versions under it.
+`aims` is the table of what was aimed at and what was reached, `summary` and `summary_zh` are a few rows of all
+benchmarks, in English and in Chinese. All other text of the pages is written by hand.
 """
 
 import argparse
@@ -16,9 +17,10 @@ from typing import NamedTuple
 
 from chart import draw, draw_scaling
 from harness import REFERENCE, cell, table
-from machine import describe
+from machine import describe, machine_of
 
 HERE = Path(__file__).parent
+PAGES = [HERE.parent / name for name in ("README.md", "docs/performance.md", "docs/lab-book.md")]
 MARKED = re.compile(r"(?P<begin><!-- table: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 NOT_MEASURED = "Not measured yet.\n"
 SCALING_IMAGE = "![How time and memory grow, for both: lines, all axes logarithmic](images/scaling.png)\n"
@@ -64,16 +66,43 @@ AIMS = (
 )
 
 
+# What a reader wants to know first: benchmark and beginning of the row's name. What was not measured is left out.
+SUMMARY = (
+    ("everything", "ViT-H, bfloat16"),
+    ("everything", "ViT-H, float32"),
+    ("everything", "ViT-B, bfloat16"),
+    ("everything", "ViT-B, float32"),
+    ("everything", "sam-vit-nano, float32, 16 x 16"),
+    ("encoder", "ViT-B, float32"),
+    ("decoder", "ViT-B, float32, 64 prompts"),
+    ("click", "ViT-B, float32, 1 x"),
+    ("post_processing", "sam-vit-nano, 100 x 3"),
+    ("preprocessing", "3000 x 4000 to 1024, Pillow"),
+    ("start", "sam-vit-nano, everything"),
+    ("memory", "ViT-B, float32, 0.5 megapixels"),
+    ("memory", "sam-vit-nano, float32, 4 megapixels"),
+)
+HEAD = {"summary": "| | Transformers | anymask | times less |", "summary_zh": "| | Transformers | anymask | 缩减倍数 |"}
+TITLES = {
+    "everything": ("segment everything", "分割一切"),
+    "encoder": ("image encoder", "图像编码器"),
+    "decoder": ("mask decoder", "掩码解码器"),
+    "click": ("a click on an encoded image", "在已编码图像上点击一次"),
+    "post_processing": ("from logits to run lengths", "从 logits 到游程编码"),
+    "preprocessing": ("preprocessing", "预处理"),
+    "start": ("a whole command, imports included", "从启动到写出文件的整条命令"),
+    "memory": ("memory of segment everything", "分割一切的内存"),
+}
+
+
 def filled(page: str, reports: list[dict]) -> str:
     """The page with its tables replaced."""
-    known = {match["name"] for match in MARKED.finditer(page)} - {"aims"}
-    unknown = {report["benchmark"] for report in reports} - known
-    if unknown:
-        raise ValueError(f"the page must have marks for every benchmark, but has none for {sorted(unknown)}")
 
     def section(match: re.Match) -> str:
         if match["name"] == "aims":
             return f"{match['begin']}\n{aims(reports)}\n{match['end']}"
+        if match["name"] in HEAD:
+            return f"{match['begin']}\n{summary(reports, match['name'])}\n{match['end']}"
         measured = [report for report in reports if report["benchmark"] == match["name"]]
         parts = [f"{table(report)}\n\n{describe(report['environment'])}\n" for report in measured] or [NOT_MEASURED]
         if match["name"] == "scaling" and on_processor(measured):
@@ -81,6 +110,44 @@ def filled(page: str, reports: list[dict]) -> str:
         return f"{match['begin']}\n{chr(10).join(parts)}\n{match['end']}"
 
     return MARKED.sub(section, page)
+
+
+def check_marks(pages: list[str], reports: list[dict]) -> None:
+    """Refuses results that no page has a place for."""
+    known = {match["name"] for page in pages for match in MARKED.finditer(page)}
+    unknown = {report["benchmark"] for report in reports} - known
+    if unknown:
+        raise ValueError(f"a page must have marks for every benchmark, but none has them for {sorted(unknown)}")
+
+
+def summary(reports: list[dict], name: str) -> str:
+    """The rows of SUMMARY that were measured, as one Markdown table for each machine, with the machine under it.
+
+    Args:
+        reports: of all benchmarks. Those with other peers than Transformers are left out: it takes longer beside them.
+        name: "summary" or "summary_zh", for the language.
+    """
+    language = list(HEAD).index(name)
+    tables: dict[str, list[str]] = {}
+    for benchmark, beginning in SUMMARY:
+        for where, row in _beside_transformers(reports, benchmark, beginning).items():
+            theirs, ours = (row["results"][column]["median"] for column in (REFERENCE, "anymask"))
+            medians = (cell(row["unit"], dict.fromkeys(("median", "lowest", "highest"), x)) for x in (theirs, ours))
+            cells = [f"{TITLES[benchmark][language]}: {row['what']}", *medians, f"{theirs / ours:.1f}"]
+            tables.setdefault(where, [HEAD[name], "| --- | --- | --- | --- |"]).append(f"| {' | '.join(cells)} |")
+    return "\n".join("\n".join([*lines, "", where, ""]) for where, lines in tables.items()) or NOT_MEASURED
+
+
+def _beside_transformers(reports: list[dict], benchmark: str, beginning: str) -> dict[str, dict]:
+    """For each machine the first row of that name that has both columns, and no others."""
+    rows: dict[str, dict] = {}
+    for report in reports:
+        for row in report["rows"] if report["benchmark"] == benchmark else []:
+            both = set(row["results"]) == {REFERENCE, "anymask"}
+            measured = all("median" in result for result in row["results"].values())
+            if both and measured and row["what"].startswith(beginning) and not row.get("emulated"):
+                rows.setdefault(machine_of(report["environment"]), row)
+    return rows
 
 
 def on_processor(reports: list[dict]) -> list[dict]:
@@ -118,7 +185,7 @@ def _rows(reports: list[dict], aim: Aim) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results", help="folder of the JSON files")
-    parser.add_argument("--page", type=Path, default=HERE.parent / "docs" / "performance.md")
+    parser.add_argument("--pages", type=Path, nargs="+", default=PAGES)
     parser.add_argument("--images", type=Path, default=HERE.parent / "docs" / "images", help="folder of the charts")
     options = parser.parse_args()
     files = sorted(options.results.glob("*.json"))
@@ -129,7 +196,10 @@ def main() -> None:
     scaling = on_processor([report for report in reports if report["benchmark"] == "scaling"])
     if scaling:
         draw_scaling(scaling, options.images / "scaling.png")
-    options.page.write_text(filled(options.page.read_text(encoding="utf-8"), reports), encoding="utf-8")
+    pages = {path: path.read_text(encoding="utf-8") for path in options.pages}
+    check_marks(list(pages.values()), reports)
+    for path, page in pages.items():
+        path.write_text(filled(page, reports), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs all benchmarks, writes their results, and brings docs/performance.md up to date.
+"""Runs all benchmarks, writes their results, and brings the tables of README and docs up to date.
 
     python benchmarks/run.py --threads 2                  # less than half an hour on two cores
     python benchmarks/run.py --threads 2 --only decoder   # some of them, by the names of their files of results

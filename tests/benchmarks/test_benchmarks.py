@@ -60,7 +60,7 @@ def test_smoke(script, monkeypatch, tmp_path, capsys):
     assert report["question"] in capsys.readouterr().out
     # The page has a place for the table.
     report_module = importlib.import_module("report")
-    page = report_module.filled((BENCHMARKS.parent / "docs/performance.md").read_text(), [report])
+    page = report_module.filled((BENCHMARKS.parent / "docs/lab-book.md").read_text(), [report])
     assert report["rows"][0]["what"] in page
     # And its rows have a bar, or points of lines, in a chart.
     chart = importlib.import_module("chart")
@@ -165,12 +165,10 @@ def test_one_thing_grows_at_a_time(monkeypatch, tmp_path):
 
 def test_the_page_is_whole_without_results():
     report = importlib.import_module("report")
-    page = (BENCHMARKS.parent / "docs/performance.md").read_text()
+    page = (BENCHMARKS.parent / "docs/lab-book.md").read_text()
     empty = report.filled(page, [])
     assert empty.count("Not measured yet.") == len(SCRIPTS)
     assert "scaling.png" not in empty
-    committed = [json.loads(file.read_text()) for file in sorted((BENCHMARKS / "results").glob("*.json"))]
-    assert report.filled(empty, committed) == page
 
 
 def test_a_peer_gets_a_column(monkeypatch, tmp_path):
@@ -305,7 +303,36 @@ def test_report_replaces_what_stands_between_the_marks():
     assert once.startswith("before\n")
     assert once.endswith("after\n")
     with pytest.raises(ValueError, match="marks for every benchmark"):
-        report.filled(page, [dict(benchmark="three", rows=[row], environment=environment)])
+        report.check_marks([page], [dict(benchmark="three", rows=[row], environment=environment)])
+
+
+def test_summary_has_a_table_for_each_machine():
+    report = importlib.import_module("report")
+    both = {"transformers": result([30.0, 40.0, 50.0]), "anymask": result([10.0])}
+    rows = [
+        dict(what="ViT-B, float32, 32 x 32 points", unit="seconds", results=both),
+        dict(what="ViT-B, bfloat16, 32 x 32 points", unit="seconds", results=both, emulated=True),
+    ]
+    beside_others = [dict(what="ViT-B, float32, 1 x", unit="seconds", results={**both, "meta": result([1.0])})]
+    reports = [
+        dict(benchmark="everything", rows=rows, environment=_environment()),
+        dict(benchmark="everything", rows=rows, environment=_environment()),  # measured twice: the first counts
+        dict(benchmark="encoder", rows=beside_others, environment=_environment()),
+        dict(benchmark="everything", rows=rows[:1], environment={**_environment(), "accelerator": "one"}),
+    ]
+    lines = report.summary(reports, "summary").splitlines()
+    row = "| segment everything: ViT-B, float32, 32 x 32 points | 40 s | 10 s | 4.0 |"
+    assert [line for line in lines if line.startswith("| s")] == [row, row]
+    assert [line for line in lines if "cores" in line][1].startswith("one, ")
+    assert report.summary([], "summary") == report.NOT_MEASURED
+
+
+def test_pages_have_the_committed_results():
+    report = importlib.import_module("report")
+    committed = [json.loads(file.read_text()) for file in sorted((BENCHMARKS / "results").glob("*.json"))]
+    pages = [path.read_text() for path in report.PAGES]
+    report.check_marks(pages, committed)
+    assert [report.filled(page, committed) for page in pages] == pages
 
 
 def test_aims_are_held_against_results():

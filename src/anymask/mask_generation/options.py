@@ -92,7 +92,7 @@ class MaskGenerationOptions:
         max_sprinkle_area: islands of up to this many pixels are removed, in place of `min_mask_region_area`.
         output_mode: "binary_mask" for NumPy arrays of bool, "uncompressed_rle", or "coco_rle" as pycocotools reads it.
         points: "grid" asks all points. "adaptive" asks a coarse grid first, and then those of the rest that may find
-            something new: fewer than half, at the price of some masks (see docs/performance.md).
+            something new: fewer than half, at the price of some masks (see docs/lab-book.md).
         progress: whether to show a progress bar; None shows one if stderr is a terminal.
     """
 

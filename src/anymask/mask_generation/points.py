@@ -2,7 +2,7 @@
 
 Of a square grid much is asked in vain: dozens of points on one wall propose one wall, and points where the model is
 sure of nothing propose nothing. `adaptive_rounds` asks a coarse grid first, and then goes through the rest only where
-something new may be found. What that costs in masks is in docs/performance.md; all points are the default.
+something new may be found. What that costs in masks is in docs/lab-book.md; all points are the default.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class QuantizedLinear(nn.Module):
 def quantize_image_encoder(model: Model) -> Model:
     """Turns the linear layers of a model's image encoder into 8-bit ones, in place.
 
-    The loss and the gain, measured, are in docs/performance.md. The encoder is frozen: mask decoder and prompt encoder
+    The loss and the gain, measured, are in docs/lab-book.md. The encoder is frozen: mask decoder and prompt encoder
     may be trained on what it computes. Its fingerprint is another, so that image embeddings of the two are not mixed;
     its weights cannot be saved, for no other code could read them.
 
