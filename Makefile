@@ -66,6 +66,19 @@ test-minimum: ## run the tests on the oldest supported versions, in .venv-minimu
 	.venv-minimum/bin/python -m pip install --disable-pip-version-check --quiet --constraint constraints-minimum.txt --editable '.[minimum]'
 	@touch $@
 
+.PHONY: web
+web: web/node_modules ## build the page of `anymask demo` from web/ (needs node)
+	npm --prefix web run build
+
+.PHONY: check-web
+check-web: web/node_modules ## type-check and test web/, compare the committed page with a fresh build (needs node)
+	npm --prefix web test
+	npm --prefix web run check
+
+web/node_modules: web/package-lock.json
+	npm --prefix web ci
+	@touch $@
+
 .PHONY: bench
 bench: $(STAMP) ## run the benchmarks, bring the tables of README and docs up to date
 	$(BIN)/python benchmarks/run.py
@@ -86,5 +99,5 @@ lock: ## write constraints.txt anew from setup.py (needs uv)
 
 .PHONY: clean
 clean: ## remove the environments and what the tools left
-	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training
+	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training web/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

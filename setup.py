@@ -119,7 +119,7 @@ setup(
     python_requires=">=3.10",  # 3.10 is the oldest that torch 2.9 and transformers 5 install on
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"anymask": ["py.typed", "__init__.pyi", "weights/*/*", "results/font/*"]},
+    package_data={"anymask": ["py.typed", "__init__.pyi", "weights/*/*", "results/font/*", "demo/page/*"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["anymask = anymask.__main__:main"]},

@@ -1,0 +1,129 @@
+// The engine of a plain folder: the exported model runs in a worker of this page, and the photo goes nowhere.
+
+import type { Manifest } from "./browser/model.ts";
+import type { FromWorker, PredictAnswer, Question, ToWorker } from "./browser/worker.ts";
+import {
+  type Engine,
+  type EngineInfo,
+  type Mask,
+  type OpenedImage,
+  type PredictOptions,
+  type Prediction,
+  type Prompts,
+  Superseded,
+} from "./types.ts";
+
+interface Waiting {
+  resolve(answer: unknown): void;
+  reject(error: Error): void;
+  onProgress?: (done: number, total: number) => void;
+}
+
+const SHOWN_SIDE = 4096; // of the picture on the screen
+
+export class BrowserEngine implements Engine {
+  private readonly worker = new Worker("worker.js", { type: "module" });
+  private readonly waiting = new Map<number, Waiting>();
+  private readonly files = new Map<string, Blob>();
+  private count = 0;
+
+  private constructor(readonly info: EngineInfo) {
+    this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
+    this.worker.onerror = () => {
+      for (const { reject } of this.waiting.values()) reject(new Error("The model could not be started in this browser."));
+    };
+  }
+
+  /** The model beside this page, or null where there is none. */
+  static async connect(): Promise<BrowserEngine | null> {
+    const response = await fetch("manifest.json").catch(() => null);
+    if (response === null || !response.ok) return null;
+    const manifest: Manifest = await response.json();
+    const engine = new BrowserEngine({ model: manifest.model ?? "", images: [], isLocal: true });
+    engine.ask({ kind: "load", manifest }).catch(() => {}); // the first photo tells what is wrong
+    return engine;
+  }
+
+  async ping(): Promise<void> {}
+
+  async open(file: Blob, name: string): Promise<OpenedImage> {
+    const picture = await decode(file, name);
+    const { height, width } = picture;
+    const id = String(++this.count);
+    this.files.set(id, file);
+    // The worker gets the whole picture, the screen a smaller one.
+    const shrink = Math.min(1, SHOWN_SIDE / Math.max(height, width));
+    const size = { resizeWidth: Math.round(width * shrink), resizeHeight: Math.round(height * shrink) };
+    const shown = await createImageBitmap(picture, { ...size, resizeQuality: "high" });
+    await this.ask({ kind: "encode", image: id, picture }, { transfer: [picture] });
+    return { id, name, height, width, picture: shown };
+  }
+
+  openListed(): Promise<OpenedImage> {
+    return Promise.reject(new Error("A page without a server has no photos of its own."));
+  }
+
+  wholePicture(image: OpenedImage): Promise<ImageBitmap> {
+    return decode(this.files.get(image.id)!, image.name);
+  }
+
+  async predict(image: OpenedImage, prompts: Prompts, options: PredictOptions): Promise<Prediction> {
+    const start = performance.now();
+    const { fedBack = null, maxSide, signal } = options;
+    const question: Question = { kind: "predict", image: image.id, prompts, fedBack, ...(maxSide === undefined ? {} : { maxSide }) };
+    const { masks, token } = (await this.ask(question, { signal })) as PredictAnswer;
+    const candidates = masks.map((mask, index) => ({ ...mask, fedBack: { token, index } }));
+    candidates.sort((a, b) => b.score - a.score);
+    return { candidates, milliseconds: performance.now() - start };
+  }
+
+  everything(
+    image: OpenedImage,
+    onProgress: (done: number, total: number) => void,
+    signal: AbortSignal,
+  ): Promise<readonly Mask[]> {
+    return this.ask({ kind: "everything", image: image.id }, { signal, onProgress }) as Promise<readonly Mask[]>;
+  }
+
+  private ask(
+    question: Question,
+    { signal, onProgress, transfer = [] }: {
+      signal?: AbortSignal;
+      onProgress?: (done: number, total: number) => void;
+      transfer?: Transferable[];
+    } = {},
+  ): Promise<unknown> {
+    const id = ++this.count;
+    const send = (message: ToWorker, transferred: Transferable[] = []) => this.worker.postMessage(message, transferred);
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject, ...(onProgress === undefined ? {} : { onProgress }) });
+      signal?.addEventListener("abort", () => {
+        if (!this.waiting.delete(id)) return;
+        send({ cancelled: id });
+        reject(new Superseded());
+      });
+      send({ id, question }, transfer);
+    });
+  }
+
+  private receive(message: FromWorker): void {
+    const waiting = this.waiting.get(message.id);
+    if (waiting === undefined) return; // cancelled
+    if ("done" in message) {
+      waiting.onProgress?.(message.done, message.total);
+      return;
+    }
+    this.waiting.delete(message.id);
+    if ("answer" in message) waiting.resolve(message.answer);
+    else waiting.reject(message.isSuperseded ? new Superseded() : new Error(message.error));
+  }
+}
+
+/** EXIF applied, and no colour profile, so that the numbers are those that Python reads. */
+async function decode(file: Blob, name: string): Promise<ImageBitmap> {
+  try {
+    return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+  } catch {
+    throw new Error(`${name} must be a picture that this browser can read, such as a JPEG, PNG or WebP file.`);
+  }
+}
