@@ -82,6 +82,10 @@ EXTRAS = {
         "onnxscript>=0.5",  # what PyTorch's exporter needs beside it
         "onnxruntime>=1.22",  # exported files are compared in it; 1.22 is the oldest with the IR version written here
     ],
+    # `anymask export --format openvino`, beside `onnx`.
+    "openvino": [
+        "openvino>=2026.4.1",  # the oldest that the tests ran with
+    ],
     # `make docs`, with constraints-docs.txt; not part of dev, since the tests need none of it.
     "docs": [
         "mkdocs>=1.6,<2",  # 1.6 is the oldest that checks anchors; 2 takes no plugins

@@ -1,4 +1,4 @@
-"""`anymask export`: a model as ONNX files that other tools load. An adapter over `anymask.export`."""
+"""`anymask export`: a model as files that other tools load. An adapter over `anymask.export`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ def export(
     layout: Annotated[
         str, typer.Option("--layout", "-l", help="anymask, meta, osam (labelme), transformers.js or x-anylabeling.")
     ] = "meta",
-    precision: Annotated[str, typer.Option(help="fp32, fp16, or int8 for the encoder.")] = "fp32",
+    file_format: Annotated[
+        str, typer.Option("--format", "-f", help="onnx; or openvino, in the layouts anymask and meta.")
+    ] = "onnx",
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16, or, for the encoder, int8 or int8-static (which needs --samples).")
+    ] = "fp32",
+    samples: Annotated[
+        str | None,
+        typer.Option(help="Folder or glob of photographs whose masks must agree, and that int8-static measures."),
+    ] = None,
     as_json: take.AsJson = False,
 ) -> None:
-    """Write a model as ONNX files in the layout that a tool loads, each compared with PyTorch first.
+    """Write a model as ONNX or OpenVINO files in the layout that a tool loads, each compared with PyTorch first.
 
     How far each file is off is in export.json beside them. Exits with 2 if anything is wrong; nothing is written then.
     """
@@ -32,12 +41,20 @@ def export(
             from ..export.export import export as write
         sam = load_sam(model, "cpu", "float32")
         report = write(
-            sam.model, output, preprocessor=sam.processor.image_processor, layout=layout, precision=precision
+            sam.model,
+            output,
+            preprocessor=sam.processor.image_processor,
+            layout=layout,
+            file_format=file_format,
+            precision=precision,
+            samples=samples,
         )
     if as_json:
         say_json({"output": str(output), **report})
         return
-    typer.echo(f"{output}: {layout} layout, {precision}")
+    typer.echo(f"{output}: {layout} layout, {file_format}, {precision}")
     for name, errors in report["files"].items():
         worst = max(errors.values())
-        typer.echo(f"  {name}: off by {worst:.1e} of the largest value")
+        agreement = report["masks"].get(name)
+        agreed = f", masks of samples with a mean IoU of {agreement['mean_iou']:.3f}" if agreement else ""
+        typer.echo(f"  {name}: off by {worst:.1e} of the largest value{agreed}")

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from .. import __version__
 from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
+from ..predictor.sources import open_source
 from ..support.atomic_files import whole_folder
 from ..support.unknown_names import did_you_mean
+from .checks import ExportError, as_arrays, mask_agreement, output_errors
+from .engines import ENGINES, FORMATS, import_openvino
 from .layouts import LAYOUTS, SUFFIXES, GraphFile, write_companions
-from .onnx_files import add_resize, import_onnx, make_onnx, with_fewer_bits
+from .onnx_files import add_resize, import_onnx, make_onnx, save_as_openvino, with_fewer_bits
 
 EXAMPLE = (2, 3, 4)
 """Images, prompts and points of the example that a graph is made from."""
 
-CHECKED = ((1, 1, 1), (3, 2, 7))
-"""Those of the inputs with which the file is compared with PyTorch afterwards: others, so that nothing is frozen."""
+TOLERANCES = {"fp32": 1e-3, "fp16": 3e-2, "int8": 0.25, "int8-static": 0.25}
+"""How far an output may be off, as a part of its largest value; with samples, masks judge encoders of 8 bits."""
 
-TOLERANCES = {"fp32": 1e-3, "fp16": 3e-2, "int8": 0.25}
-"""How far an output may be off, as a part of its largest value."""
+LEAST_MASK_IOU = 0.98
+"""Of masks of the samples, on average."""
 
-
-class ExportError(RuntimeError):
-    """An exported file does not compute what the model does."""
+FORMATS_OF = {"anymask": tuple(FORMATS), "meta": tuple(FORMATS)}
+"""The formats of a layout; the tools that the others are for load ONNX alone."""
 
 
 def export(
@@ -38,45 +41,66 @@ def export(
     *,
     preprocessor: ImagePreprocessor,
     layout: str = "anymask",
+    file_format: str = "onnx",
     precision: str = "fp32",
+    samples: Any = None,
 ) -> dict[str, Any]:
-    """Write a model as ONNX files, and compare each with PyTorch on sizes other than those it was made from.
+    """Write a model as ONNX or OpenVINO files, and compare each with PyTorch on sizes other than it was made from.
 
     Args:
         model: A `SamModel`, computed in float32 on the CPU; it is not changed.
         folder: For the files; appears whole or not at all.
         preprocessor: The model's image processor.
-        layout: Of `LAYOUTS`: "anymask" for `OnnxSamModel`, "meta", "osam" (labelme), "transformers.js" or
-            "x-anylabeling".
-        precision: "fp32", "fp16", or "int8" for the encoder's weights.
+        layout: Of `LAYOUTS`: "anymask" for `OnnxSamModel` and `OpenVinoSamModel`, "meta", "osam" (labelme),
+            "transformers.js" or "x-anylabeling".
+        file_format: "onnx", or "openvino" in the layouts "anymask" and "meta".
+        precision: "fp32"; "fp16"; "int8" for the weights of the encoder, whose activations are brought to 8 bits as
+            they come; or "int8-static" for activations as well, whose ranges are taken from the samples.
+        samples: Photographs, as `SAM.predict` takes them: a folder, a glob, a list. With them, masks of clicks on them
+            must agree with the model's.
 
     Returns:
-        What `export.json` in the folder says: layout, precision, and for each file how far it is off.
+        What `export.json` in the folder says: layout, format, precision, for each file how far it is off, and for
+        encoders, with samples, how much masks agree.
 
     Raises:
-        ExportError: If a file is off by more than `TOLERANCES`; nothing is written then.
-        ImportError: If onnx, onnxscript or onnxruntime is not installed.
-        ValueError: If there is no such layout or precision, or the model is not float32 on the CPU.
+        ExportError: If a file is off by more than `TOLERANCES`, or masks agree less than `LEAST_MASK_IOU`; nothing is
+            written then.
+        ImportError: If onnx, onnxscript or onnxruntime is not installed, or openvino for its files.
+        ValueError: If there is no such layout, format or precision, the model is not float32 on the CPU, or samples are
+            missing.
     """
-    for name, value, known in (("layout", layout, LAYOUTS), ("precision", precision, SUFFIXES)):
+    known_formats = FORMATS_OF.get(layout, ("onnx",))
+    for name, value, known in (
+        ("layout", layout, LAYOUTS),
+        ("file_format", file_format, known_formats),
+        ("precision", precision, SUFFIXES),
+    ):
         if value not in known:
             hint = did_you_mean(value, known, otherwise=f"there are {', '.join(known)}")
-            raise ValueError(f"`{name}` must be one of those that can be written, got {value!r}; {hint}.")
+            of_layout = f" in the layout {layout!r}" if name == "file_format" else ""
+            raise ValueError(f"`{name}` must be one of those that can be written{of_layout}, got {value!r}; {hint}.")
     if model.dtype != torch.float32 or model.device.type != "cpu":
         raise ValueError(
             f"The model must be float32 on the CPU, got {model.dtype} on {model.device}; use .float().cpu()."
         )
-    onnx = import_onnx()
+    photos = [] if samples is None else [image.load() for image in open_source(samples).images]
+    if precision == "int8-static" and not photos:
+        raise ValueError("`samples` must be photographs to take ranges from in the precision 'int8-static', got none.")
+    import_onnx()
+    if file_format == "openvino":
+        import_openvino()
     was_training = model.training
     model.eval()
-    report: dict[str, Any] = {"anymask": __version__, "layout": layout, "precision": precision, "files": {}}
+    report: dict[str, Any] = {"anymask": __version__, "layout": layout, "format": file_format, "precision": precision}
+    report |= {"files": {}, "masks": {}}
     try:
         with whole_folder(Path(folder)) as unfinished:
             for file in LAYOUTS[layout](model, preprocessor, SUFFIXES[precision]):
-                path = unfinished / file.path
+                path = unfinished / f"{file.name}{FORMATS[file_format]}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                onnx.save(_make(file, precision, model.config.vision_config.image_size, path.parent), path)
-                report["files"][file.path] = _check(file, path, precision)
+                _write(file, path, precision, model.config.vision_config.image_size, photos)
+                _check(model, file, path, report, photos)
             write_companions(layout, unfinished, model, preprocessor)
             (unfinished / "export.json").write_text(json.dumps(report, indent=2) + "\n")
     finally:
@@ -84,40 +108,45 @@ def export(
     return report
 
 
-def _make(file: GraphFile, precision: str, input_side: int, folder: Path) -> Any:
+def _write(file: GraphFile, path: Path, precision: str, input_side: int, photos: Sequence[Any]) -> None:
+    """Make a file, by way of ONNX."""
+    is_openvino = path.suffix == FORMATS["openvino"]
+    if precision.startswith("int8") and file.of_photo is None:
+        precision = "fp32"  # decoders are small and lose more
     made = make_onnx(file.graph, file.make_inputs(*EXAMPLE), file.outputs, file.dynamic)
     if file.resizes:
         made = add_resize(made, input_side)
-    return with_fewer_bits(made, precision if file.is_encoder or precision != "int8" else "fp32", folder)
+    if precision != "fp32" and not (is_openvino and precision == "fp16"):
+        samples = [as_arrays(file.of_photo(photo)) for photo in photos] if file.of_photo else []
+        made = with_fewer_bits(made, precision, path.parent, samples)
+    if is_openvino:
+        save_as_openvino(made, path, in_fp16=precision == "fp16")
+    else:
+        import_onnx().save(made, path)
 
 
-@torch.no_grad()
-def _check(file: GraphFile, path: Path, precision: str) -> dict[str, float]:
-    """How far each output is off at the most, as a part of its largest value."""
-    import onnxruntime
+def _check(model: SamNetwork, file: GraphFile, path: Path, report: dict[str, Any], photos: Sequence[Any]) -> None:
+    """Add to the report what a file is off by.
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    errors = dict.fromkeys(file.outputs, 0.0)
-    for seed, size in enumerate(CHECKED):
-        torch.manual_seed(seed)
-        inputs = file.make_inputs(*size)
-        expected = file.graph(*inputs.values())
-        expected = expected if isinstance(expected, tuple) else (expected,)
-        feeds = {name: tensor.numpy() for name, tensor in inputs.items()}
-        if file.resizes:
-            feeds["orig_im_size"] = np.array([30.0, 50.0], dtype=np.float32)
-        found = session.run(list(file.outputs), feeds)
-        for name, right, value in zip(file.outputs, expected, found, strict=True):
-            if value.shape != tuple(right.shape):
-                raise ExportError(f"{name} of {path.name} must have shape {tuple(right.shape)}, got {value.shape}.")
-            off = float(np.abs(value - right.numpy()).max() / max(float(right.abs().max()), 1e-6))
-            errors[name] = max(errors[name], off)
-    worst = max(errors, key=lambda name: errors[name])
-    if not errors[worst] <= TOLERANCES[precision]:
+    Raises:
+        ExportError: If that is too much.
+    """
+    precision, engine = report["precision"], ENGINES[report["format"]](path)
+    name = path.name if path.parent.name != "onnx" else f"onnx/{path.name}"
+    errors = report["files"][name] = output_errors(file, engine)
+    worst = max(errors, key=lambda output: errors[output])
+    masks_judge = bool(photos) and file.of_photo is not None
+    if not errors[worst] <= TOLERANCES[precision] and not (masks_judge and precision.startswith("int8")):
         raise ExportError(
-            f"{path.name} in {precision} must be within {TOLERANCES[precision]} of PyTorch, but {worst} is off by "
+            f"{name} in {precision} must be within {TOLERANCES[precision]} of PyTorch, but {worst} is off by "
             f"{errors[worst]:.3g} of its largest value; nothing was written."
         )
-    return errors
+    if not masks_judge:
+        return
+    agreement = mask_agreement(model, file, engine, photos)
+    report["masks"][name] = asdict(agreement)
+    if not agreement.mean_iou >= LEAST_MASK_IOU:
+        raise ExportError(
+            f"Masks of {name} in {precision} must agree with PyTorch's with a mean IoU of {LEAST_MASK_IOU}, but "
+            f"{agreement.masks} on the samples have {agreement.mean_iou:.3f}; nothing was written."
+        )

@@ -6,45 +6,46 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from safetensors.torch import save_file
+import torch.nn.functional as F
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
 from .graphs import EmbeddedPromptsGraph, EmbeddingGraph, EncoderGraph, MetaDecoderGraph, PictureGraph, PointsGraph
-from .runtime import DECODER_FILE, ENCODER_FILE, PROMPTS_FILE
+from .runtime import DECODER, ENCODER, PROMPTS_FILE
 
 
 @dataclass(frozen=True)
 class GraphFile:
-    """One ONNX file of a layout.
+    """One file of a layout.
 
     Attributes:
-        path: Relative to the folder.
+        name: Of the file, relative to the folder, without what the format ends in.
         graph: What is exported.
         make_inputs: Examples by name for a size: how many images, prompts and points.
         outputs: Names, in order.
         dynamic: Axes of any length, by input.
+        of_photo: Inputs of a photograph, as `load_image` takes it: of an encoder, which alone is brought to 8 bits.
         resizes: Whether Meta's resize to the original image is added.
-        is_encoder: Whether it may be quantised to 8 bits; decoders are small and lose more.
     """
 
-    path: str
+    name: str
     graph: nn.Module
     make_inputs: Callable[[int, int, int], dict[str, Tensor]]
     outputs: Sequence[str]
     dynamic: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    of_photo: Callable[[Any], dict[str, Tensor]] | None = None
     resizes: bool = False
-    is_encoder: bool = False
 
 
 def _anymask(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
     size = _Sizes(network)
-    yield GraphFile(
-        ENCODER_FILE, EmbeddingGraph(network), size.pixels, ["image_embeddings"], {"pixel_values": [0]}, is_encoder=True
-    )
+    yield _encoder(ENCODER, network, preprocessor)
 
     def embedded(images: int, prompts: int, points: int) -> dict[str, Tensor]:
         return {
@@ -57,19 +58,19 @@ def _anymask(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) 
     dynamic = {"image_embeddings": [0], "image_positional_embeddings": [0], "sparse_prompt_embeddings": [0, 1, 2]}
     dynamic |= {"dense_prompt_embeddings": [0, 1], "is_padding": [0, 1, 2]}
     graph = EmbeddedPromptsGraph(network.mask_decoder)
-    yield GraphFile(DECODER_FILE, graph, embedded, ["pred_masks", "iou_scores"], dynamic)
+    yield GraphFile(DECODER, graph, embedded, ["pred_masks", "iou_scores"], dynamic)
 
 
 def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
     size = _Sizes(network)
     positions = ["image_embeddings", "image_positional_embeddings"]
     yield GraphFile(
-        f"onnx/vision_encoder{suffix}.onnx",
+        f"onnx/vision_encoder{suffix}",
         EncoderGraph(network),
         size.pixels,
         positions,
         {"pixel_values": [0]},
-        is_encoder=True,
+        _pixels_of(preprocessor),
     )
 
     def points_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
@@ -82,7 +83,7 @@ def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffi
 
     dynamic = {name: [0] for name in positions} | {"input_points": [0, 1, 2], "input_labels": [0, 1, 2]}
     yield GraphFile(
-        f"onnx/prompt_encoder_mask_decoder{suffix}.onnx",
+        f"onnx/prompt_encoder_mask_decoder{suffix}",
         PointsGraph(network),
         points_of,
         ["iou_scores", "pred_masks"],
@@ -90,7 +91,7 @@ def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffi
     )
 
 
-def _meta_decoder(network: SamNetwork, path: str, is_single: bool) -> GraphFile:
+def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
     size = _Sizes(network)
 
     def prompts_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
@@ -104,7 +105,7 @@ def _meta_decoder(network: SamNetwork, path: str, is_single: bool) -> GraphFile:
         }
 
     return GraphFile(
-        path,
+        name,
         MetaDecoderGraph(network, is_single),
         prompts_of,
         ["low_res_masks", "iou_predictions"],
@@ -114,29 +115,21 @@ def _meta_decoder(network: SamNetwork, path: str, is_single: bool) -> GraphFile:
 
 
 def _meta(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
-    size = _Sizes(network)
-    yield GraphFile(
-        "encoder.onnx",
-        EmbeddingGraph(network),
-        size.pixels,
-        ["image_embeddings"],
-        {"pixel_values": [0]},
-        is_encoder=True,
-    )
-    yield _meta_decoder(network, "decoder_multi.onnx", is_single=False)
-    yield _meta_decoder(network, "decoder.onnx", is_single=True)
+    yield _encoder("encoder", network, preprocessor)
+    yield _meta_decoder(network, "decoder_multi", is_single=False)
+    yield _meta_decoder(network, "decoder", is_single=True)
 
 
 def _osam(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
     size = _Sizes(network)
     yield GraphFile(
-        "encoder.onnx",
+        "encoder",
         EmbeddingGraph(network),
         lambda images, prompts, points: {"x": size.pixels(1, 1, 1)["pixel_values"]},
         ["image_embeddings"],
-        is_encoder=True,
+        of_photo=_pixels_of(preprocessor, "x"),
     )
-    yield _meta_decoder(network, "decoder.onnx", is_single=True)
+    yield _meta_decoder(network, "decoder", is_single=True)
 
 
 def _x_anylabeling(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
@@ -145,15 +138,31 @@ def _x_anylabeling(network: SamNetwork, preprocessor: ImagePreprocessor, suffix:
     def picture(images: int, prompts: int, points: int) -> dict[str, Tensor]:
         return {"input_image": torch.rand(size.side - 3 * points, size.side, 3) * 255}
 
+    def picture_of(photo: Any) -> dict[str, Tensor]:
+        """As X-AnyLabeling warps every picture."""
+        pixels = torch.as_tensor(np.array(preprocessor.channels_first(photo))).float()[None]
+        warped = F.interpolate(pixels, (size.side * 2 // 3, size.side), mode="bilinear", antialias=True)
+        return {"input_image": warped[0].permute(1, 2, 0).contiguous()}
+
     yield GraphFile(
-        "encoder.onnx",
+        "encoder",
         PictureGraph(network, preprocessor),
         picture,
         ["image_embeddings"],
         {"input_image": [0]},
-        is_encoder=True,
+        picture_of,
     )
-    yield _meta_decoder(network, "decoder.onnx", is_single=True)
+    yield _meta_decoder(network, "decoder", is_single=True)
+
+
+def _encoder(name: str, network: SamNetwork, preprocessor: ImagePreprocessor) -> GraphFile:
+    pixels = {"pixel_values": [0]}
+    graph, size = EmbeddingGraph(network), _Sizes(network)
+    return GraphFile(name, graph, size.pixels, ["image_embeddings"], pixels, _pixels_of(preprocessor))
+
+
+def _pixels_of(preprocessor: ImagePreprocessor, name: str = "pixel_values") -> Callable[[Any], dict[str, Tensor]]:
+    return lambda photo: {name: preprocessor(photo, return_tensors="pt")["pixel_values"]}
 
 
 class _Sizes:
@@ -188,7 +197,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 """The graphs of each layout; `suffix` tells transformers.js how many bits they have."""
 
-SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_quantized"}
+SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_quantized", "int8-static": "_quantized"}
 
 
 def write_companions(layout: str, folder: Path, network: SamNetwork, preprocessor: ImagePreprocessor) -> None:
@@ -201,10 +210,8 @@ def write_companions(layout: str, folder: Path, network: SamNetwork, preprocesso
     if layout == "anymask":
         parts = {"shared_image_embedding": network.shared_image_embedding, "prompt_encoder": network.prompt_encoder}
         weights = nn.ModuleDict(parts).state_dict()
-        save_file(
-            {name: tensor.detach().clone().float().contiguous() for name, tensor in weights.items()},
-            folder / PROMPTS_FILE,
-        )
+        weights = {name: tensor.detach().clone().float().contiguous() for name, tensor in weights.items()}
+        (folder / PROMPTS_FILE).write_bytes(save(weights))
     if layout == "x-anylabeling":
         side = network.config.vision_config.image_size
         lines = {

@@ -1,4 +1,4 @@
-"""Graphs to ONNX: any number of images, prompts and points; the resize to the original image; fewer bits."""
+"""Graphs to ONNX: any number of images, prompts and points; the resize to the original image; fewer bits; OpenVINO."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from .engines import import_openvino
 
 OPSET = 18
 _INSTALL = "which is not installed; run pip install 'anymask[onnx]'"
@@ -124,37 +127,72 @@ def add_resize(model: Any, input_side: int) -> Any:
     return merged
 
 
-def with_fewer_bits(model: Any, precision: str, folder: Path) -> Any:
-    """The model in "fp32" (as it is), "fp16" (inputs and outputs stay float32), or "int8" (weights of products).
+def with_fewer_bits(model: Any, precision: str, folder: Path, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
+    """The model in fewer bits; its inputs and outputs stay float32.
 
     Args:
         model: `onnx.ModelProto`.
-        precision: One of the three.
+        precision: "fp16", "int8" for the weights of products, or "int8-static" for what they are multiplied with too.
         folder: For files on the way.
+        samples: Inputs that "int8-static" takes the ranges of activations from.
 
     Raises:
         ValueError: If there is no such precision.
     """
-    if precision == "fp32":
-        return model
     if precision == "fp16":
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         return convert_float_to_float16(model, keep_io_types=True)
-    if precision != "int8":
-        raise ValueError(f"`precision` must be fp32, fp16 or int8, got {precision!r}.")
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    if precision not in ("int8", "int8-static"):
+        raise ValueError(f"`precision` must be fp16, int8 or int8-static, got {precision!r}.")
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
     onnx = import_onnx()
     before, after = folder / ".before.onnx", folder / ".after.onnx"
+    options: dict[str, Any] = {"weight_type": QuantType.QInt8, "op_types_to_quantize": ["MatMul", "Gemm"]}
     try:
         onnx.save(model, before)
         with _quiet(None):  # advice about a step that changes nothing here
-            quantize_dynamic(before, after, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+            if precision == "int8":
+                quantize_dynamic(before, after, **options)
+            else:
+                options |= {"quant_format": QuantFormat.QDQ, "activation_type": QuantType.QUInt8, "per_channel": True}
+                options["extra_options"] = {"MatMulConstBOnly": True}  # products of weights, as above
+                quantize_static(before, after, _Samples(samples), **options)
         return onnx.load(after)
     finally:
         for path in (before, after):
             path.unlink(missing_ok=True)
+
+
+def save_as_openvino(model: Any, path: Path, in_fp16: bool = False) -> None:
+    """Write an ONNX model as OpenVINO's file: what ends in .xml, and the weights beside it in what ends in .bin.
+
+    Args:
+        model: `onnx.ModelProto`.
+        path: Of the file that ends in .xml.
+        in_fp16: Whether the weights are stored in float16.
+
+    Raises:
+        ImportError: If OpenVINO is not installed.
+    """
+    openvino, between = import_openvino(), path.with_name(".between.onnx")
+    try:
+        import_onnx().save(model, between)
+        # `openvino.convert_model` would do the same, and tell its makers over the network that it was called.
+        openvino.save_model(openvino.Core().read_model(between), path, compress_to_fp16=in_fp16)
+    finally:
+        between.unlink(missing_ok=True)
+
+
+class _Samples:
+    """Samples as ONNX Runtime's calibration reads them."""
+
+    def __init__(self, samples: Sequence[Mapping[str, np.ndarray]]):
+        self._samples = iter(samples)
+
+    def get_next(self) -> Mapping[str, np.ndarray] | None:
+        return next(self._samples, None)
 
 
 @contextmanager

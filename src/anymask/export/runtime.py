@@ -1,13 +1,15 @@
-"""SAM on ONNX Runtime: `OnnxSamModel` is used as `SamModel` is, and runs exported files.
+"""SAM on other runtimes: `OnnxSamModel` and `OpenVinoSamModel` are used as `SamModel` is, and run exported files.
 
-The image encoder and the mask decoder are ONNX graphs; what turns prompts into embeddings is a few thousand numbers,
-and stays in PyTorch. So sessions, the generator, the pipeline and everything else take it as any other model.
+The image encoder and the mask decoder are exported graphs; what turns prompts into embeddings is a few thousand
+numbers, and stays in PyTorch. So sessions, the generator, the pipeline and everything else take them as any other
+model.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,43 @@ from ..configuration_sam import SamConfig
 from ..modeling.mask_decoder import choose_masks
 from ..modeling.network import SamNetwork
 from ..modeling.outputs import SamVisionEncoderOutput
+from .engines import FORMATS, Engine, OnnxRuntimeEngine, OpenVinoEngine
 
-ENCODER_FILE, DECODER_FILE, PROMPTS_FILE = "encoder.onnx", "mask_decoder.onnx", "prompt_encoder.safetensors"
+ENCODER, DECODER, PROMPTS_FILE = "encoder", "mask_decoder", "prompt_encoder.safetensors"
 
 
-class OnnxSamModel(SamNetwork):
-    """A model whose heavy parts are ONNX files; `export` with the layout "anymask" writes them.
+class ExportedSamModel(SamNetwork, ABC):
+    """A model whose heavy parts are exported files; `export` with the layout "anymask" writes them.
 
     It answers with the arguments and results of `SamModel.forward`, on the CPU side of PyTorch, without gradients;
     attention weights, hidden states and PerSAM's arguments are not to be had.
+    """
+
+    @classmethod
+    def _from_files(cls, folder: Path, file_format: str, open_file: Callable[[Path], Engine]) -> Self:
+        encoder, decoder = (folder / f"{name}{FORMATS[file_format]}" for name in (ENCODER, DECODER))
+        needed = (encoder, decoder, folder / PROMPTS_FILE, folder / "config.json")
+        if missing := [path.name for path in needed if not path.exists()]:
+            raise FileNotFoundError(
+                f"{folder} must hold what `export` writes with the layout 'anymask' and the format {file_format!r}, "
+                f"but lacks {', '.join(missing)}."
+            )
+        config = SamConfig.from_pretrained(folder)
+        config._name_or_path = str(folder)  # where `pipeline` looks for the processor
+        with torch.device("meta"):
+            model = cls(config)
+        parts = nn.ModuleDict(
+            {"shared_image_embedding": model.shared_image_embedding, "prompt_encoder": model.prompt_encoder}
+        )
+        parts.load_state_dict(load_file(folder / PROMPTS_FILE), assign=True)
+        model.requires_grad_(False)
+        model.vision_encoder = _ExportedEncoder(open_file(encoder))  # type: ignore[assignment]
+        model.mask_decoder = _ExportedDecoder(open_file(decoder))  # type: ignore[assignment]
+        return model.eval()
+
+
+class OnnxSamModel(ExportedSamModel):
+    """SAM in ONNX Runtime; see `ExportedSamModel`.
 
     Example:
         >>> model = OnnxSamModel.from_pretrained("exported")  # doctest: +SKIP
@@ -48,50 +78,56 @@ class OnnxSamModel(SamNetwork):
             FileNotFoundError: If a file is missing.
             ImportError: If ONNX Runtime is not installed.
         """
-        folder = Path(folder)
-        missing = [
-            name for name in (ENCODER_FILE, DECODER_FILE, PROMPTS_FILE, "config.json") if not (folder / name).exists()
-        ]
-        if missing:
-            raise FileNotFoundError(
-                f"{folder} must hold what `export` writes with the layout 'anymask', but lacks {', '.join(missing)}."
-            )
-        with torch.device("meta"):
-            model = cls(SamConfig.from_pretrained(folder))
-        weights = load_file(folder / PROMPTS_FILE)
-        parts = nn.ModuleDict(
-            {"shared_image_embedding": model.shared_image_embedding, "prompt_encoder": model.prompt_encoder}
-        )
-        parts.load_state_dict(weights, assign=True)
-        model.requires_grad_(False)
-        model.vision_encoder = _OnnxVisionEncoder(_open(folder / ENCODER_FILE, providers))  # type: ignore[assignment]
-        model.mask_decoder = _OnnxMaskDecoder(_open(folder / DECODER_FILE, providers))  # type: ignore[assignment]
-        return model.eval()
+        return cls._from_files(Path(folder), "onnx", lambda path: OnnxRuntimeEngine(path, providers))
 
 
-class _OnnxVisionEncoder(nn.Module):
-    def __init__(self, session: Any):
+class OpenVinoSamModel(ExportedSamModel):
+    """SAM in OpenVINO; see `ExportedSamModel`."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        device_name: str = "CPU",
+        options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Load exported files.
+
+        Args:
+            folder: What `export` wrote with the layout "anymask" and the format "openvino".
+            device_name: Of OpenVINO: "CPU", "GPU", "NPU" or "AUTO".
+            options: Of OpenVINO's `compile_model`. It computes in float32 unless they say otherwise.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ImportError: If OpenVINO is not installed.
+        """
+        return cls._from_files(Path(folder), "openvino", lambda path: OpenVinoEngine(path, device_name, options))
+
+
+class _ExportedEncoder(nn.Module):
+    def __init__(self, engine: Engine):
         super().__init__()
-        self.session = session
+        self.engine = engine
 
     def forward(self, pixel_values: Tensor, return_dict: bool = True, **wishes: Any) -> SamVisionEncoderOutput:
         """See `VisionEncoder.forward`; the size is the model's own."""
         if asked := [name for name, value in wishes.items() if value]:
             raise ValueError(f"{', '.join(asked)} must be asked of SamModel; an exported encoder does not know it.")
-        expected = self.session.get_inputs()[0].shape[1:]
+        expected = self.engine.input_shape("pixel_values")[1:]
         if list(pixel_values.shape[1:]) != expected:
             raise ValueError(
                 f"pixel_values must have shape (batch, {', '.join(map(str, expected))}), the size that was exported, "
                 f"got {tuple(pixel_values.shape)}."
             )
-        [embeddings] = self.session.run(["image_embeddings"], {"pixel_values": _as_array(pixel_values)})
+        [embeddings] = self.engine.run(["image_embeddings"], {"pixel_values": _as_array(pixel_values)})
         return SamVisionEncoderOutput(last_hidden_state=torch.from_numpy(embeddings))
 
 
-class _OnnxMaskDecoder(nn.Module):
-    def __init__(self, session: Any):
+class _ExportedDecoder(nn.Module):
+    def __init__(self, engine: Engine):
         super().__init__()
-        self.session = session
+        self.engine = engine
 
     def forward(
         self,
@@ -121,27 +157,11 @@ class _OnnxMaskDecoder(nn.Module):
             "dense_prompt_embeddings": dense,
         }
         arrays = {name: _as_array(tensor) for name, tensor in inputs.items()}
-        masks, scores = self.session.run(
-            ["pred_masks", "iou_scores"], {**arrays, "is_padding": np.ascontiguousarray(is_padding.numpy())}
-        )
+        arrays["is_padding"] = np.ascontiguousarray(is_padding.numpy())
+        masks, scores = self.engine.run(["pred_masks", "iou_scores"], arrays)
         chosen = choose_masks(multimask_output)
         return torch.from_numpy(masks)[:, :, chosen], torch.from_numpy(scores)[:, :, chosen]
 
 
 def _as_array(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().cpu().float().numpy())
-
-
-def _open(path: Path, providers: Sequence[Any] | None) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            "Exported files need onnxruntime, which is not installed; run pip install 'anymask[onnx]'."
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # leaves the cores to PyTorch between calls
-    return onnxruntime.InferenceSession(path, options, providers=list(providers or ["CPUExecutionProvider"]))

@@ -20,11 +20,27 @@ def exported(model, preprocessor, tmp_path_factory):
 
     folders = {}
 
-    def in_layout(layout, precision="fp32"):
-        if (layout, precision) not in folders:
-            folder = tmp_path_factory.mktemp("exported") / f"{layout}_{precision}"
-            export(model, folder, preprocessor=preprocessor, layout=layout, precision=precision)
-            folders[layout, precision] = folder
-        return folders[layout, precision]
+    def in_layout(layout, precision="fp32", file_format="onnx", samples=None):
+        key = (layout, precision, file_format)
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("exported") / "_".join(key)
+            options = dict(layout=layout, precision=precision, file_format=file_format, samples=samples)
+            export(model, folder, preprocessor=preprocessor, **options)
+            folders[key] = folder
+        return folders[key]
 
     return in_layout
+
+
+@pytest.fixture(scope="session")
+def runtimes(exported):
+    """The model in each runtime, from the same graphs."""
+    import onnx
+
+    from anymask.export.onnx_files import save_as_openvino
+    from anymask.export.runtime import OnnxSamModel, OpenVinoSamModel
+
+    folder = exported("anymask")
+    for name in ("encoder", "mask_decoder"):
+        save_as_openvino(onnx.load(folder / f"{name}.onnx"), folder / f"{name}.xml")
+    return {"onnx": OnnxSamModel.from_pretrained(folder), "openvino": OpenVinoSamModel.from_pretrained(folder)}
