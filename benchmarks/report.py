@@ -20,7 +20,7 @@ from harness import REFERENCE, cell, table
 from machine import describe, machine_of
 
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / name for name in ("README.md", "docs/performance.md", "docs/lab-book.md")]
+PAGES = [HERE.parent / name for name in ("README.md", "README_zh.md", "docs/performance.md", "docs/lab-book.md")]
 MARKED = re.compile(r"(?P<begin><!-- table: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 NOT_MEASURED = "Not measured yet.\n"
 SCALING_IMAGE = "![How time and memory grow, for both: lines, all axes logarithmic](images/scaling.png)\n"
@@ -93,6 +93,11 @@ TITLES = {
     "start": ("a whole command, imports included", "从启动到写出文件的整条命令"),
     "memory": ("memory of segment everything", "分割一切的内存"),
 }
+# Words of rows, in Chinese.
+CHINESE = {
+    " points": " 个点", " prompts": " 个提示", " masks": " 个掩码", " megapixels": " 百万像素",
+    " to ": " 缩到 ", "transformers with Pillow": "transformers 也用 Pillow", "everything, ": "",
+}  # fmt: skip
 
 
 def filled(page: str, reports: list[dict]) -> str:
@@ -133,7 +138,11 @@ def summary(reports: list[dict], name: str) -> str:
         for where, row in _beside_transformers(reports, benchmark, beginning).items():
             theirs, ours = (row["results"][column]["median"] for column in (REFERENCE, "anymask"))
             medians = (cell(row["unit"], dict.fromkeys(("median", "lowest", "highest"), x)) for x in (theirs, ours))
-            cells = [f"{TITLES[benchmark][language]}: {row['what']}", *medians, f"{theirs / ours:.1f}"]
+            title, what = TITLES[benchmark][language], row["what"]
+            if name == "summary_zh":
+                for word, chinese in CHINESE.items():
+                    what = what.replace(word, chinese)
+            cells = [f"{title}: {what}", *medians, f"{theirs / ours:.1f}"]
             tables.setdefault(where, [HEAD[name], "| --- | --- | --- | --- |"]).append(f"| {' | '.join(cells)} |")
     return "\n".join("\n".join([*lines, "", where, ""]) for where, lines in tables.items()) or NOT_MEASURED
 

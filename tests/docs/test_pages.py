@@ -62,22 +62,73 @@ def section(page: str, heading: str) -> str:
     return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
+MODEL_PAGES = ["docs/model_doc/sam.md", "docs/zh/model_doc/sam.md"]
+
+
+@pytest.mark.parametrize("page", MODEL_PAGES)
 @pytest.mark.parametrize("name", ["SamConfig", "SamVisionConfig", "SamPromptEncoderConfig", "SamMaskDecoderConfig"])
-def test_model_page_has_every_field_with_its_default(name):
+def test_model_page_has_every_field_with_its_default(name, page):
     parameters = inspect.signature(getattr(anymask, name).__init__).parameters.values()
     fields = {p.name: repr(p.default).replace("'", '"') for p in parameters if p.default is not p.empty}
-    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", section("docs/model_doc/sam.md", name), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| `(.+?)` \|", section(page, name), re.MULTILINE)
     assert dict(rows) == fields
 
 
+@pytest.mark.parametrize("page", MODEL_PAGES)
 @pytest.mark.parametrize(
     ("name", "function"),
     [("SamModel", "forward"), ("SamVisionModel", "forward"), ("SamProcessor", "__call__"), ("SamImageProcessor", None)],
 )
-def test_model_page_has_every_argument(name, function):
+def test_model_page_has_every_argument(name, function, page):
     from anymask.images.options import ImageOptions
 
     known = inspect.signature(getattr(getattr(anymask, name), function) if function else ImageOptions).parameters
-    text = section("docs/model_doc/sam.md", name)
+    text = section(page, name)
     missing = [argument for argument in known if not re.search(rf"\b{argument}\b", text)]
     assert [argument for argument in missing if argument not in ("self", "kwargs")] == []
+
+
+TRANSLATED = {
+    "README.md": "README_zh.md",
+    "docs/first-steps.md": "docs/zh/first-steps.md",
+    "docs/fine-tuning.md": "docs/zh/fine-tuning.md",
+    "docs/model_doc/sam.md": "docs/zh/model_doc/sam.md",
+}
+
+
+def outline(page: str) -> list[int]:
+    """The levels of the headings, from top to bottom."""
+    return [len(marks) for marks in re.findall(r"^(#+) ", prose(Path(page)), re.MULTILINE)]
+
+
+def code(page: str) -> list[str]:
+    """The blocks of code, without their comments."""
+    blocks = FENCED.findall((REPOSITORY / page).read_text(encoding="utf-8"))
+    return [re.sub(r" *# .*$", "", block, flags=re.MULTILINE) for block in blocks]
+
+
+def tables(page: str) -> list[tuple[int, int]]:
+    """Rows and columns of the tables that are written by hand."""
+    text = re.sub(r"<!-- table: .*?<!-- end -->", "", prose(Path(page)), flags=re.DOTALL)
+    found = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    return [(len(table.splitlines()), table.splitlines()[0].count("|")) for table in found]
+
+
+@pytest.mark.parametrize(("english", "chinese"), TRANSLATED.items())
+def test_both_languages_have_the_same_sections_code_and_tables(english, chinese):
+    assert outline(english) == outline(chinese)
+    assert code(english) == code(chinese)
+    assert tables(english) == tables(chinese)
+
+
+def test_every_chinese_page_has_an_english_one():
+    chinese = {str(page) for page in PAGES if "zh" in page.parts or page.stem.endswith("_zh")}
+    assert chinese == set(TRANSLATED.values())
+
+
+def test_every_page_is_in_the_menu():
+    menu = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    listed = re.findall(r"([\w./-]+\.md)$", menu, re.MULTILINE)
+    assert sorted(f"docs/{page}" for page in listed if not page.startswith("repository/")) == sorted(
+        page.as_posix() for page in PAGES if page.parts[0] == "docs"
+    )

@@ -26,6 +26,8 @@ GUIDES = sorted(
     path.relative_to(REPOSITORY)
     for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "benchmarks/*.md", "src/anymask/weights/*/*.md")
     for path in REPOSITORY.glob(pattern)
+    if "zh" not in path.parts
+    and not path.stem.endswith("_zh")  # their code is that of the English pages: test_pages.py
 )
 NOTEBOOKS = sorted(path.relative_to(REPOSITORY) for path in REPOSITORY.glob("examples/notebooks/*.ipynb"))
 BLOCK = re.compile(r"(?P<before>[^\n]*)\n```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
