@@ -52,6 +52,14 @@ format: $(STAMP) ## rewrite the files as `make quality` wants them
 test-slow: $(STAMP) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: test-node
+test-node: $(STAMP) tests/node/node_modules ## load exported files in transformers.js (needs node)
+	$(BIN)/python -m pytest -m node tests/node
+
+tests/node/node_modules: tests/node/package-lock.json
+	npm --prefix tests/node ci --ignore-scripts
+	@touch $@
+
 .PHONY: test-gpu
 test-gpu: $(STAMP) ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
@@ -99,5 +107,5 @@ lock: ## write constraints.txt anew from setup.py (needs uv)
 
 .PHONY: clean
 clean: ## remove the environments and what the tools left
-	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training web/node_modules
+	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training web/node_modules tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
