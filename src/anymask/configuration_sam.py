@@ -152,6 +152,12 @@ class SamVisionConfig(_SamBaseConfig):
 
     Raises:
         ValueError: If a field is of another kind, or sizes do not divide as they must.
+
+    Examples:
+        >>> from anymask import SamConfig, SamVisionConfig
+        >>> vision = SamVisionConfig(hidden_size=384, mlp_dim=1536)  # as in SlimSAM
+        >>> SamConfig(vision_config=vision).vision_config.mlp_dim
+        1536
     """
 
     model_type = "sam_vision_model"
@@ -223,6 +229,11 @@ class SamPromptEncoderConfig(_SamBaseConfig):
 
     Raises:
         ValueError: If a field is of another kind, or sizes do not divide as they must.
+
+    Examples:
+        >>> from anymask import SamPromptEncoderConfig
+        >>> SamPromptEncoderConfig(image_size=512).image_embedding_size
+        32
     """
 
     model_type = "sam_prompt_encoder"
@@ -271,6 +282,11 @@ class SamMaskDecoderConfig(_SamBaseConfig):
 
     Raises:
         ValueError: If a field is of another kind, or sizes do not divide as they must.
+
+    Examples:
+        >>> from anymask import SamMaskDecoderConfig
+        >>> SamMaskDecoderConfig(num_multimask_outputs=5).num_multimask_outputs
+        5
     """
 
     model_type = "sam_mask_decoder"
@@ -326,6 +342,12 @@ class SamConfig(_SamBaseConfig):
 
     Raises:
         ValueError: If a field is of another kind, or the three do not fit together (image size, patch size, channels).
+
+    Examples:
+        >>> from anymask import SamConfig
+        >>> config = SamConfig.from_preset("vit_b")
+        >>> config.vision_config.hidden_size, config.mask_decoder_config.layer_norm_eps
+        (768, 1e-05)
     """
 
     model_type = "sam"

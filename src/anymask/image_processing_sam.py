@@ -218,6 +218,13 @@ class SamImageProcessor(SamImageProcessorBase):
     `SamImageProcessor`. MedSAM's preprocessing is `SamImageProcessor(size={"height": 1024, "width": 1024}, resample=3,
     value_range="min_max", do_normalize=False)`; add a window, `value_range=(-160, 240)` instead of "min_max", for CT
     slices in Hounsfield units.
+
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import SamImageProcessor
+        >>> inputs = SamImageProcessor()(np.zeros((40, 60, 3), dtype=np.uint8), return_tensors="pt")
+        >>> inputs["pixel_values"].shape, inputs["reshaped_input_sizes"]
+        (torch.Size([1, 3, 1024, 1024]), tensor([[ 683, 1024]]))
     """
 
 

@@ -131,7 +131,20 @@ class SamPreTrainedModel(PreTrainedModel):
 
 
 class SamModel(SegmentAnything, SamPreTrainedModel):
-    """The Segment Anything Model: images and prompts to masks. `forward` is that of `SegmentAnything`."""
+    """The Segment Anything Model: images and prompts to masks. `forward` is that of `SegmentAnything`.
+
+    Examples:
+        >>> from anymask import SamModel, SamProcessor
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> inputs = processor("photo.jpg", input_boxes=[[[80, 20, 480, 390]]], return_tensors="pt")
+        >>> outputs = model(**inputs, multimask_output=False)
+        >>> outputs.pred_masks.shape  # images, prompts, masks, height, width
+        torch.Size([1, 1, 1, 128, 128])
+        >>> sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+        >>> processor.post_process_masks(outputs.pred_masks, *sizes)[0].shape
+        torch.Size([1, 1, 400, 600])
+    """
 
     _tied_weights_keys = {TIED_KEY: TIED_TO}
     _keys_to_ignore_on_save = [TIED_KEY]  # Trainer then does not miss it in its checkpoints
@@ -157,7 +170,15 @@ class SamModel(SegmentAnything, SamPreTrainedModel):
 
 
 class SamVisionModel(SamPreTrainedModel):
-    """SAM's image encoder alone. Loads from the checkpoint of a whole SAM too."""
+    """SAM's image encoder alone. Loads from the checkpoint of a whole SAM too.
+
+    Examples:
+        >>> import torch
+        >>> from anymask import SamVisionModel
+        >>> encoder = SamVisionModel.from_pretrained("sam-vit-nano")
+        >>> encoder(torch.zeros(1, 3, 256, 256)).last_hidden_state.shape
+        torch.Size([1, 128, 32, 32])
+    """
 
     config_class = SamVisionConfig  # type: ignore[assignment]
     _keys_to_ignore_on_load_unexpected = [r"^(shared_image_embedding|prompt_encoder|mask_decoder)\."]

@@ -47,6 +47,14 @@ class MaskGenerationPipeline(Pipeline):
     "bounding_boxes", (N, 4) int64, x0, y0, x1, y1 with the last pixels included; and "records", those of
     `SamMaskGenerator.generate`. All are in the order of "scores". An image in which nothing is found gives empty lists
     and tensors.
+
+    Examples:
+        >>> from anymask import MaskGenerationPipeline, SamModel, SamProcessor
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> generator = MaskGenerationPipeline(model, image_processor=processor.image_processor)
+        >>> len(generator(["photo.jpg", "photo.jpg"], points_per_crop=4, batch_size=2))
+        2
     """
 
     _load_processor = False
@@ -265,6 +273,13 @@ def pipeline(
         ValueError: If the task is another one, arguments contradict each other, or a model that is passed comes without
             its processor.
         TypeError: If an option is unknown.
+
+    Examples:
+        >>> from anymask import pipeline
+        >>> generator = pipeline("mask-generation", model="sam-vit-nano", points_per_crop=8)
+        >>> outputs = generator("photo.jpg", output_bboxes_mask=True)
+        >>> outputs["masks"][0].shape, outputs["bounding_boxes"].shape[1]
+        ((400, 600), 4)
     """
     if task not in (None, TASK):
         raise ValueError(f"`task` must be {TASK!r}, got {task!r}; transformers.pipeline has the others.")

@@ -57,6 +57,13 @@ class SamProcessor(ProcessorMixin):
     Numbers of prompts, points and boxes may differ between images and prompts; None stands for what a prompt or an
     image does not have: `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is a prompt
     with a point and one with a box. `input_masks=[[None, mask]]` gives the second of them a mask too.
+
+    Examples:
+        >>> from anymask import SamProcessor
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> inputs = processor("photo.jpg", input_points=[[[300, 200]]], return_tensors="pt")
+        >>> inputs["pixel_values"].shape, inputs["input_points"].shape
+        (torch.Size([1, 3, 256, 256]), torch.Size([1, 1, 1, 2]))
     """
 
     point_pad_value = LABEL_PADDING

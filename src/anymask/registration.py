@@ -34,6 +34,13 @@ def register_with_transformers() -> None:
     "sam_vision_model". Other models keep their classes, SAM-HQ among them, whose files name SAM's image processor.
     A checkpoint gets the image processor that its file names, see docs/decisions/0013-image-processors.md, whichever of
     these loads it. Classes imported from transformers by name stay what they are. A second call changes nothing.
+
+    Examples:
+        >>> import transformers
+        >>> from anymask import register_with_transformers
+        >>> register_with_transformers()
+        >>> type(transformers.AutoConfig.for_model("sam")).__module__
+        'anymask.configuration_sam'
     """
     transformers.AutoConfig.register(SamConfig.model_type, SamConfig, exist_ok=True)
     transformers.AutoConfig.register(SamVisionConfig.model_type, SamVisionConfig, exist_ok=True)

@@ -47,10 +47,13 @@ if TYPE_CHECKING:
 class SAM:
     """Segment Anything in one line.
 
-    Example:
+    Examples:
+        >>> from anymask import SAM
         >>> sam = SAM("sam-vit-nano")
-        >>> results = sam.predict("photo.jpg", points=[450, 600])  # doctest: +SKIP
-        >>> results[0].save("photo.json")  # doctest: +SKIP
+        >>> [result] = sam.predict("photo.jpg", points=[450, 150])
+        >>> result.masks.shape
+        (1, 400, 600)
+        >>> result.save("photo.json")
     """
 
     def __init__(

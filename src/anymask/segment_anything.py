@@ -184,6 +184,15 @@ class SamPredictor:
         features: the image embedding (1, C, h, w), or None without an image.
         original_size: height and width of the image, or None.
         input_size: height and width of the image after resizing, or None.
+
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import SamModel, SamPredictor, load_image
+        >>> predictor = SamPredictor(SamModel.from_pretrained("sam-vit-nano"))
+        >>> predictor.set_image(np.asarray(load_image("photo.jpg")))
+        >>> masks, scores, logits = predictor.predict(np.array([[300, 200]]), np.array([1]))
+        >>> masks.shape, scores.shape
+        ((3, 400, 600), (3,))
     """
 
     mask_threshold = 0.0
@@ -362,6 +371,16 @@ class SamAutomaticMaskGenerator:
 
     Attributes:
         predictor: A `SamPredictor` of the same model, for prompts.
+
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import SamAutomaticMaskGenerator, SamModel, load_image
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> lower = dict(pred_iou_thresh=0.4, stability_score_thresh=0.5)
+        >>> generator = SamAutomaticMaskGenerator(model, points_per_side=8, **lower)
+        >>> records = generator.generate(np.asarray(load_image("photo.jpg")))
+        >>> sorted(records[0])[:3]
+        ['area', 'bbox', 'crop_box']
     """
 
     def __init__(

@@ -46,8 +46,13 @@ class MaskWorker:
         device: A torch device, or None for a GPU where there is one.
         dtype: Name of a torch dtype.
 
-    Example:
-        >>> dataset.map_batches(MaskWorker, fn_constructor_kwargs={"model": "sam-vit-nano"})  # doctest: +SKIP
+    Examples:
+        >>> import numpy as np
+        >>> from anymask.distributed.worker import MaskWorker
+        >>> worker = MaskWorker("sam-vit-nano", {"points_per_side": 4})
+        >>> rows = worker({"name": np.array(["a"]), "image": np.array(["photo.jpg"], dtype=object)})
+        >>> int(rows["height"][0])
+        400
     """
 
     def __init__(

@@ -26,9 +26,13 @@ class EmbeddingCache:
     replaced, and where the folder cannot be written, a full disk for example, the cache says so once and goes on with
     what it has.
 
-    Example:
-        >>> cache = EmbeddingCache("embeddings", max_bytes=10**9)  # doctest: +SKIP
-        >>> embedding = embed_image(model, processor, "photo.jpg", cache=cache)  # doctest: +SKIP
+    Examples:
+        >>> from anymask import EmbeddingCache, SamModel, SamProcessor, embed_image
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> cache = EmbeddingCache("embeddings", max_bytes=10**9)
+        >>> embedding = embed_image(model, processor, "photo.jpg", cache=cache)
+        >>> again = embed_image(model, processor, "photo.jpg", cache=cache)  # without the encoder
     """
 
     def __init__(self, folder: str | os.PathLike[str], max_bytes: int = 10 * 2**30) -> None:
@@ -66,7 +70,11 @@ class EmbeddingCache:
         return embedding
 
     def put(self, key: str, embedding: ImageEmbedding) -> None:
-        """Keep an embedding under this key, and removes those used longest ago if there are too many.
+        """Keep an embedding under this key, and remove those used longest ago if there are too many.
+
+        Args:
+            key: as `get` is asked for it; an entry that is there is replaced.
+            embedding: on any device; the file keeps its type.
 
         Raises:
             ValueError: If the embedding alone is larger than the limit.

@@ -75,6 +75,15 @@ class ImageEmbedding(EncodedImage):
         model_fingerprint: which image encoder made it; see `anymask.embeddings.fingerprints`.
         preprocessing: how the image was prepared, as JSON; see there too.
         name: of the image, for people; None where nobody gave one.
+
+    Examples:
+        >>> from anymask import SAM, ImageEmbedding
+        >>> sam = SAM("sam-vit-nano")
+        >>> sam.embed("photo.jpg").save("photo.safetensors", dtype="float16")
+        >>> embedding = ImageEmbedding.load("photo.safetensors")
+        >>> embedding.original_size_hw
+        (400, 600)
+        >>> [result] = sam.predict(embedding, points=[300, 200])
     """
 
     model_fingerprint: str
@@ -206,6 +215,13 @@ def embed_image(
         image: path, URL, Pillow image, array or tensor; see `anymask.load_image`.
         name: of the image, kept with the embedding.
         cache: an `EmbeddingCache`; an image found there is not encoded, one not found is kept there.
+
+    Examples:
+        >>> from anymask import SamModel, SamProcessor, embed_image
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> embed_image(model, processor, "photo.jpg").tensor.shape
+        torch.Size([1, 128, 32, 32])
     """
     image_processor = getattr(processor, "image_processor", processor)
     if cache is None:

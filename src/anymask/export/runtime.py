@@ -61,9 +61,7 @@ class ExportedSamModel(SamNetwork, ABC):
 class OnnxSamModel(ExportedSamModel):
     """SAM in ONNX Runtime; see `ExportedSamModel`.
 
-    Example:
-        >>> model = OnnxSamModel.from_pretrained("exported")  # doctest: +SKIP
-        >>> SAM(model, processor=SamProcessor.from_pretrained("exported")).predict("photo.jpg")  # doctest: +SKIP
+    `SAM(OnnxSamModel.from_pretrained(folder), processor=SamProcessor.from_pretrained(folder))` uses it.
     """
 
     @classmethod

@@ -69,6 +69,13 @@ class ResizeGeometry:
         original_size_hw: height and width of the image as it came.
         resized_size_hw: height and width after resizing; the frame's top left part that shows the image.
         padded_size_hw: height and width of the model's input; what lies right of and below the image is padding.
+
+    Examples:
+        >>> import torch
+        >>> from anymask import ResizeGeometry
+        >>> geometry = ResizeGeometry((400, 600), (683, 1024), (1024, 1024))
+        >>> geometry.points_to_original(torch.tensor([[1024.0, 683.0]]))
+        tensor([[600., 400.]])
     """
 
     original_size_hw: tuple[int, int]

@@ -74,6 +74,11 @@ def load_image(
         TypeError: If the source is of no kind listed above.
         ValueError: If it cannot be decoded, is truncated, has no pixels, a shape that is no image's, no such page or
             bands, or NaN or infinite values.
+
+    Examples:
+        >>> from anymask import load_image
+        >>> load_image("photo.jpg").size
+        (600, 400)
     """
     name, is_tensor, is_decoded = "The Pillow image", isinstance(source, torch.Tensor), False
     if isinstance(source, str | os.PathLike | bytes | bytearray) or hasattr(source, "read"):

@@ -111,7 +111,7 @@ class ImagePreprocessor:
             image_processor_dict: as `to_dict` gives it; keys that no SAM processor knows are named in the log and left
                 out.
             **kwargs: options that override it; with `return_unused_kwargs=True` unknown ones come back as a second
-            value.
+                value.
         """
         return_unused = kwargs.pop("return_unused_kwargs", False)
         known = {name: value for name, value in image_processor_dict.items() if name in OPTION_NAMES}
@@ -152,7 +152,12 @@ class ImagePreprocessor:
         return known
 
     def geometry(self, original_size_hw: Sequence[int], **overrides: Any) -> ResizeGeometry:
-        """How an image of this height and width is brought to the size of the model's input."""
+        """How an image is brought to the size of the model's input.
+
+        Args:
+            original_size_hw: height and width of the image, in pixels.
+            **overrides: options of this processor, for this call.
+        """
         return self.options(**overrides).geometry(original_size_hw)
 
     def black_and_white(self, image: Any) -> tuple[float, float]:

@@ -38,9 +38,14 @@ from .points import adaptive_rounds
 class SamMaskGenerator:
     """Finds and masks everything in an image.
 
-    Example:
-        >>> generator = SamMaskGenerator(model, processor, points_per_side=16)  # doctest: +SKIP
-        >>> records = generator.generate("photo.jpg", output_mode="coco_rle")  # doctest: +SKIP
+    Examples:
+        >>> from anymask import SamMaskGenerator, SamModel, SamProcessor
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> generator = SamMaskGenerator(model, processor, points_per_side=8)
+        >>> records = generator.generate("photo.jpg", output_mode="coco_rle")
+        >>> records[0]["segmentation"]["size"]
+        [400, 600]
     """
 
     def __init__(self, model: MaskProposer, processor: Any, **options: Any) -> None:

@@ -94,6 +94,12 @@ class MaskGenerationOptions:
         points: "grid" asks all points. "adaptive" asks a coarse grid first, and then those of the rest that may find
             something new: fewer than half, at the price of some masks (see docs/lab-book.md).
         progress: whether to show a progress bar; None shows one if stderr is a terminal.
+
+    Examples:
+        >>> from anymask import MaskGenerationOptions
+        >>> options = MaskGenerationOptions.from_kwargs(points_per_crop=16, crops_nms_thresh=0.5)
+        >>> options.points_per_side, options.box_nms_thresh, options.crop_nms_thresh
+        (16, 0.5, 0.5)
     """
 
     points_per_side: int | None = 32

@@ -111,6 +111,12 @@ def model_info(model: SamNetwork) -> ModelInfo:
 
     Args:
         model: on any device, in any floating type.
+
+    Examples:
+        >>> from anymask import SamModel, model_info
+        >>> info = model_info(SamModel.from_pretrained("sam-vit-nano"))
+        >>> info.parameters
+        2993568
     """
     modules: dict[str, list[nn.Module]] = {
         "image encoder": [model.vision_encoder],

@@ -68,11 +68,14 @@ class SamSession:
     makes the first object. Coordinates are pixels of the original image, x to the right and y down. What cannot be, as
     a point outside the image or an unknown object, raises ValueError and changes nothing.
 
-    Example:
-        >>> session = SAM("sam-vit-nano").session("photo.jpg")  # doctest: +SKIP
-        >>> session.add_point(450, 600)  # doctest: +SKIP
-        >>> session.add_point(300, 500, label=0)  # doctest: +SKIP
-        >>> session.mask()  # doctest: +SKIP
+    Examples:
+        >>> from anymask import SAM
+        >>> session = SAM("sam-vit-nano").session("photo.jpg")
+        >>> session.add_point(450, 150)
+        >>> session.add_point(300, 350, label=0)
+        >>> session.mask().shape
+        (400, 600)
+        >>> session.undo()
     """
 
     def __init__(
@@ -171,7 +174,15 @@ class SamSession:
         self._change(number, added, fed_back=target.latest_logits)
 
     def remove_point(self, index: int = -1, object_id: int | None = None) -> None:
-        """Take back one point, by its position among the object's points; by default the last."""
+        """Take back one point.
+
+        Args:
+            index: its position among the object's points, from 0; negative from the end, by default the last.
+            object_id: of which object; by default the selected one.
+
+        Raises:
+            ValueError: If there is no such point or object.
+        """
         number, target = self._existing(object_id)
         points_xy, labels = list(target.prompt.points_xy), list(target.prompt.labels)
         if not -len(points_xy) <= index < len(points_xy):
@@ -180,7 +191,15 @@ class SamSession:
         self._change(number, replace(target.prompt, points_xy=tuple(points_xy), labels=tuple(labels)))
 
     def set_box(self, box_xyxy: Sequence[float], object_id: int | None = None) -> None:
-        """Give the object a box (x0, y0, x1, y1), in place of the one that it has."""
+        """Give the object a box, in place of the one that it has.
+
+        Args:
+            box_xyxy: left, top, right, bottom in pixels of the image.
+            object_id: of which object; by default the selected one, or a new one where there is none.
+
+        Raises:
+            ValueError: If there is no such object, or the box is none or lies beyond the image.
+        """
         if len(box_xyxy) != 4:
             raise ValueError(f"`box_xyxy` must be (x0, y0, x1, y1), got {box_xyxy!r}.")
         number, target = self._target(object_id)

@@ -33,6 +33,13 @@ class Prompt:
             logits (h, w). Or None.
         name: What the object is, where somebody knows: it becomes the record's "label".
         score: How sure a detector was of it: it becomes the record's "score".
+
+    Examples:
+        >>> from anymask import SAM, Prompt
+        >>> cup = Prompt(points_xy=((300, 200),), labels=(1,), box_xyxy=(80, 20, 480, 390), name="cup")
+        >>> [result] = SAM("sam-vit-nano").predict("photo.jpg", prompts=[cup])
+        >>> result[0]["label"]
+        'cup'
     """
 
     points_xy: Points = ()

@@ -65,6 +65,13 @@ def draw_overlay(
         OSError: If the font is not to be had.
         ValueError: If a mask has another size than the photo, labels are not one per mask, alpha is not in [0, 1], or
             a colour is none.
+
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import draw_overlay
+        >>> photo, mask = np.zeros((40, 60, 3), dtype=np.uint8), np.eye(40, 60, dtype=bool)
+        >>> draw_overlay(photo, [mask]).size
+        (60, 40)
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` must be between 0 and 1, got {alpha!r}.")

@@ -49,6 +49,16 @@ class Results(Sequence[MaskRecord]):
         low_res_logits: (N, h, w) of the masks, to be given to the model again, or None.
         image_info: what else the file that they were read from says about the image, such as its "id" in COCO.
         prompt_numbers: which of the prompts each mask is the answer to.
+
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import Results
+        >>> mask = np.zeros((40, 60), dtype=bool)
+        >>> mask[10:30, 5:50] = True
+        >>> results = Results([{"segmentation": mask, "label": "cup"}], (40, 60))
+        >>> results[0]["area"], results[0]["bbox"]
+        (900, [5, 10, 44, 19])
+        >>> results.save("labels.png", "label_map")
     """
 
     def __init__(

@@ -44,10 +44,15 @@ class TiledGenerator:
             wherever the grid starts.
         full_image: Whether the whole image is segmented once more, reduced, for what is larger than a tile sees.
 
-    Example:
-        >>> tiled = TiledGenerator(SamMaskGenerator(model, processor))  # doctest: +SKIP
-        >>> for found in tiled.generate(np.load("huge.npy", mmap_mode="r")):  # doctest: +SKIP
-        ...     print(found.box_xyxy, found.area)
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import SamMaskGenerator, SamModel, SamProcessor
+        >>> from anymask.tiling.generator import TiledGenerator
+        >>> model = SamModel.from_pretrained("sam-vit-nano")
+        >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
+        >>> tiled = TiledGenerator(SamMaskGenerator(model, processor, points_per_side=2), tile=256, halo=64)
+        >>> scene = np.zeros((300, 400, 3), dtype=np.uint8)  # or numpy.load("huge.npy", mmap_mode="r")
+        >>> objects = list(tiled.generate(scene))
     """
 
     def __init__(self, generator: Generator, *, tile: int = 1024, halo: int = 256, full_image: bool = True):

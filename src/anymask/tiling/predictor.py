@@ -35,9 +35,12 @@ class LargeImagePredictor:
         window: Side of a window in pixels; a box gets a window of at least twice its longer side.
         windows_kept: How many embeddings are kept.
 
-    Example:
-        >>> predictor = LargeImagePredictor(SAM("sam-vit-nano"), open_raster("scene.tif"))  # doctest: +SKIP
-        >>> found = predictor.predict(points=[[15020, 8043]])  # doctest: +SKIP
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import SAM
+        >>> from anymask.tiling.predictor import LargeImagePredictor
+        >>> predictor = LargeImagePredictor(SAM("sam-vit-nano"), np.zeros((600, 800, 3), dtype=np.uint8))
+        >>> found = predictor.predict(points=[[520, 343]])
     """
 
     def __init__(self, sam: WindowModel, image: LargeImage | Sliceable, *, window: int = 1024, windows_kept: int = 8):

@@ -64,10 +64,15 @@ class VolumePredictor:
         window: See `Windowing`.
         slices_kept: How many embeddings are kept, those used last.
 
-    Example:
-        >>> volume = open_volume("ct.nii.gz")  # doctest: +SKIP
-        >>> predictor = VolumePredictor(SAM("sam-vit-nano"), volume, window="abdomen")  # doctest: +SKIP
-        >>> liver = predictor.propagate({40: Seed(box_xyxy=(60, 80, 200, 220))})  # doctest: +SKIP
+    Examples:
+        >>> import numpy as np
+        >>> from anymask import SAM
+        >>> from anymask.volumes.propagate import Seed, VolumePredictor
+        >>> volume = np.zeros((5, 64, 48), dtype=np.int16)
+        >>> volume[:, 20:40, 10:30] = 500
+        >>> predictor = VolumePredictor(SAM("sam-vit-nano"), volume)
+        >>> predictor.propagate({2: Seed(box_xyxy=(10, 20, 30, 40))}).shape
+        (5, 64, 48)
     """
 
     def __init__(

@@ -90,9 +90,10 @@ def quantize_image_encoder(model: Model) -> Model:
         ValueError: If the model is not on a CPU.
         RuntimeError: If this PyTorch comes without oneDNN, whose products these are.
 
-    Example:
-        >>> sam = SAM("sam-vit-nano")  # doctest: +SKIP
-        >>> quantize_image_encoder(sam.model)  # doctest: +SKIP
+    Examples:
+        >>> from anymask import SAM, quantize_image_encoder
+        >>> sam = SAM("sam-vit-nano", device="cpu", dtype="float32")
+        >>> quantized = quantize_image_encoder(sam.model)
     """
     encoder: Any = model.vision_encoder
     devices = {parameter.device.type for parameter in encoder.parameters()}

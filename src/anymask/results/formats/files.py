@@ -68,12 +68,14 @@ def reading(path: FilePath, format_name: str, place: str) -> Iterator[None]:
 class Entries:
     """The entries of a file, read one by one: what is wrong with one is said, and costs nothing but that one.
 
-    Example:
-        >>> entries = Entries("a.json", "annotation")
-        >>> for entry in entries.each(document["annotations"]):  # doctest: +SKIP
+    Examples:
+        >>> from anymask.results.formats.files import Entries
+        >>> entries, areas = Entries("a.json", "annotation"), []
+        >>> for entry in entries.each([{"area": 4}, {}]):
         ...     with entries.passed_over_if_wrong():
-        ...         records.append(read(entry))
-        >>> entries.warn()
+        ...         areas.append(entry["area"])
+        >>> areas  # entries.warn() says of the other what was wrong with it
+        [4]
     """
 
     def __init__(self, path: FilePath, noun: str, plural: str | None = None) -> None:
