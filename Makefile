@@ -64,6 +64,18 @@ tests/node/node_modules: tests/node/package-lock.json
 test-gpu: $(STAMP) ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
+.PHONY: test-browser
+test-browser: $(VENV)/.browser /usr/bin/chromium ## run the tests of the demo's page in Chromium (Debian, as root: installs it)
+	$(BIN)/python -m pytest -m browser tests/browser
+
+$(VENV)/.browser: $(STAMP) constraints-browser.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --constraint constraints-browser.txt playwright
+	@touch $@
+
+/usr/bin/chromium:
+	apt-get update -qq
+	apt-get install --yes --no-install-recommends -qq chromium
+
 .PHONY: test-minimum
 test-minimum: ## run the tests on the oldest supported versions, in .venv-minimum
 	$(MAKE) .venv-minimum/.installed VENV=.venv-minimum

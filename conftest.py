@@ -6,6 +6,7 @@
     .venv/bin/pytest -m parity                 # only what compares with Transformers
     make test-slow                             # what takes minutes
     make test-gpu                              # what needs a CUDA device
+    make test-browser                          # the demo page in Chromium
     make test-minimum                          # the default tests on the oldest supported versions, in their own .venv
 
 tests/unit mirrors src/anymask, the core file by file; tests/parity compares with Transformers on the same weights;

@@ -32,6 +32,7 @@ export class App {
   private areMasksShown = true;
   private addsByClick = true;
   private corner: { x: number; y: number } | null = null; // the first, of a box by keyboard
+  private hovering: AbortController | null = null;
   private predicting: AbortController | null = null;
   private finding: AbortController | null = null; // everything
   private isLost = false;
@@ -123,6 +124,7 @@ export class App {
 
   private prompt(objects: change.Objects): void {
     this.hovers.clear();
+    this.hovering?.abort();
     this.areMasksShown = true;
     this.change(objects);
     void this.predict();
@@ -138,13 +140,17 @@ export class App {
     const control = (this.predicting = new AbortController());
     this.canvas.setAttribute("aria-busy", "true");
     try {
-      const options = { signal: control.signal, fedBack: draft.fedBack };
+      const options = { signal: control.signal, token: draft.token };
       const { candidates, milliseconds } = await this.engine.predict(this.image, draft.prompts, options);
       if (this.predicting !== control) return;
       this.history.amend(change.withAnswer(this.objects, candidates));
       this.sayMask(milliseconds);
     } catch (error) {
       if (this.predicting !== control) return;
+      if (error instanceof Superseded) {
+        void this.predict(); // by a hover that was sent before and came later
+        return;
+      }
       if (!(error instanceof Unreachable)) this.history.undo(); // a server that comes back is asked again
       this.complain(error);
     } finally {
@@ -182,7 +188,8 @@ export class App {
       if (!isStillThere()) return;
       try {
         const prompts = { points: [{ ...at, adds: true }], box: null };
-        const options = { signal: new AbortController().signal, maxSide: Math.min(HOVER_SIDE, this.view.sideOnScreen) };
+        const control = (this.hovering = new AbortController());
+        const options = { signal: control.signal, maxSide: Math.min(HOVER_SIDE, this.view.sideOnScreen) };
         const { candidates, milliseconds } = await this.engine.predict(image, prompts, options);
         if (!isStillThere() || this.hints.hovered !== null) return;
         this.setHints({ ...this.hints, hover: candidates[0] ?? null });
@@ -294,7 +301,9 @@ export class App {
     byId("progress-text").textContent = "Finding everything";
     this.leave();
     this.say("Finding everything.");
+    const hadFocus = document.activeElement === button("everything");
     this.refresh();
+    if (hadFocus) button("cancel").focus(); // the other button is disabled now
     try {
       const onProgress = (done: number, total: number) => {
         [bar.max, bar.value] = [total, done];
@@ -310,6 +319,7 @@ export class App {
       else this.complain(error);
     } finally {
       if (this.finding === control) this.finding = null;
+      if (document.activeElement === button("cancel")) this.canvas.focus({ preventScroll: true });
       this.refresh();
     }
   }

@@ -1,8 +1,9 @@
 // The engine of a plain folder: the exported model runs in a worker of this page, and the photo goes nowhere.
 
 import type { Manifest } from "./browser/model.ts";
-import type { FromWorker, PredictAnswer, Question, ToWorker } from "./browser/worker.ts";
+import type { FromWorker, Question, ToWorker } from "./browser/worker.ts";
 import {
+  type Candidate,
   type Engine,
   type EngineInfo,
   type Mask,
@@ -34,11 +35,7 @@ export class BrowserEngine implements Engine {
     };
   }
 
-  /** The model beside this page, or null where there is none. */
-  static async connect(): Promise<BrowserEngine | null> {
-    const response = await fetch("manifest.json").catch(() => null);
-    if (response === null || !response.ok) return null;
-    const manifest: Manifest = await response.json();
+  static connect(manifest: Manifest): BrowserEngine {
     const engine = new BrowserEngine({ model: manifest.model ?? "", images: [], isLocal: true });
     engine.ask({ kind: "load", manifest }).catch(() => {}); // the first photo tells what is wrong
     return engine;
@@ -69,10 +66,10 @@ export class BrowserEngine implements Engine {
 
   async predict(image: OpenedImage, prompts: Prompts, options: PredictOptions): Promise<Prediction> {
     const start = performance.now();
-    const { fedBack = null, maxSide, signal } = options;
-    const question: Question = { kind: "predict", image: image.id, prompts, fedBack, ...(maxSide === undefined ? {} : { maxSide }) };
-    const { masks, token } = (await this.ask(question, { signal })) as PredictAnswer;
-    const candidates = masks.map((mask, index) => ({ ...mask, fedBack: { token, index } }));
+    const { token = null, maxSide, signal } = options;
+    const size = maxSide === undefined ? {} : { maxSide };
+    const question: Question = { kind: "predict", image: image.id, prompts, token, ...size };
+    const candidates = (await this.ask(question, { signal })) as Candidate[];
     candidates.sort((a, b) => b.score - a.score);
     return { candidates, milliseconds: performance.now() - start };
   }

@@ -20,6 +20,7 @@ interface SentMask {
   readonly area: number;
   readonly score: number;
   readonly stability?: number;
+  readonly logits?: string;
 }
 
 export class ServerEngine implements Engine {
@@ -29,11 +30,8 @@ export class ServerEngine implements Engine {
 
   private constructor(readonly info: EngineInfo) {}
 
-  /** The server of this page, or null where the page comes from a plain folder. */
-  static async connect(): Promise<ServerEngine | null> {
-    const response = await fetch("api/info").catch(() => null);
-    if (response === null || !response.ok) return null;
-    const { model, images } = await response.json();
+  static async connect(): Promise<ServerEngine> {
+    const { model, images } = await (await fetch("api/info")).json();
     return new ServerEngine({ model, images, isLocal: false });
   }
 
@@ -49,8 +47,9 @@ export class ServerEngine implements Engine {
 
   async openListed(id: string): Promise<OpenedImage> {
     const name = this.info.images.find((image) => image.id === id)?.name ?? id;
-    const picture = await this.picture(id);
-    return { id, name, height: picture.height, width: picture.width, picture };
+    const response = await this.ask(`api/images/${encodeURIComponent(id)}/encode`, { method: "POST" });
+    const { height, width } = await response.json();
+    return { id, name, height, width, picture: await this.picture(id) };
   }
 
   async wholePicture(image: OpenedImage): Promise<ImageBitmap> {
@@ -66,12 +65,12 @@ export class ServerEngine implements Engine {
       labels: prompts.points.map(({ adds }) => (adds ? 1 : 0)),
       box: prompts.box,
       multimask: true,
-      mask: options.fedBack?.token ?? null,
+      mask: options.token ?? null,
       ...(options.maxSide === undefined ? {} : { max_side: options.maxSide }),
     };
     const response = await this.askOf(image, "predict", body, options.signal);
-    const { masks, logits }: { masks: SentMask[]; logits: string } = await response.json();
-    const candidates = masks.map((mask, index): Candidate => ({ ...toMask(mask), fedBack: { token: logits, index } }));
+    const { masks }: { masks: SentMask[] } = await response.json();
+    const candidates = masks.map((mask): Candidate => ({ ...toMask(mask), token: mask.logits ?? null }));
     candidates.sort((a, b) => b.score - a.score);
     return { candidates, milliseconds: performance.now() - start };
   }
@@ -105,7 +104,7 @@ export class ServerEngine implements Engine {
     return createImageBitmap(await response.blob());
   }
 
-  /** Ask something of an image; a server that knows it no longer gets it again first. */
+  /** Ask something of an image. A server that knows it, or its mask, no longer gets it again, or is asked without. */
   private async askOf(image: OpenedImage, what: string, body: object, signal: AbortSignal): Promise<Response> {
     const address = `api/images/${encodeURIComponent(image.id)}/${what}`;
     const request = {
@@ -114,13 +113,13 @@ export class ServerEngine implements Engine {
       headers: { "Content-Type": "application/json" },
       signal,
     };
-    const file = this.files.get(image.id);
     try {
       return await this.ask(address, request);
     } catch (error) {
-      if (!(error instanceof Refused && error.status === 404 && file !== undefined)) throw error;
+      if (!(error instanceof Refused && error.status === 404)) throw error;
     }
-    await this.upload(file); // its id is made of its bytes, so it is the same again
+    const file = this.files.get(image.id);
+    if (file !== undefined) await this.upload(file); // its id is made of its bytes, so it is the same again
     return this.ask(address, { ...request, body: JSON.stringify({ ...body, mask: null }) });
   }
 

@@ -9,9 +9,9 @@ import { listenToPointer } from "./pointer.ts";
 import type { Engine } from "./types.ts";
 
 async function connect(): Promise<Engine> {
-  const engine = (await ServerEngine.connect()) ?? (await BrowserEngine.connect());
-  if (engine === null) throw new Error("Neither a server nor a model was found beside this page; start anymask demo again.");
-  return engine;
+  // The server says that it is one, a plain folder says which model lies in it.
+  const manifest = await (await fetch("manifest.json")).json();
+  return manifest.engine === "server" ? ServerEngine.connect() : BrowserEngine.connect(manifest);
 }
 
 function start(engine: Engine): void {
@@ -112,7 +112,7 @@ function joinFiles(app: App): void {
   });
 }
 
-connect().then(start, (error: Error) => {
-  byId("problem").textContent = error.message;
+connect().then(start, () => {
+  byId("problem").textContent = "This page needs anymask demo, or a web server, behind it: start it, and load the page again.";
   byId("problem").hidden = false;
 });

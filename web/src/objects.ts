@@ -2,7 +2,7 @@
 // list of them.
 
 import { rleContains, rleIntersection } from "./rle.ts";
-import type { BoxXyxy, Candidate, FedBack, Mask, Point, Prompts } from "./types.ts";
+import type { BoxXyxy, Candidate, Mask, Point, Prompts } from "./types.ts";
 
 export interface KeptObject {
   readonly id: number;
@@ -16,8 +16,8 @@ export interface KeptObject {
 /** The object being made or edited. */
 export interface Draft {
   readonly prompts: Prompts;
-  /** Of an earlier mask of this object, for the model; see `withPoint`. */
-  readonly fedBack: FedBack | null;
+  /** Of the mask that its newest point corrects; see `withPoint`. */
+  readonly token: string | null;
   /** Empty until the engine has answered. */
   readonly candidates: readonly Candidate[];
   readonly chosen: number;
@@ -32,7 +32,7 @@ export interface Objects {
 }
 
 export const NO_PROMPTS: Prompts = { points: [], box: null };
-const NO_DRAFT: Draft = { prompts: NO_PROMPTS, fedBack: null, candidates: [], chosen: 0, editing: null };
+const NO_DRAFT: Draft = { prompts: NO_PROMPTS, token: null, candidates: [], chosen: 0, editing: null };
 export const NO_OBJECTS: Objects = { kept: [], draft: NO_DRAFT, nextId: 1 };
 
 // Apart in hue and in lightness, and seen on light and dark photos.
@@ -55,14 +55,14 @@ export function draftMask(draft: Draft): Candidate | null {
 export function withPoint(objects: Objects, point: Point): Objects {
   const { draft } = objects;
   const prompts = { ...draft.prompts, points: [...draft.prompts.points, point] };
-  const fedBack = draftMask(draft)?.fedBack ?? draft.fedBack;
-  return { ...objects, draft: { ...draft, prompts, fedBack, candidates: [], chosen: 0 } };
+  const token = draftMask(draft)?.token ?? draft.token;
+  return { ...objects, draft: { ...draft, prompts, token, candidates: [], chosen: 0 } };
 }
 
 /** A box begins the object's mask afresh. */
 export function withBox(objects: Objects, box: BoxXyxy): Objects {
   const prompts = { ...objects.draft.prompts, box };
-  return { ...objects, draft: { ...objects.draft, prompts, fedBack: null, candidates: [], chosen: 0 } };
+  return { ...objects, draft: { ...objects.draft, prompts, token: null, candidates: [], chosen: 0 } };
 }
 
 export function withAnswer(objects: Objects, candidates: readonly Candidate[]): Objects {
@@ -119,8 +119,8 @@ export function editKept(objects: Objects, id: number): Objects {
   if (object === undefined) return objects;
   const hasPrompts = object.prompts.points.length > 0 || object.prompts.box !== null;
   const prompts: Prompts = hasPrompts ? object.prompts : { points: [], box: object.mask.box };
-  const candidate: Candidate = { fedBack: null, ...object.mask };
-  return { ...objects, draft: { prompts, fedBack: null, candidates: [candidate], chosen: 0, editing: id } };
+  const candidate: Candidate = { token: null, ...object.mask };
+  return { ...objects, draft: { prompts, token: null, candidates: [candidate], chosen: 0, editing: id } };
 }
 
 export function changeKept(objects: Objects, id: number, changes: Partial<KeptObject>): Objects {

@@ -54,7 +54,7 @@ export class Panel {
         const hadFocus = row.contains(document.activeElement);
         row.remove();
         this.rows.delete(id);
-        if (hadFocus) (next?.querySelector("input[type=text]") as HTMLElement | null)?.focus();
+        if (hadFocus) (next?.lastElementChild as HTMLElement | null | undefined)?.focus();
       }
     }
     kept.forEach((object, index) => {

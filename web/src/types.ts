@@ -31,12 +31,6 @@ export interface Prompts {
   readonly box: BoxXyxy | null;
 }
 
-/** A candidate of an earlier prediction, which goes back into the model. */
-export interface FedBack {
-  readonly token: string;
-  readonly index: number;
-}
-
 export interface Prediction {
   /** Best score first. */
   readonly candidates: readonly Candidate[];
@@ -44,7 +38,8 @@ export interface Prediction {
 }
 
 export interface Candidate extends Mask {
-  readonly fedBack: FedBack | null;
+  /** By which the engine knows this mask, to correct it by more points; null where it does not. */
+  readonly token: string | null;
 }
 
 export interface OpenedImage {
@@ -66,7 +61,8 @@ export interface EngineInfo {
 
 export interface PredictOptions {
   readonly signal: AbortSignal;
-  readonly fedBack?: FedBack | null;
+  /** Of the mask that the newest point corrects. */
+  readonly token?: string | null;
   /** Masks of this side at most; whole size by default. */
   readonly maxSide?: number;
 }

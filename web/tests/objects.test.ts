@@ -5,13 +5,13 @@ import * as change from "../src/objects.ts";
 import type { Candidate } from "../src/types.ts";
 import { drawn } from "./masks.ts";
 
-const candidate = (token: string, ...rows: string[]): Candidate => ({ ...drawn(...rows), fedBack: { token, index: 0 } });
+const candidate = (token: string, ...rows: string[]): Candidate => ({ ...drawn(...rows), token });
 const point = (x: number, y: number) => ({ x, y, adds: true });
 
 test("a point takes the mask that the object has back to the model, a box does not", () => {
   const first = change.withAnswer(change.withPoint(change.NO_OBJECTS, point(0, 0)), [candidate("a", "#.")]);
-  assert.deepEqual(change.withPoint(first, point(1, 0)).draft.fedBack, { token: "a", index: 0 });
-  assert.equal(change.withBox(first, [0, 0, 2, 1]).draft.fedBack, null);
+  assert.equal(change.withPoint(first, point(1, 0)).draft.token, "a");
+  assert.equal(change.withBox(first, [0, 0, 2, 1]).draft.token, null);
 });
 
 test("of three candidates the chosen one is kept", () => {

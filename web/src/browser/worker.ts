@@ -1,8 +1,8 @@
 // The worker that holds the model, so that the page stays quick: questions and answers as messages.
 
-import { type FedBack, type Mask, type Prompts, Superseded } from "../types.ts";
+import { type Candidate, type Prompts, Superseded } from "../types.ts";
 import { findEverything } from "./everything.ts";
-import { type EncodedImage, fetchRuntime, type Logits, type Manifest, Model } from "./model.ts";
+import { type EncodedImage, fetchRuntime, type Manifest, Model } from "./model.ts";
 
 export type Question =
   | { readonly kind: "load"; readonly manifest: Manifest }
@@ -11,7 +11,7 @@ export type Question =
       readonly kind: "predict";
       readonly image: string;
       readonly prompts: Prompts;
-      readonly fedBack: FedBack | null;
+      readonly token: string | null;
       readonly maxSide?: number;
     }
   | { readonly kind: "everything"; readonly image: string };
@@ -23,16 +23,12 @@ export type FromWorker =
   | { readonly id: number; readonly error: string; readonly isSuperseded: boolean }
   | { readonly id: number; readonly done: number; readonly total: number };
 
-export interface PredictAnswer {
-  readonly masks: readonly Mask[];
-  readonly token: string;
-}
-
-const KEPT = 32; // predictions whose logits may still be asked for
+const KEPT = 100; // masks whose logits may still be asked for
 
 let model: Model;
 let encoded: { readonly name: string; readonly image: EncodedImage } | null = null; // one photo at a time
-const predictions = new Map<string, Logits>();
+const keptLogits = new Map<string, Float32Array>();
+let tokens = 0;
 const cancelled = new Set<number>();
 let previous: Promise<void> = Promise.resolve();
 
@@ -63,7 +59,7 @@ async function answers(id: number, question: Question): Promise<unknown> {
       return null;
     case "encode":
       encoded = { name: question.image, image: await model.encode(question.picture) };
-      predictions.clear();
+      keptLogits.clear();
       return null;
     case "predict":
       return predict(question);
@@ -77,15 +73,21 @@ async function answers(id: number, question: Question): Promise<unknown> {
   }
 }
 
-async function predict(question: Question & { kind: "predict" }): Promise<PredictAnswer> {
-  const { prompts, fedBack, maxSide } = question;
+async function predict(question: Question & { kind: "predict" }): Promise<Candidate[]> {
+  const { prompts, token, maxSide } = question;
   const image = encodedImage(question.image);
-  const before = fedBack === null ? undefined : predictions.get(fedBack.token);
-  const logits = await model.decode(image, prompts, before?.masks[fedBack!.index] ?? null);
-  const token = String(Math.random());
-  if (maxSide === undefined) predictions.set(token, logits);
-  if (predictions.size > KEPT) predictions.delete(predictions.keys().next().value!);
-  return { token, masks: logits.masks.map((_, index) => model.toMask(logits, index, image.geometry, maxSide)) };
+  const logits = await model.decode(image, prompts, (token !== null && keptLogits.get(token)) || null);
+  return logits.masks.map((mask, index) => ({
+    ...model.toMask(logits, index, image.geometry, maxSide),
+    token: maxSide === undefined ? keep(mask) : null, // what is only looked at is not corrected
+  }));
+}
+
+function keep(logits: Float32Array): string {
+  const token = String(++tokens);
+  keptLogits.set(token, logits);
+  if (keptLogits.size > KEPT) keptLogits.delete(keptLogits.keys().next().value!);
+  return token;
 }
 
 function encodedImage(name: string): EncodedImage {
