@@ -120,8 +120,8 @@ def test_the_mask_under_the_pointer_is_shown_and_stale_ones_are_not_asked_for(de
     for x in range(40, 280, 4):
         demo.page.mouse.move(*demo.place(x, 30))
     demo.page.mouse.move(*demo.place(*ON_FLOWER))
-    demo.page.wait_for_function("inFlight === 0")
-    demo.page.wait_for_function("document.querySelector('#status').textContent.startsWith('Mask of ')")
+    demo.page.wait_for_function("() => inFlight === 0")
+    demo.page.wait_for_function("() => document.querySelector('#status').textContent.startsWith('Mask of ')")
     most, asked = demo.page.evaluate("[mostInFlight, asked]")
     assert most == 1 and asked < 60
     demo.click(*ON_FLOWER)

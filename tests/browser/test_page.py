@@ -151,7 +151,7 @@ def test_a_server_that_goes_and_comes_back(new_context, tmp_path):
 def test_everything_works_by_keyboard(demo):
     demo.page.focus("#canvas")
     demo.press("ArrowUp")
-    demo.page.wait_for_function("document.querySelector('#status').textContent.startsWith('Mask of')")
+    demo.page.wait_for_function("() => document.querySelector('#status').textContent.startsWith('Mask of')")
     demo.press("Space", "2", "x", "Control+z", "Enter")
     assert demo.names == ["Object 1"]
     demo.press("b", *["Shift+ArrowLeft"] * 9, "ArrowLeft", "b")

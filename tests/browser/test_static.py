@@ -39,7 +39,7 @@ def static_address(tmp_path_factory):
 def demo(new_context, static_address):
     page = new_context().new_page()
     page.goto(static_address)
-    page.wait_for_function("document.querySelector('#model').textContent !== ''")
+    page.wait_for_function("() => document.querySelector('#model').textContent !== ''")
     return DemoPage(page)
 
 

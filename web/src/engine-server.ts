@@ -19,7 +19,6 @@ interface SentMask {
   readonly rle: Rle;
   readonly area: number;
   readonly score: number;
-  readonly stability?: number;
   readonly logits?: string;
 }
 
@@ -70,7 +69,7 @@ export class ServerEngine implements Engine {
     };
     const response = await this.askOf(image, "predict", body, options.signal);
     const { masks }: { masks: SentMask[] } = await response.json();
-    const candidates = masks.map((mask): Candidate => ({ ...toMask(mask), token: mask.logits ?? null }));
+    const candidates = masks.map((mask): Candidate => ({ ...toMask(mask, image), token: mask.logits ?? null }));
     candidates.sort((a, b) => b.score - a.score);
     return { candidates, milliseconds: performance.now() - start };
   }
@@ -84,7 +83,7 @@ export class ServerEngine implements Engine {
     for await (const line of linesOf(response)) {
       const { done, total, masks, error } = JSON.parse(line);
       if (error !== undefined) throw new Error(error);
-      if (masks !== undefined) return masks.map(toMask);
+      if (masks !== undefined) return masks.map((mask: SentMask) => toMask(mask, image));
       onProgress(done, total);
     }
     throw new Unreachable("The server stopped before it was done.");
@@ -147,8 +146,10 @@ class Refused extends Error {
   }
 }
 
-function toMask({ rle, area, score, stability }: SentMask): Mask {
-  return { rle, area, score, box: rleBox(rle), ...(stability === undefined ? {} : { stability }) };
+/** What the server says of a mask that is made smaller, it says in the smaller one's pixels. */
+function toMask({ rle, area, score }: SentMask, image: OpenedImage): Mask {
+  const [height, width] = rle.size;
+  return { rle, area: Math.round((area * image.height * image.width) / (height * width)), score, box: rleBox(rle) };
 }
 
 async function* linesOf(response: Response): AsyncGenerator<string> {

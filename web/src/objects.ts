@@ -46,6 +46,11 @@ export function isEmpty(draft: Draft): boolean {
   return draft.prompts.points.length === 0 && draft.prompts.box === null && draft.editing === null;
 }
 
+/** That of the object which the draft is to be. */
+export function draftColour({ draft, kept, nextId }: Objects): string {
+  return kept.find((object) => object.id === draft.editing)?.colour ?? COLOURS[(nextId - 1) % COLOURS.length];
+}
+
 /** The mask of the draft, once there is one. */
 export function draftMask(draft: Draft): Candidate | null {
   return draft.candidates[draft.chosen] ?? null;

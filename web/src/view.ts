@@ -1,11 +1,9 @@
 // The photo on the screen: where it lies, and what is drawn on it.
 
-import { draftMask, type KeptObject, type Objects } from "./objects.ts";
+import { draftColour, draftMask, type KeptObject, type Objects } from "./objects.ts";
 import { outlinesToPath, traceOutlines } from "./outline.ts";
 import { resizeRle } from "./rle.ts";
 import type { BoxXyxy, Mask, OpenedImage, Rle } from "./types.ts";
-
-const ACCENT = "#3d8bff"; // the same in both schemes: it lies upon the photo
 
 /** What is on the screen for a moment. */
 export interface Hints {
@@ -129,6 +127,7 @@ export class View {
     context.imageSmoothingQuality = "high";
     context.drawImage(image.picture, 0, 0, image.width, image.height);
     const { draft, kept } = this.objects;
+    const colour = draftColour(this.objects);
     if (this.areMasksShown) {
       for (const object of kept) {
         if (object.isVisible && object.id !== draft.editing) {
@@ -136,8 +135,8 @@ export class View {
         }
       }
       const made = draftMask(draft);
-      if (made !== null) this.paintMask(made, ACCENT, 0.45);
-      if (this.hints.hover !== null) this.paintMask(this.hints.hover, ACCENT, 0.3);
+      if (made !== null) this.paintMask(made, colour, 0.45);
+      if (this.hints.hover !== null) this.paintMask(this.hints.hover, colour, 0.3);
     }
     if (draft.prompts.box !== null) this.paintBox(draft.prompts.box, []);
     if (this.hints.box !== null) this.paintBox(this.hints.box, [6, 4]);
