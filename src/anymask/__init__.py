@@ -5,36 +5,42 @@ name is imported when it is first used, so `import anymask` is quick and a missi
 it is needed. Start reading at `modeling/network.py`.
 """
 
-import ast
-from importlib import import_module
-from pkgutil import get_data
-from typing import Any
-
 __version__ = "0.1.0"
 
-
-def _read_homes() -> dict[str, str]:
-    """The module of this package in which each public name is at home."""
-    stub = ast.parse(get_data(__name__, "__init__.pyi") or b"")
-    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: str(node.module) for node in imports for alias in node.names}
+_HOMES: dict[str, str] = {}
 
 
-_HOME_OF = _read_homes()
-__all__ = sorted(_HOME_OF)
+def _homes() -> dict[str, str]:
+    """The module of this package in which each public name is at home.
+
+    Read when it is first asked for, so that the program `anymask` is soon at its first line, where it meets signals.
+    """
+    if not _HOMES:
+        import ast
+        from pkgutil import get_data
+
+        stub = ast.parse(get_data(__name__, "__init__.pyi") or b"")
+        imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+        _HOMES.update({alias.name: str(node.module) for node in imports for alias in node.names})
+    return _HOMES
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a public name from its home on first use (PEP 562)."""
-    if name not in _HOME_OF:
+def __getattr__(name: str) -> object:
+    """Imports a public name from its home on first use; the list of these names likewise (PEP 562)."""
+    homes = _homes()
+    if name == "__all__":
+        return sorted(homes)
+    if name not in homes:
         from .support.unknown_names import did_you_mean
 
-        hint = did_you_mean(name, __all__, otherwise=f"its public names are {', '.join(__all__)}")
+        hint = did_you_mean(name, sorted(homes), otherwise=f"its public names are {', '.join(sorted(homes))}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {hint}")
-    value = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    from importlib import import_module
+
+    value = getattr(import_module(f".{homes[name]}", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_homes(), "__all__"})

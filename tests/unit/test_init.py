@@ -27,11 +27,11 @@ def test_what_type_checkers_read_is_exported_under_its_own_name():
 
 @pytest.mark.parametrize("name", anymask.__all__)
 def test_every_name_comes_from_its_home(name):
-    assert getattr(anymask, name) is getattr(import_module(f"anymask.{anymask._HOME_OF[name]}"), name)
+    assert getattr(anymask, name) is getattr(import_module(f"anymask.{anymask._homes()[name]}"), name)
 
 
 def test_names_do_not_depend_on_what_was_imported_before():
-    homes = sorted(set(anymask._HOME_OF.values()))
+    homes = sorted(set(anymask._homes().values()))
     imports = "; ".join(f"import anymask.{home}" for home in homes)
     names = "[n for n in anymask.__all__ if isinstance(getattr(anymask, n), types.ModuleType)]"
     assert run_python(f"{imports}; import anymask, types; print({names})").strip() == "[]"
@@ -40,6 +40,17 @@ def test_names_do_not_depend_on_what_was_imported_before():
 def test_import_is_light():
     heavy = "('torch', 'transformers', 'numpy', 'PIL')"
     assert run_python(f"import anymask, sys; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
+
+
+def test_the_program_is_soon_at_its_first_line():
+    """Until there, Python answers Ctrl-C with a traceback."""
+    code = "import sys; before = set(sys.modules); import anymask.__main__; print(len(set(sys.modules) - before))"
+    assert int(run_python(code)) < 25
+
+
+def test_star_imports_the_public_names():
+    code = "from anymask import *; import anymask; print(set(anymask.__all__) <= set(globals()))"
+    assert run_python(code).strip() == "True"
 
 
 def test_dir_lists_the_public_names():

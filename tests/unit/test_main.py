@@ -2,12 +2,14 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 COFFEE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 PROGRAM = [sys.executable, "-m", "anymask"]
@@ -97,3 +99,33 @@ def test_completion_is_offered():
     environment = {**os.environ, "_ANYMASK_COMPLETE": "complete_bash", "COMP_WORDS": "anymask seg", "COMP_CWORD": "1"}
     finished = subprocess.run(PROGRAM, capture_output=True, text=True, env=environment)
     assert finished.stdout.split() == ["segment"]
+
+
+def test_hints_are_one_plain_line(tmp_path):
+    """Zero masks, and a GIF of several frames."""
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    arguments = ["-o", tmp_path, "--points-per-side", 2, "--pred-iou-thresh", 9, "--points", "adaptive", "-f", "sa1b"]
+    finished = subprocess.run(
+        [*PROGRAM, "segment", *map(str, [tmp_path / "moves.gif", *arguments])], capture_output=True, text=True
+    )
+    assert finished.returncode == 0
+    pages, none = finished.stderr.splitlines()
+    assert pages.startswith("anymask: The image file ") and "has 3 pages or frames" in pages
+    assert "SAM.predict(load_image(source, page=1)) takes the second" in pages
+    assert none.startswith("anymask: No mask of moves.gif passed pred_iou_thresh=9")
+
+
+@pytest.mark.parametrize("name", ["folder", "meta.pth", "meta.safetensors"])
+def test_a_disk_that_takes_no_more_is_one_line(tmp_path, name):
+    """A limit of sizes in the place of a full disk, which writing meets in the same way."""
+    finished = subprocess.run(
+        [*PROGRAM, "convert", "sam-vit-nano", str(tmp_path / name)],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+    )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    [line] = finished.stderr.splitlines()
+    assert line.startswith(f"anymask: {tmp_path / name} must be a f") and "File too large" in line
+    assert os.listdir(tmp_path) == []

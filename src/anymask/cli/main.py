@@ -57,11 +57,11 @@ def segment(
     formats: Annotated[
         list[str], typer.Option("--format", "-f", help=f"What to write, with commas between: {', '.join(ENDINGS)}.")
     ] = [DEFAULT_FORMATS],  # noqa: B006  (Typer reads it)
-    points: Annotated[
+    point: Annotated[
         list[str],
         typer.Option("--point", "-p", metavar="X,Y[,0]", help="An object by points: 'X,Y' or 'X,Y X,Y X,Y,0'."),
     ] = [],  # noqa: B006
-    boxes: Annotated[
+    box: Annotated[
         list[str],
         typer.Option("--box", "-b", metavar="X0,Y0,X1,Y1", help="An object by a box; points of it may follow."),
     ] = [],  # noqa: B006
@@ -106,7 +106,7 @@ def segment(
             model=model,
             device=device,
             dtype=dtype.value,
-            prompts=read_prompts(points, boxes),
+            prompts=read_prompts(point, box),
             options=options,
             look=look,
             resume=resume,

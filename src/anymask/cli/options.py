@@ -28,6 +28,13 @@ class Dtype(str, Enum):
     bfloat16 = "bfloat16"
 
 
+class PointsOf(str, Enum):
+    """Which points of the grid are asked."""
+
+    grid = "grid"
+    adaptive = "adaptive"
+
+
 Photos = Annotated[
     list[str], typer.Argument(metavar="PHOTO", help="Files, folders, URLs, and globs in quotes: 'photos/**/*.jpg'.")
 ]
@@ -48,6 +55,9 @@ def _number(help_text: str) -> typer.models.OptionInfo:
 
 
 # Named as in `MaskGenerationOptions`, which says more about each and checks its value.
+Points = Annotated[
+    PointsOf | None, _number("Points of the grid to ask: grid (all), or adaptive (about half, for most of the masks).")
+]
 PointsPerSide = Annotated[int | None, _count("The grid of prompts has this many by this many points.", 1)]
 PointsPerBatch = Annotated[int | None, _count("Points decoded at a time; bounds memory, changes no mask.", 1)]
 PredIouThresh = Annotated[float | None, _number("Keep masks whose predicted IoU is above this.")]
@@ -64,6 +74,7 @@ MaxHoleArea = Annotated[int | None, _count("Fill holes of up to this many pixels
 MaxSprinkleArea = Annotated[int | None, _count("Drop islands of up to this many pixels.")]
 
 EVERYTHING = {
+    "points": Points,
     "points_per_side": PointsPerSide,
     "points_per_batch": PointsPerBatch,
     "pred_iou_thresh": PredIouThresh,

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,7 +53,7 @@ class OneLineErrors(TyperGroup):
 def errors_reported(as_json: bool) -> Iterator[None]:
     """End the command with exit code 2 and a line where something is wrong that it cannot go on without."""
     try:
-        with _tidy_when_told_to_end():
+        with _tidy_when_told_to_end(), _warnings_in_one_line():
             yield
     except (typer.Exit, typer.Abort):
         raise
@@ -100,6 +101,20 @@ def _say_error(message: str, as_json: bool) -> None:
         sys.stdout.flush()
     except OSError:
         write_to_nothing(sys.stdout)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print warnings without the line of source that made them."""
+
+    def show(message: Warning | str, *about: object, **options: object) -> None:
+        typer.echo(f"anymask: {one_line(str(message))}", err=True)
+
+    before, warnings.showwarning = warnings.showwarning, show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 @contextmanager

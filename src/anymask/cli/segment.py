@@ -133,11 +133,12 @@ def _segment(
 ) -> dict[str, Any]:
     """Write the results of one photo, each whole or not at all."""
     from ..images.load import load_image
+    from ..predictor.sources import SourceImage
     from ..results.formats.annotated_image import AnnotatedImage
 
     check_is_photo(photo.source)
-    [results] = sam.predict(load_image(photo.source), **arguments)
-    results.name = Path(photo.source).name
+    image = SourceImage(Path(photo.source).name, load_image(photo.source))
+    [results] = sam.predict(image, **arguments)
     more: dict[str, Mapping[str, Any]] = {
         **of_formats,
         "sa1b": {"info": {"model": model, "anymask": __version__}},

@@ -118,7 +118,8 @@ def _has_more(image: Image.Image) -> bool:
 
 def _say_that_there_are_more(name: str, number: int) -> None:
     warnings.warn(
-        f"{name} has {number} pages or frames: the first was taken. load_image(source, page=1) takes the second.",
+        f"{name} has {number} pages or frames: the first was taken. SAM.predict(load_image(source, page=1)) takes "
+        "the second.",
         stacklevel=5,
     )
 

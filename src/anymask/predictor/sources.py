@@ -87,14 +87,16 @@ def open_source(source: Any) -> ImageSource:
     Args:
         source: An image of any kind that `load_image` takes; the path of a folder, which stands for the image files
             that lie in it, by name; a glob such as "~/photos/**/*.jpg"; an array or tensor with four axes, images
-            first; a video's file or address, or a `cv2.VideoCapture`; an `ImageEmbedding`; or a list, generator or
-            other iterable of any of these.
+            first; a video's file or address, or a `cv2.VideoCapture`; an `ImageEmbedding`; a `SourceImage`; or a list,
+            generator or other iterable of any of these.
 
     Raises:
         FileNotFoundError: If a file or folder does not exist, or a glob has no match.
         ValueError: If a folder holds no images.
         ImportError: If a video is to be read without the extra `video`.
     """
+    if isinstance(source, SourceImage):
+        return ImageSource((image for image in [source]), 1)
     if isinstance(source, os.PathLike):
         source = os.fsdecode(source)
     if isinstance(source, str):

@@ -31,9 +31,19 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
         _write_beside(path, write)
-    except OSError as error:
-        reason = "there is no such folder" if not path.parent.is_dir() else error.strerror or error
-        raise type(error)(f"{path} must be a file that can be written, but: {reason}. Nothing was written.") from error
+    except (OSError, RuntimeError) as error:
+        cause = _os_error(error)
+        if cause is None:
+            raise
+        reason = "there is no such folder" if not path.parent.is_dir() else cause.strerror or cause
+        raise type(cause)(f"{path} must be a file that can be written, but: {reason}. Nothing was written.") from error
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """What the system said: torch reports a file that it cannot write to by an error of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _write_beside(path: Path, write: Callable[[BinaryIO], Any]) -> None:

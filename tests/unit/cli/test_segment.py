@@ -36,9 +36,9 @@ class BrightPixels:
             MaskGenerationOptions.from_kwargs(**arguments)
             return []
         self.calls.append(arguments)
-        mask = np.asarray(image).min(axis=-1) > 128
+        mask = np.asarray(image.load()).min(axis=-1) > 128
         record = {"segmentation": mask_to_rle(mask), "predicted_iou": 0.9}
-        return [Results([record], mask.shape, image=image)]
+        return [Results([record], mask.shape, image=image.load(), name=image.name)]
 
 
 @pytest.fixture

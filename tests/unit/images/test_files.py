@@ -144,7 +144,9 @@ def test_the_first_page_is_taken_with_a_warning_and_any_without(file_format):
             lossless=True,
         )
     )
-    with pytest.warns(UserWarning, match=r"has 3 pages or frames: the first was taken. load_image\(source, page=1\)"):
+    with pytest.warns(
+        UserWarning, match=r"has 3 pages or frames: the first was taken. SAM.predict\(load_image\(source, page=1\)\) "
+    ):
         first = np.asarray(load_image(data))
     assert first[0, 0].tolist() == [255, 0, 0]
     assert np.asarray(load_image(data, page=0))[0, 0].tolist() == [255, 0, 0]
