@@ -92,6 +92,11 @@ EXTRAS = {
         "mkdocs-material>=9.7",  # the theme; in maintenance until 2027-05, see docs/decisions/0028-site.md
         "mkdocstrings[python]>=1",  # the reference from docstrings
     ],
+    # `anymask demo`: a page in the browser.
+    "demo": [
+        "starlette>=0.47.2",  # the oldest that the tests ran with
+        "uvicorn>=0.30",  # the oldest that the tests ran with
+    ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
@@ -123,7 +128,9 @@ setup(
     python_requires=">=3.10",  # 3.10 is the oldest that torch 2.9 and transformers 5 install on
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"anymask": ["py.typed", "__init__.pyi", "weights/*/*", "results/font/*", "demo/page/*"]},
+    package_data={
+        "anymask": ["py.typed", "__init__.pyi", "weights/*/*", "results/font/*", "demo/*.json", "demo/page/**/*"]
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["anymask = anymask.__main__:main"]},

@@ -11,6 +11,7 @@ import typer
 from .. import __version__
 from . import options as take
 from .batch import Report, report_all
+from .demo import demo
 from .evaluate import evaluate
 from .export import export
 from .files import find_photos
@@ -190,6 +191,7 @@ def info(
         typer.echo(str(described))
 
 
+app.command()(demo)
 app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(take.with_everything_options(generate))
 app.command(no_args_is_help=True)(take.with_everything_options(volume))

@@ -1,0 +1,1 @@
+"""The demo: a page to click on, and the HTTP interface behind it. Read app, pictures, answers, worker, guards."""

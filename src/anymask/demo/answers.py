@@ -1,0 +1,287 @@
+"""What requests say, checked, and the answers that the model gives them; these are made in the worker's thread."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..embeddings.image_embedding import EncodedImage, encode_image
+from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND, resized_size_hw
+from ..images.preparation import ImagePreprocessor
+from ..mask_generation.generator import SamMaskGenerator
+from ..masks.record import rle_of
+from ..masks.rle import Rle, coco_to_rle, rle_area, rle_to_box_xyxy, rle_to_runs, runs_to_rle, split_at_columns
+from ..modeling.fast.decoder import PreparedImage
+from ..modeling.outputs import MaskProposals
+from ..modeling.promptable import PromptableModel
+from ..predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
+from ..prompts.prompt import Prompt
+from ..support.unknown_names import check_known_options
+from .errors import ClientGoneError, RequestError
+from .pictures import RecentlyUsed
+
+MOST_POINTS = 256
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture that prompts can be asked of."""
+
+    image: EncodedImage
+    prepared: PreparedImage
+
+    @property
+    def nbytes(self) -> int:
+        """About what it takes, by the embedding; what prompts share is some ten times that."""
+        return 12 * self.image.tensor.nbytes
+
+
+@dataclass(frozen=True)
+class Question:
+    """What `predict` is asked.
+
+    Attributes:
+        prompt: In pixels of the original image, without a mask.
+        multimask: Whether several candidates are wanted.
+        mask: Token of an earlier answer, or None.
+        max_side: Of the masks that are sent, in pixels, or None for the picture's own size.
+    """
+
+    prompt: Prompt
+    multimask: bool = True
+    mask: str | None = None
+    max_side: int | None = None
+
+
+def read_json(body: bytes, known: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON object with nothing but known names; an empty body is an empty object.
+
+    Raises:
+        RequestError: If it is none.
+    """
+    if not body.strip():
+        return {}
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"The body must be JSON, but: {error}") from error
+    if not isinstance(document, dict):
+        raise RequestError(422, f"The body must be a JSON object, got {type(document).__name__}.")
+    try:
+        check_known_options(document, known, "The request")
+    except TypeError as error:
+        raise RequestError(422, str(error)) from error
+    return document
+
+
+def read_question(body: bytes) -> Question:
+    """Read the body of a `predict`.
+
+    Raises:
+        RequestError: If it says what cannot be; whether prompts lie in the picture is seen later.
+    """
+    said = read_json(body, ("points", "labels", "box", "multimask", "mask", "max_side"))
+    points = said.get("points") or []
+    labels = said.get("labels")
+    if not isinstance(points, list) or len(points) > MOST_POINTS or not all(_is_numbers(point, 2) for point in points):
+        raise RequestError(422, f"`points` must be a list of at most {MOST_POINTS} pairs [x, y] of numbers.")
+    if labels is None:
+        labels = [LABEL_FOREGROUND] * len(points)
+    is_labels = isinstance(labels, list) and all(
+        type(label) is int and label in (LABEL_FOREGROUND, LABEL_BACKGROUND) for label in labels
+    )
+    if not is_labels or len(labels) != len(points):
+        raise RequestError(422, "`labels` must be a list with 1 (the object) or 0 (not of it) for each point.")
+    box, mask, multimask = said.get("box"), said.get("mask"), said.get("multimask", True)
+    if box is not None and not _is_numbers(box, 4):
+        raise RequestError(422, "`box` must be null or [x0, y0, x1, y1], four numbers.")
+    if mask is not None and not isinstance(mask, str):
+        raise RequestError(422, "`mask` must be null or a token of an earlier answer.")
+    if not isinstance(multimask, bool):
+        raise RequestError(422, "`multimask` must be true or false.")
+    if not points and box is None and mask is None:
+        raise RequestError(422, "There must be a point, a box or a mask, got none.")
+    return Question(
+        Prompt(
+            points_xy=tuple((float(x), float(y)) for x, y in points),
+            labels=tuple(labels),
+            box_xyxy=None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+        ),
+        multimask,
+        mask,
+        read_max_side(said),
+    )
+
+
+def read_max_side(said: Mapping[str, Any]) -> int | None:
+    """Read the longest side of the masks that are wanted.
+
+    Raises:
+        RequestError: If it is no whole number of at least 1.
+    """
+    max_side = said.get("max_side")
+    if max_side is not None and (type(max_side) is not int or max_side < 1):
+        raise RequestError(422, "`max_side` must be null or a whole number of pixels of at least 1.")
+    return max_side
+
+
+def _is_numbers(value: Any, count: int) -> bool:
+    if not isinstance(value, list) or len(value) != count:
+        return False
+    # Written with abs and a bound: an integer of JSON may be too large for a float.
+    return all(type(number) in (int, float) and abs(number) < 1e9 and math.isfinite(number) for number in value)
+
+
+class Segmenter:
+    """A model and its image processor, with what tokens of earlier answers stand for."""
+
+    def __init__(self, model: PromptableModel, image_processor: ImagePreprocessor, kept_logits: int) -> None:
+        """Take a model; its methods must be called in one thread."""
+        self.model = model
+        self.image_processor = image_processor
+        self._logits: RecentlyUsed[tuple[str, torch.Tensor]] = RecentlyUsed(kept_logits)
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the low-resolution masks."""
+        vision = self.model.config.vision_config
+        return int(4 * vision.image_size // vision.patch_size)
+
+    def encode(self, image: Any) -> Encoded:
+        """Run the image encoder, and do what all prompts of the picture share."""
+        encoded = encode_image(self.model, self.image_processor, image)
+        with torch.no_grad():
+            return Encoded(encoded, self.model.prepare_image(encoded.tensor))
+
+    def predict(self, picture: str, encoded: Encoded, question: Question) -> dict[str, Any]:
+        """Answer `predict`.
+
+        Args:
+            picture: Its id: tokens of other pictures are refused.
+            encoded: The picture.
+            question: What is asked.
+
+        Raises:
+            RequestError: If a prompt lies outside the picture, or the token is unknown.
+        """
+        prompt = question.prompt
+        if question.mask is not None:
+            prompt = Prompt(prompt.points_xy, prompt.labels, prompt.box_xyxy, self._logits_of(picture, question.mask))
+        try:
+            batches = prepare_batches([prompt], encoded.image.geometry, self.image_processor)
+        except ValueError as error:
+            raise RequestError(422, str(error)) from error
+        found = decode_prompts(
+            self.model,
+            encoded.image,
+            [prompt],
+            batches,
+            times=StageTimes(self.model.device),
+            options=DecodingOptions(question.multimask, choice="all" if question.multimask else "best"),
+            prepared=encoded.prepared,
+        )
+        token = secrets.token_hex(8)
+        self._logits.put(token, (picture, found.low_res_logits), found.low_res_logits.nbytes)
+        best_first = sorted(range(len(found.records)), key=lambda index: -found.records[index]["predicted_iou"])
+        masks = [
+            {**_described(found.records[index], question.max_side), "logits": f"{token}.{index}"}
+            for index in best_first
+        ]
+        return {"masks": masks, "logits": masks[0]["logits"]}
+
+    def everything(
+        self, encoded: Encoded, max_side: int | None, after_batch: Callable[[int, int], None]
+    ) -> list[dict[str, Any]]:
+        """Segment everything.
+
+        Args:
+            encoded: The picture.
+            max_side: Of the masks that are sent, or None.
+            after_batch: Is told how many points are done, and of how many; may raise.
+        """
+        watched = _Watched(self.model, after_batch)
+        generator = SamMaskGenerator(
+            watched, self.image_processor, crop_n_layers=0, output_mode="uncompressed_rle", progress=False
+        )
+        watched.total = sum(len(grid) for grid in generator.options.grids())
+        return [_described(record, max_side) for record in generator.generate(encoded.image)]
+
+    def _logits_of(self, picture: str, token: str) -> torch.Tensor:
+        name, _, number = token.partition(".")
+        kept = self._logits.get(name)
+        if kept is None or kept[0] != picture or not number.isdecimal() or int(number) >= len(kept[1]):
+            raise RequestError(404, "`mask` must be a token of an answer on this picture, and is none, or no longer.")
+        return kept[1][int(number)]
+
+
+class _Watched:
+    """A model whose progress through the points of segment-everything is told."""
+
+    def __init__(self, model: PromptableModel, after_batch: Callable[[int, int], None]) -> None:
+        self._model, self._after_batch = model, after_batch
+        self.config = model.config
+        self.done, self.total = 0, 0
+
+    @property
+    def device(self) -> torch.device:
+        return self._model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._model.dtype
+
+    def get_image_embeddings(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = False) -> torch.Tensor:
+        return self._model.get_image_embeddings(pixel_values, interpolate_pos_encoding)
+
+    def prepare_image(self, image_embeddings: Any) -> Any:
+        return self._model.prepare_image(image_embeddings)
+
+    def decode_proposals(self, image: Any, input_points: torch.Tensor, *, iou_threshold: float = 0.0) -> MaskProposals:
+        proposals = self._model.decode_proposals(image, input_points, iou_threshold=iou_threshold)
+        self.done += input_points.shape[1]
+        self._after_batch(self.done, self.total)
+        return proposals
+
+
+def stop_when(is_gone: Callable[[], bool]) -> None:
+    """Raise ClientGoneError when nobody waits any more."""
+    if is_gone():
+        raise ClientGoneError
+
+
+def _described(record: Mapping[str, Any], max_side: int | None) -> dict[str, Any]:
+    rle = coco_to_rle(rle_of(record))
+    if max_side is not None:
+        rle = sample_rle(rle, max_side)
+    return {
+        "rle": rle,
+        "bbox_xyxy": rle_to_box_xyxy(rle),
+        "area": rle_area(rle),
+        "score": round(float(record["predicted_iou"]), 4),
+    }
+
+
+def sample_rle(rle: Rle, max_side: int) -> Rle:
+    """The pixels of a mask at the centres of a coarser grid, whose longer side is `max_side`; from runs to runs."""
+    height, width = rle["size"]
+    if max(height, width) <= max_side:
+        return rle
+    small_height, small_width = resized_size_hw((height, width), max_side)
+    rows = ((np.arange(small_height) + 0.5) * height / small_height).astype(np.int64)
+    columns = ((np.arange(small_width) + 0.5) * width / small_width).astype(np.int64)
+    starts, ends = split_at_columns(*rle_to_runs(rle), height)
+    first_row = np.searchsorted(rows, np.arange(height + 1))  # the first of the coarse rows at or below each row
+    new_column = np.full(width, -1)
+    new_column[columns] = np.arange(small_width)
+    of_run = starts // height
+    tops, bottoms = first_row[starts - of_run * height], first_row[ends - of_run * height]
+    kept = (new_column[of_run] >= 0) & (bottoms > tops)
+    offsets = new_column[of_run[kept]] * small_height
+    return runs_to_rle(offsets + tops[kept], offsets + bottoms[kept], (small_height, small_width))

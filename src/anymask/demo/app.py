@@ -1,0 +1,311 @@
+"""The app: what each address answers. docs/demo-api.md says it for people, `openapi.json` for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from .answers import Encoded, Segmenter, read_json, read_max_side, read_question, stop_when
+from .errors import ClientGoneError, RequestError
+from .guards import Guard, read_body
+from .pictures import Pictures, RecentlyUsed, decode_picture, picture_to_show
+from .worker import ModelWorker
+
+if TYPE_CHECKING:
+    from ..sam import SAM
+
+Value = TypeVar("Value")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+HERE = Path(__file__).parent
+PAGE = HERE / "page"
+MOST_JSON = 2**20  # bytes
+MOST_CLIENT = 128  # characters of a client's id
+CLIENT_GONE = 499
+MEDIA_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+
+log = logging.getLogger("anymask.demo")
+
+
+class Demo:
+    """Pictures, a model and its worker; what the addresses below answer with."""
+
+    def __init__(self, sam: SAM, model_name: str, pictures: Pictures) -> None:
+        """Take a model.
+
+        Args:
+            sam: The model with its processor.
+            model_name: What it is called on the page.
+            pictures: Those that may be asked for, and the limits.
+        """
+        limits = pictures.limits
+        self.model_name, self.pictures, self.limits = model_name, pictures, limits
+        self.segmenter = Segmenter(sam.model, sam.processor.image_processor, limits.kept_logits)
+        self.worker = ModelWorker()
+        self.reader = ThreadPoolExecutor(1, thread_name_prefix="reader")  # decodes files, one at a time
+        self._encoded: RecentlyUsed[Encoded] = RecentlyUsed(limits.kept_embeddings)
+
+    async def encoded(self, picture: str) -> Encoded:
+        """A picture with its embedding, made now if there is none.
+
+        Raises:
+            RequestError: If there is no such picture, or it cannot be read.
+        """
+        found = self._encoded.get(picture)
+        if found is not None:
+            return found
+        image = await self.in_reader(lambda: decode_picture(self.pictures.read(picture), self.limits))
+
+        def encode() -> Encoded:
+            encoded = self._encoded.get(picture)  # another request may have been quicker
+            if encoded is None:
+                encoded = self.segmenter.encode(image)
+                self._encoded.put(picture, encoded, encoded.nbytes)
+            return encoded
+
+        return await asyncio.wrap_future(self.worker.submit(encode))
+
+    async def in_reader(self, work: Callable[[], Value]) -> Value:
+        """Run what reads files and decodes pictures beside the model."""
+        return await asyncio.wrap_future(self.reader.submit(work))
+
+    def close(self) -> None:
+        """End the threads."""
+        self.worker.close()
+        self.reader.shutdown()
+
+    # Addresses
+
+    async def info(self, request: Request) -> Response:
+        """Say what there is."""
+        return JSONResponse(
+            {
+                "model": self.model_name,
+                "image_size": self.segmenter.model.config.vision_config.image_size,
+                "mask_size": self.segmenter.mask_size,
+                "multimask": 3,
+                "limits": {"bytes": self.limits.bytes, "pixels": self.limits.pixels},
+                "images": self.pictures.named,
+            }
+        )
+
+    async def add(self, request: Request) -> Response:
+        """Take a picture and encode it."""
+        data = await read_body(request, self.limits.bytes)
+        picture = await self.in_reader(lambda: self.pictures.add(data))
+        return await self._encode(request, picture)
+
+    async def encode(self, request: Request) -> Response:
+        """Encode a picture that is there."""
+        await read_body(request, MOST_JSON)
+        return await self._encode(request, request.path_params["id"])
+
+    async def _encode(self, request: Request, picture: str) -> Response:
+        start = time.perf_counter()
+        encoded = await while_there(request, self.encoded(picture))
+        height, width = encoded.image.original_size_hw
+        seconds = round(time.perf_counter() - start, 4)
+        return JSONResponse({"id": picture, "height": height, "width": width, "seconds": seconds})
+
+    async def show(self, request: Request) -> Response:
+        """Send a picture."""
+        picture = request.path_params["id"]
+        data, media_type = await self.in_reader(lambda: picture_to_show(self.pictures.read(picture), self.limits))
+        return Response(data, media_type=media_type)
+
+    async def predict(self, request: Request) -> Response:
+        """Answer prompts of one object."""
+        picture = request.path_params["id"]
+        question = read_question(await read_body(request, MOST_JSON))
+        client = request.headers.get("x-client", "")[:MOST_CLIENT] or None
+
+        async def answer() -> bytes:
+            encoded = await self.encoded(picture)
+            work = lambda: json.dumps(self.segmenter.predict(picture, encoded, question)).encode()  # noqa: E731
+            return await asyncio.wrap_future(self.worker.submit(work, client=client))
+
+        return Response(await while_there(request, answer()), media_type="application/json")
+
+    async def everything(self, request: Request) -> Response:
+        """Segment everything, and tell how far it is."""
+        max_side = read_max_side(read_json(await read_body(request, MOST_JSON), ("max_side",)))
+        encoded = await while_there(request, self.encoded(request.path_params["id"]))
+        is_gone = threading.Event()
+        loop = asyncio.get_running_loop()
+        lines: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+
+        def say(line: dict[str, Any] | None) -> None:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+        def after_batch(done: int, total: int) -> None:
+            stop_when(is_gone.is_set)
+            say({"done": done, "total": total})
+            self.worker.give_way()
+
+        def work() -> None:
+            stop_when(is_gone.is_set)
+            say({"masks": self.segmenter.everything(encoded, max_side, after_batch)})
+
+        def finish(job: Future[None]) -> None:
+            error = None if job.cancelled() else job.exception()
+            if error is not None and not isinstance(error, ClientGoneError):
+                log.error("Segmenting everything failed.", exc_info=error)
+                say({"error": "Segmenting everything failed; the server's log says why."})
+            if not loop.is_closed():
+                say(None)
+
+        job = self.worker.submit(work, is_long=True)
+        job.add_done_callback(finish)
+
+        async def stream() -> AsyncIterator[bytes]:
+            try:
+                while (line := await lines.get()) is not None:
+                    yield json.dumps(line).encode() + b"\n"
+            finally:
+                is_gone.set()
+                job.cancel()
+
+        return StreamingResponse(stream(), media_type="application/x-ndjson")
+
+    def routes(self) -> list[BaseRoute]:
+        """The addresses of the interface."""
+        return [
+            Route("/api/info", self.info, methods=["GET"]),
+            Route("/api/openapi.json", _file(HERE / "openapi.json"), methods=["GET"]),
+            Route("/api/images", self.add, methods=["POST"]),
+            Route("/api/images/{id}", self.show, methods=["GET"]),
+            Route("/api/images/{id}/encode", self.encode, methods=["POST"]),
+            Route("/api/images/{id}/predict", self.predict, methods=["POST"]),
+            Route("/api/images/{id}/everything", self.everything, methods=["POST"]),
+        ]
+
+
+def make_app(
+    demo: Demo,
+    *,
+    page: Path = PAGE,
+    host: str = "127.0.0.1",
+    more_hosts: Iterable[str] = (),
+    more_routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The app as uvicorn serves it; it closes the demo when it ends.
+
+    Args:
+        demo: What answers.
+        page: Folder of the built page.
+        host: What the server is bound to.
+        more_hosts: Further names that it goes by.
+        more_routes: Addresses of other interfaces.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        demo.close()
+
+    async def manifest(request: Request) -> Response:
+        return JSONResponse({"engine": "server", "api": "api"})
+
+    routes = [*more_routes, *demo.routes(), Route("/manifest.json", manifest, methods=["GET"]), *_page_routes(page)]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, host=host, more_hosts=more_hosts)],
+        exception_handlers={
+            RequestError: _refused,
+            HTTPException: _refused_by_starlette,
+            ClientDisconnect: _gone,
+            ClientGoneError: _gone,
+            Exception: _failed,
+        },
+        lifespan=lifespan,
+    )
+
+
+async def while_there(request: Request, work: Awaitable[Value]) -> Value:
+    """Wait for work as long as the client waits too; the request's body must have been read.
+
+    Raises:
+        ClientGoneError: If the client went away.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGoneError
+        return await task
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _page_routes(page: Path) -> list[BaseRoute]:
+    """One route for each file of the page, so that no path of a request is looked up."""
+    files = sorted(path for path in page.rglob("*") if path.is_file())
+    routes: list[BaseRoute] = [
+        Route(f"/{path.relative_to(page).as_posix()}", _file(path), methods=["GET"]) for path in files
+    ]
+    index = page / "index.html"
+    return [*routes, Route("/", _file(index) if index in files else _no_page, methods=["GET"])]
+
+
+def _file(path: Path) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        return FileResponse(path, media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"))
+
+    return answer
+
+
+async def _no_page(request: Request) -> Response:
+    return JSONResponse({"error": "The page is not built here; `make page` builds it. /api/info answers."}, 404)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return JSONResponse({"error": str(error)}, error.status)
+
+
+async def _refused_by_starlette(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: "There is nothing at this address; /api/openapi.json says what there is.",
+        405: "This address does not take this method; /api/openapi.json says which.",
+    }
+    return JSONResponse({"error": sentence.get(error.status_code, error.detail)}, error.status_code, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "The server failed; its log says why."}, 500)

@@ -1,0 +1,55 @@
+"""The page with the model as files that any web server can serve."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..export.export import export
+from ..support.atomic_files import whole_folder
+
+if TYPE_CHECKING:
+    from ..sam import SAM
+
+MODEL_FOLDER = "model"
+LAYOUT = "transformers.js"
+
+
+def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page: Path) -> None:
+    """Write the page, the model's ONNX files and `manifest.json`; the folder appears whole or not at all.
+
+    Args:
+        sam: The model, in float32 on the CPU.
+        model_name: What it is called on the page.
+        folder: Must not be there yet.
+        page: Folder of the built page.
+
+    Raises:
+        FileExistsError: If the folder is there.
+        FileNotFoundError: If the page is not built.
+        ImportError: If the extra `onnx` is not installed.
+    """
+    if os.path.lexists(folder):
+        raise FileExistsError(f"The folder for the page must not be there yet, but {folder} is; name another.")
+    if not (page / "index.html").is_file():
+        raise FileNotFoundError("The page must be built first, with `make page`; wheels of anymask bring it.")
+    processor = sam.processor.image_processor
+    vision = sam.model.config.vision_config
+    with whole_folder(Path(folder)) as unfinished:
+        shutil.copytree(page, unfinished, dirs_exist_ok=True)
+        export(sam.model, unfinished / MODEL_FOLDER, preprocessor=processor, layout=LAYOUT)
+        manifest = {
+            "engine": "browser",
+            "layout": LAYOUT,
+            "model": model_name,
+            "encoder": f"{MODEL_FOLDER}/onnx/vision_encoder.onnx",
+            "decoder": f"{MODEL_FOLDER}/onnx/prompt_encoder_mask_decoder.onnx",
+            "image_size": vision.image_size,
+            "mask_size": 4 * vision.image_size // vision.patch_size,
+            "mean": list(processor.image_mean),
+            "std": list(processor.image_std),
+        }
+        (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
