@@ -21,6 +21,7 @@ from .checkpoints.packaged import load_network, load_preparation
 from .embeddings.image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
 from .images.load import image_size_hw
 from .images.preparation import ImagePreprocessor
+from .images.windows import Window, shown_range
 from .mask_generation.generator import SamMaskGenerator, check_model_and_processor
 from .mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
 from .modeling.network import SamNetwork
@@ -64,7 +65,7 @@ class SAM:
         processor: SamProcessor | None = None,
         *,
         value_range: Any = None,
-        window: tuple[float, float] | None = None,
+        window: Window | None = None,
         **unknown: Never,
     ) -> None:
         """Load a checkpoint, or take a model that is loaded.
@@ -77,7 +78,8 @@ class SAM:
             processor: Of a `SamModel` that is loaded; with a checkpoint, in place of the one that lies there.
             value_range: Which values of images stand for black and white; see `ImageOptions`. By default the
                 processor's own.
-            window: Level and width of a CT window in Hounsfield units, in place of `value_range`.
+            window: Level and width of a CT window in Hounsfield units, or its name in `images.windows.CT_WINDOWS`, in
+                place of `value_range`.
             **unknown: Nothing: what other packages take here is answered with what does it.
 
         Raises:
@@ -163,7 +165,7 @@ class SAM:
         choice: str = "best",
         low_res_logits: bool = True,
         value_range: Any = None,
-        window: tuple[float, float] | None = None,
+        window: Window | None = None,
         stream: bool = False,
         **options: Any,
     ) -> list[Results] | Iterator[Results]:
@@ -377,17 +379,10 @@ class SAM:
         return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
 
 
-def _with_values(
-    preprocessor: ImagePreprocessor, value_range: Any, window: tuple[float, float] | None
-) -> ImagePreprocessor:
+def _with_values(preprocessor: ImagePreprocessor, value_range: Any, window: Window | None) -> ImagePreprocessor:
     """The preprocessor, or a copy of it that takes other values for black and white."""
     if window is not None:
-        if value_range is not None:
-            raise ValueError("`window` and `value_range` must not both be given: they say the same; got both.")
-        if len(window) != 2 or not window[1] > 0:
-            raise ValueError(f"`window` must be a level and a width above 0, as in (40, 400), got {window!r}.")
-        level, width = window
-        value_range = (level - width / 2, level + width / 2)
+        value_range = shown_range(window, value_range)
     if value_range is None:
         return preprocessor
     changed = copy.copy(preprocessor)

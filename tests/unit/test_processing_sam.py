@@ -207,5 +207,7 @@ def test_segmentation_maps_give_a_loss():
     assert labels.shape == (1, 40, 40)
     torch.testing.assert_close(model(**inputs, labels=labels[:, None]).loss, loss)
     two = processor(IMAGE, input_points=[[[[40, 20]], [[4, 2]]]], segmentation_maps=maps, return_tensors="pt")
-    with pytest.raises(ValueError, match="labels must have one mask per prompt"):
+    with pytest.raises(ValueError, match=r"torch.stack\(\[labels == number for number in numbers\], dim=1\)"):
         model(**two)
+    labels = two.pop("labels")
+    assert torch.isfinite(model(**two, labels=torch.stack([labels == number for number in (1, 0)], dim=1)).loss)

@@ -73,7 +73,8 @@ def segment(
         str | None, typer.Option(metavar="BLACK,WHITE", help="Values that stand for black and white; or min_max.")
     ] = None,
     window: Annotated[
-        str | None, typer.Option(metavar="LEVEL,WIDTH", help="CT window in Hounsfield units, such as 40,400.")
+        str | None,
+        typer.Option(metavar="LEVEL,WIDTH", help="CT window in Hounsfield units, or by name, as abdomen."),
     ] = None,
     model: take.Model = take.DEFAULT_MODEL,
     device: take.Device = "auto",

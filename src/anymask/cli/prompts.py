@@ -52,7 +52,7 @@ def read_values(value_range: str | None, window: str | None) -> dict[str, Any]:
 
     Args:
         value_range: "BLACK,WHITE" or "min_max"; None where it was not given.
-        window: "LEVEL,WIDTH"; None likewise.
+        window: "LEVEL,WIDTH" or the name of a CT window; None likewise.
 
     Raises:
         ValueError: If one is written otherwise, or both are given.
@@ -66,10 +66,14 @@ def read_values(value_range: str | None, window: str | None) -> dict[str, Any]:
             raise ValueError(f"--value-range must be BLACK,WHITE, as in 0,3000, or min_max, got {value_range!r}")
         given["value_range"] = tuple(black_white) if black_white else value_range
     if window is not None:
-        level_width = _numbers(window)
-        if len(level_width) != 2 or not level_width[1] > 0:
-            raise ValueError(f"--window must be LEVEL,WIDTH, as in 40,400, got {window!r}")
-        given["window"] = tuple(level_width)
+        from ..images.windows import CT_WINDOWS, window_range
+
+        level_width = tuple(_numbers(window)) or window
+        if level_width == window and not window.isidentifier():
+            names = ", ".join(CT_WINDOWS)
+            raise ValueError(f"--window must be LEVEL,WIDTH, as in 40,400, or one of {names}, got {window!r}")
+        window_range(level_width)
+        given["window"] = level_width
     return given
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as take
+from .prompts import read_values
 from .reports import errors_reported, say_json
 from .start import load_sam, quick_imports
 
@@ -28,7 +29,11 @@ def volume(
     ] = [],  # noqa: B006  (Typer reads it)
     axis: Annotated[int | None, typer.Option(min=0, max=2, help="To walk along; NIfTI's last, others' first.")] = None,
     window: Annotated[
-        str | None, typer.Option(help="CT window by name (abdomen, bone, brain, ...) or BLACK,WHITE.")
+        str | None,
+        typer.Option(metavar="LEVEL,WIDTH", help="CT window in Hounsfield units, or by name: abdomen, bone ..."),
+    ] = None,
+    value_range: Annotated[
+        str | None, typer.Option(metavar="BLACK,WHITE", help="Values that stand for black and white.")
     ] = None,
     projection: Annotated[str, typer.Option(help="What prompts the next slice: box, mask, box+mask, ...")] = "box+mask",
     iou_threshold: Annotated[float, typer.Option(help="The walk ends where slices agree less.")] = 0.8,
@@ -58,10 +63,12 @@ def volume(
         if seeds and options:
             raise TypeError("Options of segment-everything must come without --seed")
         opened = open_volume(source, axis)
-        shown = read_window(window)
+        shown = read_values(value_range, window)
+        if isinstance(shown.get("value_range"), str):
+            raise ValueError("--value-range of a volume must be BLACK,WHITE; without it, percentiles are taken")
         sam = load_sam(model, device, dtype.value)
         if parsed:
-            labels = VolumePredictor(sam, opened, window=shown).propagate(
+            labels = VolumePredictor(sam, opened, **shown).propagate(
                 parsed, projection=projection, iou_threshold=iou_threshold, box_extension=box_extension
             )
         else:
@@ -69,7 +76,7 @@ def volume(
             labels = segment_volume(
                 generator,
                 opened,
-                window=shown,
+                **shown,
                 link_iou=link_iou,
                 gap_closing=gap_closing,
                 min_extent=min_extent,
@@ -96,11 +103,3 @@ def read_seed(text: str) -> tuple[int, Seed]:
     if match is None or len(numbers) not in (2, 4):
         raise ValueError(f"--seed must be Z:X0,Y0,X1,Y1 (a box) or Z:X,Y (a point), got {text!r}")
     return int(match["slice"]), Seed(box_xyxy=numbers) if len(numbers) == 4 else Seed(points_xy=[numbers])
-
-
-def read_window(text: str | None) -> str | tuple[float, float] | None:
-    """What --window says: a name as it is, two numbers as numbers."""
-    if text is None or not re.fullmatch(rf"{_NUMBER},{_NUMBER}", text):
-        return text
-    black, white = text.split(",")
-    return float(black), float(white)

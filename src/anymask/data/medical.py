@@ -8,6 +8,7 @@ Sources: https://github.com/bowang-lab/MedSAM for the two layouts of arrays; htt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..images.load import load_image
+from ..images.windows import Window, shown_range
 from .files import files_with, name_below, pair_by_stem, stem_of, subfolder
 from .folders import IMAGE_FOLDERS, MASK_FOLDERS, objects_of_map
 from .samples import Entry, MaskDataset, Sample
@@ -65,7 +67,11 @@ def read_medsam_npz(path: str | Path) -> MaskDataset:
 
 
 def read_nifti_folder(
-    folder: str | Path, window: tuple[float, float] | None = None, axis: int = 2, min_pixels: int = 1
+    folder: str | Path,
+    window: Window | None = None,
+    axis: int = 2,
+    min_pixels: int = 1,
+    value_range: Sequence[float] | None = None,
 ) -> MaskDataset:
     """Slices of volumes that have objects: `images/NAME.nii.gz` and `labels/NAME.nii.gz`, or `imagesTr` and `labelsTr`.
 
@@ -73,20 +79,19 @@ def read_nifti_folder(
 
     Args:
         folder: of the data set. In one folder a label is called `NAME_seg.nii.gz` or the like.
-        window: the values that become black and white, as (-160, 240) for soft tissue in CT; by default the darkest and
-            the brightest of each slice.
+        window: level and width of a CT window, or the name of one of `images.windows.CT_WINDOWS`.
         axis: across which the volume is cut: 2 gives axial slices of volumes in the usual orientation.
         min_pixels: slices whose objects cover less are left out.
+        value_range: the values that become black and white, in the place of a window; by default the darkest and the
+            brightest of each slice.
 
     Raises:
         ImportError: If nibabel is not installed.
-        ValueError: If no volume has a label of its name.
+        ValueError: If no volume has a label of its name, or a window or range cannot be.
     """
-    folder = Path(folder)
+    folder, shown = Path(folder), shown_range(window, value_range)
     if axis not in (0, 1, 2):
         raise ValueError(f"`axis` must be 0, 1 or 2, got {axis!r}.")
-    if window is not None and not window[0] < window[1]:
-        raise ValueError(f"`window` must be two rising values, black and white, got {window}.")
     image_folder, label_folder = subfolder(folder, _NIFTI_IMAGE_FOLDERS), subfolder(folder, _NIFTI_MASK_FOLDERS)
     labels = files_with(label_folder or folder, NIFTI_SUFFIXES)
     images = files_with(image_folder or folder, NIFTI_SUFFIXES)
@@ -99,7 +104,7 @@ def read_nifti_folder(
         covered = (volume != 0).sum(axis=tuple(other for other in range(3) if other != axis))
         for index in np.flatnonzero(covered >= max(min_pixels, 1)).tolist():
             name = f"{name_below(folder, image)}:{index:04d}"
-            entries.append(Entry(name, partial(_read_nifti, name, image, found[0], index, window, axis)))
+            entries.append(Entry(name, partial(_read_nifti, name, image, found[0], index, shown, axis)))
     if not entries:
         raise ValueError(
             f"{folder} must hold volumes and labels of the same name, as images/a.nii.gz, labels/a.nii.gz."
@@ -123,7 +128,7 @@ def _open_nifti(path: Path) -> Any:
 
 
 def _read_nifti(
-    name: str, image: Path, label: Path, index: int, window: tuple[float, float] | None, axis: int
+    name: str, image: Path, label: Path, index: int, shown: tuple[float, float] | None, axis: int
 ) -> Sample:
     where: list[Any] = [slice(None)] * 3
     where[axis] = index
@@ -134,12 +139,12 @@ def _read_nifti(
     pixels = np.asarray(volume.dataobj[tuple(where)], dtype=np.float32).T
     numbers = np.asarray(labels.dataobj[tuple(where)]).T
     zooms = [float(zoom) for other, zoom in enumerate(volume.header.get_zooms()[:3]) if other != axis]
-    return _sample(name, _in_window(pixels, window), numbers, (zooms[1], zooms[0]))
+    return _sample(name, _in_range(pixels, shown), numbers, (zooms[1], zooms[0]))
 
 
-def _in_window(pixels: np.ndarray, window: tuple[float, float] | None) -> np.ndarray:
-    """(H, W) uint8 of which the window's ends are 0 and 255."""
-    black, white = window or (float(pixels.min()), float(pixels.max()))
+def _in_range(pixels: np.ndarray, shown: tuple[float, float] | None) -> np.ndarray:
+    """(H, W) uint8 of which the values of black and white are 0 and 255."""
+    black, white = shown or (float(pixels.min()), float(pixels.max()))
     scaled = (pixels - black) / max(white - black, 1e-8)
     return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
 

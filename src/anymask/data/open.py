@@ -24,7 +24,7 @@ FORMATS: dict[str, tuple[Callable[..., MaskDataset], tuple[str, ...]]] = {
     "yolo": (read_yolo_folder, ("class_names",)),
     "medsam_npy": (read_medsam_npy, ()),
     "medsam_npz": (read_medsam_npz, ()),
-    "nifti": (read_nifti_folder, ("window", "axis", "min_pixels")),
+    "nifti": (read_nifti_folder, ("window", "axis", "min_pixels", "value_range")),
     "bsds": (read_bsds_folder, ()),
     "synthetic": (read_held_out_scenes, ()),
 }

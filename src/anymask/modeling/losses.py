@@ -255,6 +255,12 @@ def check_mask_labels(labels: Tensor, pred_masks: Tensor) -> None:
         ValueError: If they do not.
     """
     batch, prompts, _, height, width = pred_masks.shape
+    if labels.ndim == 3:
+        raise ValueError(
+            f"labels must have one mask per prompt, shape ({batch}, {prompts}, height, width), got "
+            f"{tuple(labels.shape)}: a segmentation map is the mask of one prompt per image. With more, say which "
+            "number of the map each prompt means: torch.stack([labels == number for number in numbers], dim=1)."
+        )
     if labels.ndim != 4 or labels.shape[:2] != (batch, prompts):
         raise ValueError(
             f"labels must have one mask per prompt, shape ({batch}, {prompts}, height, width), got "

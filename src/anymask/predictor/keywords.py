@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..images.windows import Window
 from ..mask_generation.options import EverythingOptions
 from ..prompts.prompt import Prompt
 from ..support.unknown_names import check_known_options
@@ -49,7 +50,7 @@ class PredictOptions(EverythingOptions, total=False):
     choice: str
     low_res_logits: bool
     value_range: Any
-    window: tuple[float, float] | None
+    window: Window | None
 
 
 def check_keywords(given: Mapping[str, Any], known: Sequence[str], owner: str) -> None:

@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from ..images.windows import Window
 from ..masks.rle import rle_to_mask
 from .volume import Volume, Windowing
 
@@ -25,7 +26,8 @@ def segment_volume(
     generator: SliceGenerator,
     volume: Volume | np.ndarray,
     *,
-    window: str | Sequence[float] | None = None,
+    window: Window | None = None,
+    value_range: Sequence[float] | None = None,
     link_iou: float = 0.5,
     gap_closing: int = 1,
     min_extent: int = 2,
@@ -40,6 +42,7 @@ def segment_volume(
         generator: A `SamMaskGenerator`.
         volume: A `Volume`, or an array (I, J, K), which is walked along its first axis.
         window: See `Windowing`.
+        value_range: Likewise.
         link_iou: IoU from which masks of two slices may be one object.
         gap_closing: Slices in a row in which an object may be missing; they are filled between the masks around them.
         min_extent: Objects in fewer slices than this are dropped.
@@ -57,7 +60,7 @@ def segment_volume(
             "`link_iou` must lie in (0, 1], `gap_closing` be at least 0 and `min_extent` at least 1, got "
             f"{link_iou}, {gap_closing} and {min_extent}."
         )
-    windowing = Windowing(volume, window)
+    windowing = Windowing(volume, window, value_range)
     labels = np.zeros(volume.shape, dtype=np.int32)
     last_seen: dict[int, int] = {}  # position of the last slice of each object that may go on
     extent: dict[int, int] = {}

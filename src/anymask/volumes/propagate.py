@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..images.windows import Window
 from ..masks.rle import rle_to_mask
 from .volume import Volume, Windowing
 
@@ -62,6 +63,7 @@ class VolumePredictor:
         sam: `anymask.SAM`.
         volume: A `Volume`, or an array (I, J, K), which is walked along its first axis.
         window: See `Windowing`.
+        value_range: Likewise.
         slices_kept: How many embeddings are kept, those used last.
 
     Examples:
@@ -80,11 +82,12 @@ class VolumePredictor:
         sam: SliceModel,
         volume: Volume | np.ndarray,
         *,
-        window: str | Sequence[float] | None = None,
+        window: Window | None = None,
+        value_range: Sequence[float] | None = None,
         slices_kept: int = 1024,
     ):
         self.volume = volume if isinstance(volume, Volume) else Volume(volume)
-        self.windowing = Windowing(self.volume, window)
+        self.windowing = Windowing(self.volume, window, value_range)
         self._sam, self._slices_kept = sam, slices_kept
         self._embeddings: OrderedDict[int, Any] = OrderedDict()
 

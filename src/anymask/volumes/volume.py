@@ -12,18 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..support.unknown_names import did_you_mean
-
-CT_WINDOWS = {
-    "abdomen": (-160.0, 240.0),
-    "bone": (-500.0, 1300.0),
-    "brain": (0.0, 80.0),
-    "liver": (-25.0, 175.0),
-    "lung": (-1350.0, 150.0),
-    "mediastinum": (-125.0, 225.0),
-    "soft_tissue": (-160.0, 240.0),
-}
-"""Hounsfield units that are black and white, level - width / 2 and level + width / 2 of the usual presets."""
+from ..images.windows import Window, shown_range
 
 PERCENTILES = (0.5, 99.5)
 
@@ -81,27 +70,16 @@ class Windowing:
 
     Args:
         volume: Whose slices are shown.
-        window: Name of one of `CT_WINDOWS`, or (black, white), or None, which takes the percentiles `PERCENTILES` of
-            what is not zero, as MedSAM does for all but CT.
+        window: Level and width, or the name of one of `images.windows.CT_WINDOWS`.
+        value_range: The values of black and white, in its place. Without either, the percentiles `PERCENTILES` of what
+            is not zero, as MedSAM takes for all but CT.
 
     Raises:
         ValueError: If there is no such window, or white is not above black.
     """
 
-    def __init__(self, volume: Volume, window: str | Sequence[float] | None = None):
-        if isinstance(window, str):
-            if window not in CT_WINDOWS:
-                hint = did_you_mean(window, CT_WINDOWS, otherwise=f"the windows are {', '.join(CT_WINDOWS)}")
-                raise ValueError(f"`window` must be a known CT window or two numbers, got {window!r}; {hint}.")
-            window = CT_WINDOWS[window]
-        if window is None:
-            self.black, self.white = _percentiles(volume)
-            return
-        self.black, self.white = float(window[0]), float(window[1])
-        if not self.black < self.white:
-            raise ValueError(
-                f"`window` must be (black, white) with black below white, got ({self.black:g}, {self.white:g})."
-            )
+    def __init__(self, volume: Volume, window: Window | None = None, value_range: Sequence[float] | None = None):
+        self.black, self.white = shown_range(window, value_range) or _percentiles(volume)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """(height, width) uint8 of a slice."""

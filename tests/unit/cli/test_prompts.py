@@ -1,6 +1,6 @@
 import pytest
 
-from anymask.cli.prompts import read_prompts
+from anymask.cli.prompts import read_prompts, read_values
 
 
 def said(points, boxes):
@@ -42,3 +42,14 @@ def test_boxes_written_otherwise(text):
 def test_objects_of_background_alone(text):
     with pytest.raises(ValueError, match=f"must have a foreground point or a box, got '{text}'; --point must be"):
         read_prompts(["1,2", text], [])
+
+
+def test_windows_are_two_numbers_or_a_name():
+    assert read_values(None, "40,400") == {"window": (40, 400)}
+    assert read_values(None, "abdomen") == {"window": "abdomen"}
+    assert read_values("0,3000", None) == {"value_range": (0, 3000)}
+    with pytest.raises(ValueError, match="did you mean 'bone'"):
+        read_values(None, "bonn")
+    for text in ("40", "40,0", "40;400"):
+        with pytest.raises(ValueError, match="a level and a width above 0|must be LEVEL,WIDTH"):
+            read_values(None, text)

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anymask.cli.main import app
-from anymask.cli.volume import read_seed, read_window
+from anymask.cli.volume import read_seed
 
 AFFINE = np.diag([0.7, 0.7, 2.0, 1.0])
 
@@ -24,7 +24,7 @@ def run(*arguments):
 
 
 def test_an_object_from_a_box(ct, tmp_path):
-    done = run(ct, "-o", tmp_path / "o.nii.gz", "--seed", "2:12,8,46,40", "--window", "-1000,400", "--json")
+    done = run(ct, "-o", tmp_path / "o.nii.gz", "--seed", "2:12,8,46,40", "--value-range", "-1000,400", "--json")
     assert done.exit_code == 0, done.output
     labels = nibabel.load(tmp_path / "o.nii.gz")
     np.testing.assert_array_equal(labels.affine, nibabel.load(ct).affine)
@@ -40,11 +40,10 @@ def test_everything(ct, tmp_path):
     assert np.asarray(nibabel.load(tmp_path / "o.nii").dataobj).shape == (48, 56, 5)
 
 
-def test_seeds_and_windows():
+def test_seeds():
     assert read_seed("40: 1,2.5,30,40")[0] == 40
     assert read_seed("40:1,2.5,30,40")[1].box_xyxy == [1, 2.5, 30, 40]
     assert read_seed("7:3,4")[1].points_xy == [[3, 4]]
-    assert read_window("-160,240") == (-160.0, 240.0) and read_window("bone") == "bone" and read_window(None) is None
     for text in ("1,2,3,4", "5:1,2,3", "x:1,2"):
         with pytest.raises(ValueError, match="must be Z:X0,Y0,X1,Y1"):
             read_seed(text)

@@ -37,7 +37,7 @@ def write(folder, image_name, label_name, affine=None):
 )
 def test_slices_with_objects(tmp_path, image, label):
     write(tmp_path, image, label)
-    first, second = read_nifti_folder(tmp_path, window=(-100, 155)).samples()
+    first, second = read_nifti_folder(tmp_path, value_range=(-100, 155)).samples()
     values, labels = volumes()
     assert first.name == f"{image}:0001" and second.name == f"{image}:0003"
     assert first.size_hw == (7, 9) and first.spacing_hw == (0.75, 0.5)
@@ -83,5 +83,5 @@ def test_what_is_wrong_is_said(tmp_path):
         read_medsam_npz(tmp_path)
     with pytest.raises(ValueError, match="volumes and labels of the same name"):
         read_nifti_folder(tmp_path)
-    with pytest.raises(ValueError, match="two rising values"):
-        read_nifti_folder(tmp_path, window=(1, 1))
+    with pytest.raises(ValueError, match="a level and a width above 0"):
+        read_nifti_folder(tmp_path, window=(1, 0))

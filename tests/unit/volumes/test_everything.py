@@ -9,7 +9,7 @@ SHAPE = (30, 50, 64)
 LARGE = ellipsoid(SHAPE, (12, 25, 30), (9, 14, 18))
 SMALL = ellipsoid(SHAPE, (22, 40, 55), (6, 6, 6))
 THIN = ellipsoid(SHAPE, (3, 8, 8), (0.5, 5, 5))
-WINDOW = (-1000, 400)
+VALUE_RANGE = (-1000, 400)
 
 
 def label_of(labels, truth):
@@ -18,7 +18,7 @@ def label_of(labels, truth):
 
 def segment(*objects, axis=0, **options):
     options = {"link_iou": 0.2, **options}
-    return segment_volume(ColourEverything(), Volume(noisy(SHAPE, *objects), axis), window=WINDOW, **options)
+    return segment_volume(ColourEverything(), Volume(noisy(SHAPE, *objects), axis), value_range=VALUE_RANGE, **options)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

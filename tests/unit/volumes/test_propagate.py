@@ -12,11 +12,11 @@ SHAPE = (40, 60, 72)
 ORGAN = ellipsoid(SHAPE, (18, 30, 36), (13, 18, 22))
 OTHER = ellipsoid(SHAPE, (34, 12, 60), (4, 8, 8))
 CT = noisy(SHAPE, (ORGAN, 60), (OTHER, 200))
-WINDOW = (-1000, 400)
+VALUE_RANGE = (-1000, 400)
 
 
 def predictor(sam=None, axis=0, voxels=CT):
-    return VolumePredictor(sam or ColourSAM(), Volume(voxels, axis), window=WINDOW)
+    return VolumePredictor(sam or ColourSAM(), Volume(voxels, axis), value_range=VALUE_RANGE)
 
 
 def box_of(mask):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anymask.volumes.volume import CT_WINDOWS, Volume, Windowing
+from anymask.volumes.volume import Volume, Windowing
 
 VOXELS = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
 
@@ -16,8 +16,9 @@ def test_slices(axis, length, size_hw):
 def test_windows():
     values = np.array([[-2000, -160, 41, 240, 5000]])
     np.testing.assert_array_equal(Windowing(Volume(VOXELS), "abdomen")(values), [[0, 0, 128, 255, 255]])
-    np.testing.assert_array_equal(Windowing(Volume(VOXELS), (0, 100))(values), [[0, 0, 105, 255, 255]])
-    assert all(black < white for black, white in CT_WINDOWS.values())
+    np.testing.assert_array_equal(Windowing(Volume(VOXELS), (50, 100))(values), [[0, 0, 105, 255, 255]])
+    by_range = Windowing(Volume(VOXELS), value_range=(0, 100))
+    np.testing.assert_array_equal(by_range(values), [[0, 0, 105, 255, 255]])
 
 
 def test_without_a_window_percentiles_of_what_is_there():
@@ -37,4 +38,4 @@ def test_what_cannot_be():
     with pytest.raises(ValueError, match="got 'abdomn'; did you mean 'abdomen'"):
         Windowing(Volume(VOXELS), "abdomn")
     with pytest.raises(ValueError, match=r"black below white, got \(5, 5\)"):
-        Windowing(Volume(VOXELS), (5, 5))
+        Windowing(Volume(VOXELS), value_range=(5, 5))
