@@ -51,5 +51,5 @@ def test_windows_are_two_numbers_or_a_name():
     with pytest.raises(ValueError, match="did you mean 'bone'"):
         read_values(None, "bonn")
     for text in ("40", "40,0", "40;400"):
-        with pytest.raises(ValueError, match="a level and a width above 0|must be LEVEL,WIDTH"):
+        with pytest.raises(ValueError, match=r"a level and a width above 0|must be LEVEL,WIDTH"):
             read_values(None, text)
