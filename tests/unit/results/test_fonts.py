@@ -3,9 +3,14 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from PIL import ImageFont
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from PIL import Image, ImageFont
 
+from anymask.masks.record import make_record
+from anymask.masks.rle import mask_to_rle
 from anymask.results.fonts import PACKAGED, find_font, load_font, missing_letters
+from anymask.results.results import Results
 
 FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"  # DejaVu Sans, with more scripts, and fonts with fewer
 
@@ -53,3 +58,38 @@ def test_fonts_of_the_caller(tmp_path):
         with pytest.raises(OSError, match="`font` must be a TrueType or OpenType file"):
             load_font("cup", 21, wrong)
     assert np.asarray(load_font("cup", 30).getmask("cup")).size > 0
+
+
+def make_font(path, letters):
+    """A font file whose letters are bars, each of a width of its own; no packaged font has these scripts."""
+    names = [".notdef", *(f"uni{ord(letter):04X}" for letter in letters)]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord(letter): f"uni{ord(letter):04X}" for letter in letters})
+    glyphs = {}
+    for index, name in enumerate(names):
+        pen = TTGlyphPen(None)
+        for x, y in ((0, 0), (0, 700), (300 + 100 * index, 700), (300 + 100 * index, 0)):
+            (pen.lineTo if (x, y) != (0, 0) else pen.moveTo)((x, y))
+        pen.closePath()
+        glyphs[name] = pen.glyph()
+    builder.setupGlyf(glyphs)
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (900, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Bars", "styleName": "Regular"})
+    builder.setupOS2(sTypoAscender=800, usWinAscent=800, usWinDescent=200)
+    builder.setupPost()
+    builder.save(path)
+
+
+@pytest.mark.parametrize("label", ["杯子", "カップ", "컵"])
+def test_labels_of_east_asia_are_drawn_with_a_font_that_has_them(tmp_path, label):
+    make_font(tmp_path / "bars.ttf", sorted(set(label)))
+    assert missing_letters(str(PACKAGED), label) == label
+    assert find_font(frozenset(label), [FOLDER, tmp_path]) == str(tmp_path / "bars.ttf")
+    photo = Image.new("RGB", (160, 120), "white")
+    record = make_record(mask_to_rle(np.ones((120, 160), bool)), predicted_iou=0.9)
+    record["label"] = label
+    picture = Results([record], (120, 160), image=photo).plot(labels=True, font=tmp_path / "bars.ttf")
+    other = Results([{**record, "label": label[::-1] + label[0]}], (120, 160), image=photo)
+    assert picture != other.plot(labels=True, font=tmp_path / "bars.ttf")
