@@ -102,7 +102,7 @@ EXTRAS = {
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
         "pytest-xdist>=3.6",  # the suite runs on two processes
-        "fonttools>=4.65",  # makes a font for a test of labels; matplotlib brings it, the oldest that the tests ran with
+        "fonttools>=4.65",  # makes a font for a test of labels; matplotlib brings it; the oldest that was run
         "matplotlib>=3.10.8",  # a snippet of the README draws with it; older ones warn under current pyparsing
         "requests>=2.28",  # a snippet of the README downloads with it; any version of the last years does
     ],
