@@ -166,6 +166,7 @@ class SAM:
         low_res_logits: bool = True,
         value_range: Any = None,
         window: Window | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
         stream: bool = False,
         **options: Any,
     ) -> list[Results] | Iterator[Results]:
@@ -198,6 +199,8 @@ class SAM:
                 mask in SAM itself, so False saves gigabytes for thousands of prompts.
             value_range: As in `SAM`, for this call.
             window: Likewise.
+            on_error: What to do with an image that cannot be read: "raise" its error, or "skip" it with a warning and
+                go on with the next. A mistake in prompts is an error either way.
             stream: Return an iterator that reads each image when it is asked for, for many images and for videos.
             **options: `min_mask_region_area`, or `max_hole_area` and `max_sprinkle_area`, clean up each mask. Without
                 prompts, all of `MaskGenerationOptions`: `points_per_side`, `pred_iou_thresh` ...
@@ -211,6 +214,8 @@ class SAM:
             ValueError: If prompts do not fit each other or the image, or an image cannot be read.
         """
         check_keywords(options, (*PredictOptions.__annotations__, "stream"), "SAM.predict")
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"`on_error` must be 'raise' or 'skip', got {on_error!r}.")
         if boxes is not None and bboxes is not None:
             raise ValueError("`boxes` and `bboxes` name one argument; got both, pass one of them.")
         if isinstance(points, str):  # points of the grid, not of prompts
@@ -245,7 +250,7 @@ class SAM:
         opened = open_source(source)
         if read is not None and opened.count is not None and opened.count > 1:
             answer = _of_one_size(answer)
-        results = _each(opened.images, answer)
+        results = _each(opened.images, answer, on_error)
         return results if stream else list(results)
 
     __call__ = predict
@@ -454,11 +459,35 @@ def _usable_device(device: str | torch.device | None) -> torch.device:
         ) from error
 
 
-def _each(images: Generator[SourceImage], answer: Callable[[SourceImage], Results]) -> Generator[Results]:
+class _CannotBeReadError(Exception):
+    """An image to skip; its cause says what is wrong with it."""
+
+
+class _SkippedIfBroken(SourceImage):
+    """An image whose errors of reading are told from those of prompts."""
+
+    def load(self) -> Any:
+        try:
+            return super().load()
+        except (OSError, TypeError, ValueError) as error:
+            raise _CannotBeReadError from error
+
+
+def _each(
+    images: Generator[SourceImage], answer: Callable[[SourceImage], Results], on_error: str
+) -> Generator[Results]:
     """The answers, one at a time; whoever stops early closes a video."""
     with closing(images):
         for image in images:
-            yield answer(image)
+            if on_error == "raise":
+                yield answer(image)
+                continue
+            try:
+                results = answer(_SkippedIfBroken(image.name, image.origin, image.folder))
+            except _CannotBeReadError as error:
+                warnings.warn(f"Skipped {image.name or 'an image'}: {error.__cause__}", stacklevel=2)
+            else:
+                yield results
 
 
 def _only_image(source: Any, what: str) -> SourceImage:

@@ -421,3 +421,19 @@ def test_the_model_class_of_transformers_is_told_apart():
     with pytest.raises(TypeError, match=r"must be an anymask\.SamModel, got transformers"):
         SAM(theirs, processor=SamProcessor(tiny_image_processor()))
     assert not isinstance(theirs, SamModel)
+
+
+def test_images_that_cannot_be_read_are_skipped_when_asked(sam, tmp_path):
+    paths = [tmp_path / name for name in ("a.png", "broken.png", "c.png")]
+    for path in paths:
+        Image.fromarray(IMAGE).save(path)
+    paths[1].write_bytes(paths[1].read_bytes()[:100])
+    with pytest.warns(UserWarning, match=r"Skipped broken\.png: .* must be a complete image"):
+        results = sam.predict(tmp_path, points=[10, 20], on_error="skip")
+    assert [each.name for each in results] == ["a.png", "c.png"]
+    with pytest.raises(ValueError, match="must be a complete image"):
+        sam.predict(tmp_path, points=[10, 20])
+    with pytest.raises(ValueError, match="prompt 0"):
+        sam.predict(tmp_path, points=[9999, 20], on_error="skip")
+    with pytest.raises(ValueError, match="'raise' or 'skip', got 'ignore'"):
+        sam.predict(tmp_path, on_error="ignore")

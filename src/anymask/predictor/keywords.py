@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ..images.windows import Window
 from ..mask_generation.options import EverythingOptions
@@ -49,6 +49,7 @@ class PredictOptions(EverythingOptions, total=False):
     multimask_output: bool
     choice: str
     low_res_logits: bool
+    on_error: Literal["raise", "skip"]
     value_range: Any
     window: Window | None
 
