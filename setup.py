@@ -97,6 +97,10 @@ EXTRAS = {
         "starlette>=0.47.2",  # the oldest that the tests ran with
         "uvicorn>=0.30",  # the oldest that the tests ran with
     ],
+    # `anymask.integrations.cvat`.
+    "cvat": [
+        "cvat-sdk>=2.80 ; python_version >= '3.11'",  # the oldest that the tests ran with; it needs Python 3.11
+    ],
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels

@@ -30,7 +30,19 @@ TESTED_IN = {
 }
 
 
-OPTIONAL_ROOMS = {"cli", "data", "demo", "distributed", "evaluation", "export", "text", "tiling", "training", "volumes"}
+OPTIONAL_ROOMS = {
+    "cli",
+    "data",
+    "demo",
+    "distributed",
+    "evaluation",
+    "export",
+    "integrations",
+    "text",
+    "tiling",
+    "training",
+    "volumes",
+}
 
 OF_DUNDERS = {"unit/test_init.py", "unit/test_main.py"}  # of __init__.py and __main__.py
 

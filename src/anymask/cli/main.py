@@ -19,6 +19,7 @@ from .generate import generate
 from .outputs import DEFAULT_FORMATS, ENDINGS, owner_of, read_formats
 from .prompts import read_prompts, read_values
 from .reports import OneLineErrors, errors_reported, say_json
+from .serve import serve
 from .start import quick_imports
 from .train import train
 from .volume import volume
@@ -196,6 +197,7 @@ app.command()(demo)
 app.command(no_args_is_help=True)(export)
 app.command(no_args_is_help=True)(take.with_everything_options(generate))
 app.command(no_args_is_help=True)(take.with_everything_options(volume))
+app.command()(serve)
 app.command(no_args_is_help=True)(evaluate)
 app.command(no_args_is_help=True)(train)
 

@@ -6,7 +6,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ from ..embeddings.image_embedding import EncodedImage, encode_image
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND, resized_size_hw
 from ..images.preparation import ImagePreprocessor
 from ..mask_generation.generator import SamMaskGenerator
-from ..masks.record import rle_of
+from ..masks.record import MaskRecord, rle_of
 from ..masks.rle import Rle, coco_to_rle, rle_area, rle_to_box_xyxy, rle_to_runs, runs_to_rle, split_at_columns
 from ..modeling.fast.decoder import PreparedImage
 from ..modeling.outputs import MaskProposals
 from ..modeling.promptable import PromptableModel
-from ..predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
+from ..predictor.decode import DecodingOptions, PromptedMasks, StageTimes, decode_prompts, prepare_batches
 from ..prompts.prompt import Prompt
 from ..support.unknown_names import check_known_options
-from .errors import ClientGoneError, RequestError
+from .errors import RequestError
 from .pictures import RecentlyUsed
 
 MOST_POINTS = 256
@@ -66,6 +66,20 @@ def read_json(body: bytes, known: Sequence[str]) -> dict[str, Any]:
     Raises:
         RequestError: If it is none.
     """
+    document = read_any_json(body)
+    try:
+        check_known_options(document, known, "The request")
+    except TypeError as error:
+        raise RequestError(422, str(error)) from error
+    return document
+
+
+def read_any_json(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; an empty body is an empty object.
+
+    Raises:
+        RequestError: If it is none.
+    """
     if not body.strip():
         return {}
     try:
@@ -74,10 +88,6 @@ def read_json(body: bytes, known: Sequence[str]) -> dict[str, Any]:
         raise RequestError(400, f"The body must be JSON, but: {error}") from error
     if not isinstance(document, dict):
         raise RequestError(422, f"The body must be a JSON object, got {type(document).__name__}.")
-    try:
-        check_known_options(document, known, "The request")
-    except TypeError as error:
-        raise RequestError(422, str(error)) from error
     return document
 
 
@@ -90,7 +100,7 @@ def read_question(body: bytes) -> Question:
     said = read_json(body, ("points", "labels", "box", "multimask", "mask", "max_side"))
     points = said.get("points") or []
     labels = said.get("labels")
-    if not isinstance(points, list) or len(points) > MOST_POINTS or not all(_is_numbers(point, 2) for point in points):
+    if not isinstance(points, list) or len(points) > MOST_POINTS or not all(is_numbers(point, 2) for point in points):
         raise RequestError(422, f"`points` must be a list of at most {MOST_POINTS} pairs [x, y] of numbers.")
     if labels is None:
         labels = [LABEL_FOREGROUND] * len(points)
@@ -100,7 +110,7 @@ def read_question(body: bytes) -> Question:
     if not is_labels or len(labels) != len(points):
         raise RequestError(422, "`labels` must be a list with 1 (the object) or 0 (not of it) for each point.")
     box, mask, multimask = said.get("box"), said.get("mask"), said.get("multimask", True)
-    if box is not None and not _is_numbers(box, 4):
+    if box is not None and not is_numbers(box, 4):
         raise RequestError(422, "`box` must be null or [x0, y0, x1, y1], four numbers.")
     if mask is not None and not isinstance(mask, str):
         raise RequestError(422, "`mask` must be null or a token of an earlier answer.")
@@ -132,7 +142,8 @@ def read_max_side(said: Mapping[str, Any]) -> int | None:
     return max_side
 
 
-def _is_numbers(value: Any, count: int) -> bool:
+def is_numbers(value: Any, count: int) -> bool:
+    """Whether a value of JSON is a list of so many finite numbers."""
     if not isinstance(value, list) or len(value) != count:
         return False
     # Written with abs and a bound: an integer of JSON may be too large for a float.
@@ -160,6 +171,26 @@ class Segmenter:
         with torch.no_grad():
             return Encoded(encoded, self.model.prepare_image(encoded.tensor))
 
+    def answer(self, encoded: Encoded, prompt: Prompt, options: DecodingOptions) -> PromptedMasks:
+        """Decode one prompt.
+
+        Raises:
+            RequestError: If it lies outside the picture.
+        """
+        try:
+            batches = prepare_batches([prompt], encoded.image.geometry, self.image_processor)
+        except ValueError as error:
+            raise RequestError(422, str(error)) from error
+        return decode_prompts(
+            self.model,
+            encoded.image,
+            [prompt],
+            batches,
+            times=StageTimes(self.model.device),
+            options=options,
+            prepared=encoded.prepared,
+        )
+
     def predict(self, picture: str, encoded: Encoded, question: Question) -> dict[str, Any]:
         """Answer `predict`.
 
@@ -173,45 +204,36 @@ class Segmenter:
         """
         prompt = question.prompt
         if question.mask is not None:
-            prompt = Prompt(prompt.points_xy, prompt.labels, prompt.box_xyxy, self._logits_of(picture, question.mask))
-        try:
-            batches = prepare_batches([prompt], encoded.image.geometry, self.image_processor)
-        except ValueError as error:
-            raise RequestError(422, str(error)) from error
-        found = decode_prompts(
-            self.model,
-            encoded.image,
-            [prompt],
-            batches,
-            times=StageTimes(self.model.device),
-            options=DecodingOptions(question.multimask, choice="all" if question.multimask else "best"),
-            prepared=encoded.prepared,
-        )
+            prompt = replace(prompt, mask=self._logits_of(picture, question.mask))
+        choice = "all" if question.multimask else "best"
+        found = self.answer(encoded, prompt, DecodingOptions(question.multimask, choice))
         token = secrets.token_hex(8)
         self._logits.put(token, (picture, found.low_res_logits), found.low_res_logits.nbytes)
         best_first = sorted(range(len(found.records)), key=lambda index: -found.records[index]["predicted_iou"])
         masks = [
-            {**_described(found.records[index], question.max_side), "logits": f"{token}.{index}"}
-            for index in best_first
+            {**describe(found.records[index], question.max_side), "logits": f"{token}.{index}"} for index in best_first
         ]
         return {"masks": masks, "logits": masks[0]["logits"]}
 
-    def everything(
-        self, encoded: Encoded, max_side: int | None, after_batch: Callable[[int, int], None]
-    ) -> list[dict[str, Any]]:
-        """Segment everything.
+    def everything(self, encoded: Encoded, after_batch: Callable[[int, int], None], **options: Any) -> list[MaskRecord]:
+        """Segment everything; masks are uncompressed RLE.
 
         Args:
             encoded: The picture.
-            max_side: Of the masks that are sent, or None.
             after_batch: Is told how many points are done, and of how many; may raise.
+            **options: Of `MaskGenerationOptions`; by default the checkpoint's.
+
+        Raises:
+            RequestError: If an option cannot be.
         """
         watched = _Watched(self.model, after_batch)
-        generator = SamMaskGenerator(
-            watched, self.image_processor, crop_n_layers=0, output_mode="uncompressed_rle", progress=False
-        )
+        fixed = dict(crop_n_layers=0, output_mode="uncompressed_rle", progress=False)
+        try:
+            generator = SamMaskGenerator(watched, self.image_processor, **{**options, **fixed})
+        except (TypeError, ValueError) as error:
+            raise RequestError(422, str(error)) from error
         watched.total = sum(len(grid) for grid in generator.options.grids())
-        return [_described(record, max_side) for record in generator.generate(encoded.image)]
+        return generator.generate(encoded.image)
 
     def _logits_of(self, picture: str, token: str) -> torch.Tensor:
         name, _, number = token.partition(".")
@@ -250,13 +272,8 @@ class _Watched:
         return proposals
 
 
-def stop_when(is_gone: Callable[[], bool]) -> None:
-    """Raise ClientGoneError when nobody waits any more."""
-    if is_gone():
-        raise ClientGoneError
-
-
-def _described(record: Mapping[str, Any], max_side: int | None) -> dict[str, Any]:
+def describe(record: Mapping[str, Any], max_side: int | None) -> dict[str, Any]:
+    """What an answer says of a mask, sampled down to a longest side where one is given."""
     rle = coco_to_rle(rle_of(record))
     if max_side is not None:
         rle = sample_rle(rle, max_side)

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from .answers import Encoded, Segmenter, read_json, read_max_side, read_question, stop_when
+from .answers import Encoded, Segmenter, describe, read_json, read_max_side, read_question
 from .errors import ClientGoneError, RequestError
 from .guards import Guard, read_body
 from .pictures import Pictures, RecentlyUsed, decode_picture, picture_to_show
@@ -87,11 +87,15 @@ class Demo:
                 self._encoded.put(picture, encoded, encoded.nbytes)
             return encoded
 
-        return await asyncio.wrap_future(self.worker.submit(encode))
+        return await self.in_worker(encode)
 
     async def in_reader(self, work: Callable[[], Value]) -> Value:
         """Run what reads files and decodes pictures beside the model."""
         return await asyncio.wrap_future(self.reader.submit(work))
+
+    async def in_worker(self, work: Callable[[], Value], *, client: str | None = None, is_long: bool = False) -> Value:
+        """Run what needs the model, in turn; see `ModelWorker.submit`."""
+        return await asyncio.wrap_future(self.worker.submit(work, client=client, is_long=is_long))
 
     def close(self) -> None:
         """End the threads."""
@@ -146,7 +150,7 @@ class Demo:
         async def answer() -> bytes:
             encoded = await self.encoded(picture)
             work = lambda: json.dumps(self.segmenter.predict(picture, encoded, question)).encode()  # noqa: E731
-            return await asyncio.wrap_future(self.worker.submit(work, client=client))
+            return await self.in_worker(work, client=client)
 
         return Response(await while_there(request, answer()), media_type="application/json")
 
@@ -161,14 +165,19 @@ class Demo:
         def say(line: dict[str, Any] | None) -> None:
             loop.call_soon_threadsafe(lines.put_nowait, line)
 
+        def stop_if_gone() -> None:
+            if is_gone.is_set():
+                raise ClientGoneError
+
         def after_batch(done: int, total: int) -> None:
-            stop_when(is_gone.is_set)
+            stop_if_gone()
             say({"done": done, "total": total})
             self.worker.give_way()
 
         def work() -> None:
-            stop_when(is_gone.is_set)
-            say({"masks": self.segmenter.everything(encoded, max_side, after_batch)})
+            stop_if_gone()
+            records = self.segmenter.everything(encoded, after_batch)
+            say({"masks": [describe(record, max_side) for record in records]})
 
         def finish(job: Future[None]) -> None:
             error = None if job.cancelled() else job.exception()
@@ -286,7 +295,7 @@ def _file(path: Path) -> Endpoint:
 
 
 async def _no_page(request: Request) -> Response:
-    return JSONResponse({"error": "The page is not built here; `make page` builds it. /api/info answers."}, 404)
+    return JSONResponse({"error": "The page is not built here; `make web` builds it. /api/info answers."}, 404)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -35,7 +35,7 @@ def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page
     if os.path.lexists(folder):
         raise FileExistsError(f"The folder for the page must not be there yet, but {folder} is; name another.")
     if not (page / "index.html").is_file():
-        raise FileNotFoundError("The page must be built first, with `make page`; wheels of anymask bring it.")
+        raise FileNotFoundError("The page must be built first, with `make web`; wheels of anymask bring it.")
     processor = sam.processor.image_processor
     vision = sam.model.config.vision_config
     with whole_folder(Path(folder)) as unfinished:

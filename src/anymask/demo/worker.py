@@ -52,6 +52,12 @@ class ModelWorker:
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        with self._changed:
+            return sum(not job.future.cancelled() for job in self._jobs)
+
     def submit(self, work: Callable[[], Value], *, client: str | None = None, is_long: bool = False) -> Future[Value]:
         """Put a job in line.
 

@@ -1,0 +1,47 @@
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from tests.unit.demo.conftest import picture
+
+COMMAND = [sys.executable, "-m", "anymask"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "says"),
+    [
+        (["demo", "photos", "--no-browser"], "api/info", "photo.png"),
+        (["serve", "--contract", "label-studio", "--port", "0"], "health", "UP"),
+        (["serve", "--contract", "samapi", "--port", "0"], "sam/weights/", "sam-vit-nano"),
+    ],
+)
+def test_servers_start_answer_and_end(tmp_path, arguments, path, says):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "photo.png").write_bytes(picture())
+    process = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    with process:
+        address = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(address + path, timeout=60) as answer:
+            assert says in json.dumps(json.load(answer))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["demo", "nothing.jpg"], "must exist"),
+        (["demo", "--host", "192.0.2.1", "--no-browser"], "--host"),
+        (["demo", "--static", "."], "must not be there"),
+        (["serve"], "--contract"),
+        (["serve", "--contract", "samapi", "--label-studio", "http://localhost:1"], "--label-studio"),
+    ],
+)
+def test_what_cannot_be_started(tmp_path, arguments, says):
+    finished = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 2
+    assert says in finished.stderr
+    assert "Traceback" not in finished.stderr
