@@ -2,7 +2,9 @@
 
 From an image embedding and points to low-resolution logits and scores, all of them: what segment-everything does with
 each batch of points. (The generator asks for less, since it drops masks by their score before they are made; that is
-part of bench_everything.py.) ViT-B has random weights, sam-vit-nano its own; the embedding is noise.
+part of bench_everything.py.) ViT-B has random weights, sam-vit-nano its own; the embedding is noise. anymask gets it
+prepared, as whoever keeps an image has it; the rows "unprepared" give it the bare tensor, which it then prepares anew
+in each call.
 
     python benchmarks/bench_decoder.py --size vit_b --prompts 1 4 16 64
 """
@@ -14,14 +16,15 @@ from subjects import Pair, load_pair
 MAX_ERROR = {"float32": 1e-3, "bfloat16": 1e-1}
 
 
-def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, prompts: int) -> None:
+def compare(benchmark: Benchmark, pair: Pair, size: str, dtype: str, prompts: int, is_prepared: bool) -> None:
     embedding, points = pair.embedding(), pair.points(prompts)
+    image = pair.ours.prepare_image(embedding) if is_prepared else embedding
     columns = {
         "transformers": lambda: pair.theirs(image_embeddings=embedding, input_points=points.to(pair.dtype)).pred_masks,
-        "anymask": lambda: pair.ours(image_embeddings=embedding, input_points=points).pred_masks,
+        "anymask": lambda: pair.ours(image_embeddings=image, input_points=points).pred_masks,
         **benchmark.peers("decoder", pair, embedding, points),
     }
-    what = f"{SIZES[size]}, {dtype}, {prompts} prompts"
+    what = f"{SIZES[size]}, {dtype}, {prompts} prompts" + ("" if is_prepared else ", unprepared")
     benchmark.compare(what, columns, relative_error(MAX_ERROR[dtype]), size=size, dtype=dtype, prompts=prompts)
 
 
@@ -35,7 +38,8 @@ def main() -> None:
         for dtype in options.dtype:
             pair = load_pair(size, dtype, options.device)
             for prompts in options.prompts:
-                compare(benchmark, pair, size, dtype, prompts)
+                for is_prepared in (True, False):
+                    compare(benchmark, pair, size, dtype, prompts, is_prepared)
     benchmark.finish()
 
 

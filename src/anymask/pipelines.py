@@ -18,6 +18,7 @@ from transformers.pipelines.base import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 
 from .image_processing_sam import HUB_OPTIONS
+from .images.preparation import image_processor_of
 from .mask_generation.crop_encoder import PreprocessedImage
 from .mask_generation.generator import SamMaskGenerator
 from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
@@ -312,7 +313,7 @@ def pipeline(
 
 def _load_image_processor(given: Any, model: Any, use_fast: bool | None, where: dict[str, Any]) -> Any:
     """The image processor that is given, or loaded from the name that is given, or from where the model came."""
-    given = getattr(given, "image_processor", given)
+    given = image_processor_of(given)
     if given is None:
         given = model if _is_name(model) else getattr(model.config, "_name_or_path", "") or None
     if given is None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..geometry.coordinates import ResizeGeometry
 from ..images.load import load_image
+from ..images.preparation import image_processor_of
 from ..support.atomic_files import write_whole
 from .fingerprints import image_fingerprint, model_fingerprint, preprocessing_differences, preprocessing_fingerprint
 
@@ -104,7 +105,7 @@ class ImageEmbedding(EncodedImage):
 
     def check_preprocessing(self, processor: Any) -> None:
         """Raises ValueError if the image was prepared otherwise than this processor, or image processor, does it."""
-        fingerprint = preprocessing_fingerprint(getattr(processor, "image_processor", processor))
+        fingerprint = preprocessing_fingerprint(image_processor_of(processor))
         if fingerprint != self.preprocessing:
             differences = "; ".join(preprocessing_differences(self.preprocessing, fingerprint))
             raise ValueError(
@@ -223,7 +224,7 @@ def embed_image(
         >>> embed_image(model, processor, "photo.jpg").tensor.shape
         torch.Size([1, 128, 32, 32])
     """
-    image_processor = getattr(processor, "image_processor", processor)
+    image_processor = image_processor_of(processor)
     if cache is None:
         return with_fingerprints(encode_image(model, image_processor, image), model, image_processor, name)
     image = load_image(image)

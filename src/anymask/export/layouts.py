@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
 from .graphs import EmbeddedPromptsGraph, EmbeddingGraph, EncoderGraph, MetaDecoderGraph, PictureGraph, PointsGraph
@@ -95,7 +96,7 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
     size = _Sizes(network)
 
     def prompts_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
-        mask = 4 * size.grid
+        mask = MASK_PIXELS_PER_PATCH * size.grid
         return {
             "image_embeddings": size.embeddings(1)["image_embeddings"],
             "point_coords": torch.rand(1, points, 2) * size.side,

@@ -240,6 +240,11 @@ class ImagePreprocessor:
         return RESIZERS[self.backend]
 
 
+def image_processor_of(processor: Any) -> Any:
+    """The image processor of a `SamProcessor`; an image processor itself, or nothing, as it is."""
+    return getattr(processor, "image_processor", processor)
+
+
 def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
     """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
     geometries = [options.geometry(size_hw) for size_hw in sizes_hw]

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from ..geometry.coordinates import ResizeGeometry
 from ..geometry.crops import crop_boxes_xyxy
-from ..images.preparation import ImagePreprocessor
+from ..images.preparation import ImagePreprocessor, image_processor_of
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.promptable import MaskProposer
@@ -215,7 +215,7 @@ def check_model_and_processor(model: Any, processor: Any) -> ImagePreprocessor:
             f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
             "load the same checkpoint with anymask.SamModel.from_pretrained."
         )
-    image_processor = getattr(processor, "image_processor", processor)
+    image_processor = image_processor_of(processor)
     if not isinstance(image_processor, ImagePreprocessor):
         raise TypeError(
             "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "

@@ -21,6 +21,7 @@ from ..geometry.coordinates import (
     LABEL_FOREGROUND,
     LABEL_NOT_A_POINT,
     LABEL_PADDING,
+    MASK_PIXELS_PER_PATCH,
 )
 from ..support.exporting import is_being_exported
 from .layers import LayerNorm2d, activation
@@ -167,9 +168,10 @@ class PromptEncoder(nn.Module):
         no_mask = no_mask[..., None, None]  # (1, channels, 1, 1)
         if masks is None:
             return no_mask.expand(-1, -1, height, width)
-        if masks.ndim != 4 or tuple(masks.shape[2:]) != (4 * height, 4 * width):
+        mask_hw = (MASK_PIXELS_PER_PATCH * height, MASK_PIXELS_PER_PATCH * width)
+        if masks.ndim != 4 or tuple(masks.shape[2:]) != mask_hw:
             raise ValueError(
-                f"input_masks must be logits of shape (batch, 1 or prompts, {4 * height}, {4 * width}), "
+                f"input_masks must be logits of shape (batch, 1 or prompts, {mask_hw[0]}, {mask_hw[1]}), "
                 f"got {tuple(masks.shape)}; SamProcessor brings any mask to this shape."
             )
         batch, count = masks.shape[:2]

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..configuration_sam import SamConfig
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..image_processing_sam import SamImageProcessor
 from ..modeling.two_way_transformer import TwoWayAttentionBlock, TwoWayTransformer
 from ..modeling_sam import SamModel
@@ -13,7 +14,7 @@ from ..modeling_sam import SamModel
 IMAGE_SIZE = 256
 PATCH_SIZE = 8
 NEARNESS_GAIN = 2.0  # of the tied projections: attention then has a few pixels around the click in view
-MASK_STRIDE = PATCH_SIZE // 4  # model pixels per pixel of a low-resolution mask
+MASK_STRIDE = PATCH_SIZE // MASK_PIXELS_PER_PATCH  # model pixels per pixel of a low-resolution mask
 
 
 def nano_config() -> SamConfig:

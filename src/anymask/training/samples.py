@@ -22,6 +22,7 @@ from ..geometry.coordinates import (
     LABEL_PADDING,
     ResizeGeometry,
 )
+from ..images.preparation import image_processor_of
 from ..masks.measures import outer_box_xyxy
 from ..modeling.losses import IGNORED_PIXEL
 
@@ -81,7 +82,7 @@ class TrainingSamples(Dataset):
         keep_almost_full: bool = False,
     ) -> None:
         self.samples = samples
-        self.image_processor = getattr(processor, "image_processor", processor)
+        self.image_processor = image_processor_of(processor)
         self.max_objects = max_objects
         self.label_side = label_side
         self.augment = augment
