@@ -77,6 +77,10 @@ def segment(
         str | None,
         typer.Option(metavar="LEVEL,WIDTH", help="CT window in Hounsfield units, or by name, as abdomen."),
     ] = None,
+    tiles_above: Annotated[
+        float,
+        typer.Option(min=0, metavar="MEGAPIXELS", help="Everything: larger photos are segmented in tiles."),
+    ] = 80,
     model: take.Model = take.DEFAULT_MODEL,
     device: take.Device = "auto",
     dtype: take.ComputeIn = take.Dtype.float32,
@@ -115,6 +119,7 @@ def segment(
             resume=resume,
             images=read_values(value_range, window),
             coco_file=coco_file,
+            tiles_above=tiles_above,
         )
         raise typer.Exit(report_all(reports, len(found), as_json, _mask_count))
 

@@ -13,6 +13,14 @@ from .files import Photo
 # What is added to a photo's name, by format of `Results.save`, in the order of writing.
 ENDINGS = {name: row.ending for name, row in FORMATS.items()}
 _JPEG_OVERLAY = "_overlay.jpg"
+# Of photos that are segmented in tiles, whatever --format says.
+LARGE_ENDINGS = {
+    "coco": ENDINGS["coco"],
+    "geojson": "_outlines.geojson",
+    "geopackage": "_outlines.gpkg",
+    "label_raster": "_labels.tif",
+    "table": "_objects.csv",
+}
 DEFAULT_FORMATS = "overlay,sa1b"
 
 
@@ -52,7 +60,7 @@ def owner_of(name: str) -> str | None:
     cutouts_of = next(folders, None)
     if cutouts_of is not None:
         return cutouts_of.removesuffix(ENDINGS["cutouts"])
-    endings = (ENDINGS["overlay"], _JPEG_OVERLAY, ENDINGS["label_map"])
+    endings = (ENDINGS["overlay"], _JPEG_OVERLAY, ENDINGS["label_map"], LARGE_ENDINGS["label_raster"])
     return next((path.name.removesuffix(ending) for ending in endings if path.name.endswith(ending)), None)
 
 

@@ -10,6 +10,7 @@ from .. import __version__
 from ..support.atomic_files import whole_folder
 from .batch import Outputs, Report, Work, work_through
 from .files import Photo, check_is_photo, check_outputs, prepare_folder
+from .large import find_large, large_paths, segment_in_tiles
 from .outputs import is_cutout, output_paths
 from .start import load_sam, quick_imports
 
@@ -31,6 +32,7 @@ def segment_photos(
     resume: bool,
     images: Mapping[str, Any] | None = None,
     coco_file: Path | None = None,
+    tiles_above: float | None = None,
 ) -> Iterator[Report]:
     """Segment photos one by one and yield what became of each.
 
@@ -47,6 +49,7 @@ def segment_photos(
         resume: Skip photos whose results are all there.
         images: Further arguments of `SAM.predict`, `value_range` or `window`.
         coco_file: One file of COCO for all photos, written when all are done.
+        tiles_above: Without prompts, photos of more megapixels are segmented in tiles, to formats of their own.
 
     Raises:
         OSError: If the output folder is not to be had, or there is no room in it.
@@ -55,11 +58,22 @@ def segment_photos(
             photo, or one file for all photos is asked for while photos are skipped.
     """
     of_formats = look_of_formats(look, formats)
-    outputs = {photo: output_paths(photo, folder, formats, jpeg="jpeg" in look) for photo in photos}
+    large = [] if prompts or tiles_above is None else find_large(photos, tiles_above)
+    outputs = {
+        photo: large_paths(photo, folder)
+        if photo in large
+        else output_paths(photo, folder, formats, jpeg="jpeg" in look)
+        for photo in photos
+    }
     check_outputs({photo: paths.values() for photo, paths in outputs.items()})
     if coco_file is not None and resume:
         raise ValueError(
             "--coco-file must come without --resume: what was done in an earlier run would be missing in the file"
+        )
+    if coco_file is not None and large:
+        raise ValueError(
+            f"--coco-file must come without photos that are segmented in tiles, got {large[0].source}; each of them "
+            "gets a COCO file of its own"
         )
     _check_options(prompts, options)
     prepare_folder(folder)
@@ -70,7 +84,16 @@ def segment_photos(
         progress = None if len(photos) == 1 else False
         arguments = {**({"prompts": prompts} if prompts else {"progress": progress}), **options, **(images or {})}
         kept = None if coco_file is None else done
-        return lambda photo, paths: _segment(sam, photo, paths, arguments, of_formats, model, kept)
+
+        def segment(photo: Photo, paths: Outputs) -> dict[str, Any]:
+            if photo not in large:
+                return _segment(sam, photo, paths, arguments, of_formats, model, kept)
+            settings = {"anymask": __version__, "model": model, "dtype": dtype}
+            return segment_in_tiles(
+                sam, photo, paths, options=options, images=images or {}, settings=settings, resume=resume
+            )
+
+        return segment
 
     yield from work_through(outputs, get_work, resume)
     if coco_file is not None:

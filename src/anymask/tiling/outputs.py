@@ -19,7 +19,7 @@ from ..masks.rle import rle_to_coco, rle_to_mask, runs_to_rle
 from ..support.atomic_files import write_whole
 from .grid import make_grid, overlap_xyxy
 from .pieces import place_runs
-from .sources import LargeImage, map_xy
+from .sources import LargeImage, map_xy, no_place_is_needed
 from .stitch import StitchedObject
 
 LABEL_BLOCK = 512
@@ -230,7 +230,7 @@ def write_label_raster(path: _PathLike, objects: SavedObjects, image: LargeImage
         profile |= dict(transform=rasterio.Affine(*image.transform), crs=image.crs)
     unfinished = Path(path).with_name(f".{Path(path).name}.part")
     try:
-        with rasterio.open(unfinished, "w", **profile) as raster:
+        with no_place_is_needed(), rasterio.open(unfinished, "w", **profile) as raster:
             for (left, top), block in paint_labels(objects, image.size_hw):
                 window = ((top, top + block.shape[0]), (left, left + block.shape[1]))
                 raster.write(block, 1, window=window)

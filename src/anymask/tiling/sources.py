@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -136,17 +138,7 @@ def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None
         ImportError: If rasterio is not installed.
         OSError: If it is no raster that can be read.
     """
-    try:
-        import rasterio
-        from rasterio.errors import RasterioIOError
-    except ImportError as error:
-        raise ImportError(
-            "Rasters need rasterio, which is not installed; run pip install 'anymask[geo]', or pass an array."
-        ) from error
-    try:
-        dataset = rasterio.open(path)
-    except RasterioIOError as error:
-        raise OSError(f"{os.fspath(path)} must be a raster that rasterio reads, but: {error}.") from error
+    dataset = _open_dataset(path)
     has_place = dataset.crs is not None
     return LargeImage(
         RasterPixels(dataset),
@@ -155,6 +147,37 @@ def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None
         transform=tuple(dataset.transform)[:6] if has_place else None,
         crs=dataset.crs.to_string() if has_place else None,
     )
+
+
+def raster_size_hw(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of a raster file; raises as `open_raster`."""
+    with _open_dataset(path) as dataset:
+        return int(dataset.height), int(dataset.width)
+
+
+def _open_dataset(path: str | os.PathLike[str]) -> Any:
+    try:
+        import rasterio
+        from rasterio.errors import RasterioIOError
+    except ImportError as error:
+        raise ImportError(
+            "Rasters need rasterio, which is not installed; run pip install 'anymask[geo]', or pass an array."
+        ) from error
+    try:
+        with no_place_is_needed():
+            return rasterio.open(path)
+    except RasterioIOError as error:
+        raise OSError(f"{os.fspath(path)} must be a raster that rasterio reads, but: {error}.") from error
+
+
+@contextmanager
+def no_place_is_needed() -> Iterator[None]:
+    """Rasterio's warning about rasters without a place on earth, such as photos, turned off."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def large_image(image: LargeImage | Sliceable) -> LargeImage:

@@ -1,0 +1,166 @@
+"""Photos too large for one look: `anymask segment` cuts them into tiles by itself. An adapter over `anymask.tiling`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .files import Photo
+from .outputs import LARGE_ENDINGS
+
+if TYPE_CHECKING:
+    from ..sam import SAM
+    from ..tiling.sources import LargeImage
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the head of a file says.
+
+    Attributes:
+        megapixels: Millions of pixels; infinite where Pillow refuses to open so many.
+        is_turned: Whether the camera was held another way, so that rows of the file are not those of the photo.
+    """
+
+    megapixels: float
+    is_turned: bool
+
+
+def find_large(photos: Iterable[Photo], above: float) -> list[Photo]:
+    """Find the photos that are to be segmented in tiles, and say of each in one line that they will be.
+
+    Args:
+        photos: Those at URLs and those that cannot be opened are none.
+        above: Millions of pixels.
+    """
+    large = []
+    for photo in photos:
+        header = _read_header(photo.source)
+        if header is None or header.megapixels <= above:
+            continue
+        is_known = header.megapixels != float("inf")
+        size = f"{header.megapixels:.4g} megapixels" if is_known else "more pixels than Pillow opens"
+        if find_spec("rasterio") is None or find_spec("scipy") is None:
+            typer.echo(f"anymask: {photo.source}: {size}; pip install 'anymask[geo]' segments it in tiles", err=True)
+            continue
+        large.append(photo)
+        typer.echo(
+            f"anymask: {photo.source}: {size}, so it is segmented in tiles, to COCO, outlines, a raster of labels and "
+            f"a table; --tiles-above says from which size on (now {above:g})",
+            err=True,
+        )
+    return large
+
+
+def large_paths(photo: Photo, folder: Path) -> dict[str, Path]:
+    """Say where the results of a large photo go; outlines as GeoPackage where GeoJSON cannot say where they lie."""
+    crs = open_large(photo.source).crs
+    without = "geopackage" if crs is None or crs.startswith("EPSG:") else "geojson"
+    return {name: folder / f"{photo.stem}{ending}" for name, ending in LARGE_ENDINGS.items() if name != without}
+
+
+def segment_in_tiles(
+    sam: SAM,
+    photo: Photo,
+    outputs: Mapping[str, Path],
+    *,
+    options: Mapping[str, Any],
+    images: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    resume: bool,
+    tile: int = 1024,
+    halo: int = 256,
+) -> dict[str, Any]:
+    """Write the results of a large photo; what tiles show lies in a folder beside them until all is written.
+
+    Args:
+        sam: Segments each tile.
+        photo: To read.
+        outputs: Of `large_paths`.
+        options: Of `MaskGenerationOptions`.
+        images: `value_range` or `window`.
+        settings: What else the masks follow from, such as the model's name.
+        resume: Go on with the tiles of an earlier run that was stopped.
+        tile: See `TiledGenerator`.
+        halo: Likewise.
+    """
+    from ..mask_generation.generator import SamMaskGenerator
+    from ..sam import SAM
+    from ..tiling.generator import TiledGenerator
+    from ..tiling.outputs import (
+        save_objects,
+        write_coco,
+        write_geojson,
+        write_geopackage,
+        write_label_raster,
+        write_table,
+    )
+
+    of_values = SAM(sam.model, processor=sam.processor, **images)
+    generator = SamMaskGenerator(of_values.model, of_values.processor, **{**options, "progress": False})
+    work = outputs["table"].with_name(f"{Path(photo.stem).name}_tiles")
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    image = open_large(photo.source)
+    tiled = TiledGenerator(generator, tile=tile, halo=halo)
+    of_masks = {**settings, "options": dict(options), "images": {name: str(value) for name, value in images.items()}}
+    objects = save_objects(
+        work, tiled.generate(image, work_folder=work, settings=of_masks, progress=sys.stderr.isatty())
+    )
+    write_coco(outputs["coco"], objects, image, Path(photo.source).name)
+    if "geojson" in outputs:
+        write_geojson(outputs["geojson"], objects, image)
+    else:
+        write_geopackage(outputs["geopackage"], objects, image)
+    write_label_raster(outputs["label_raster"], objects, image)
+    write_table(outputs["table"], objects, image)
+    shutil.rmtree(work)
+    return {"mask_count": len(objects)}
+
+
+def open_large(source: str) -> LargeImage:
+    """A photo as an image that is read in windows; one that was turned is read whole, to be turned back."""
+    import numpy as np
+
+    from ..images.load import load_image
+    from ..tiling.sources import LargeImage, open_raster
+
+    header = _read_header(source)
+    if header is not None and header.is_turned:
+        return LargeImage(np.asarray(load_image(source)))
+    return open_raster(source)
+
+
+def _read_header(source: str) -> _Header | None:
+    """What the head of a file says, or None where there is no such file, or none that Pillow and rasterio know."""
+    from PIL import Image
+
+    if not Path(source).is_file():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(source) as opened:
+                width, height = opened.size
+                return _Header(width * height / 1e6, opened.getexif().get(0x0112, 1) != 1)
+        except Image.DecompressionBombError:
+            return _Header(float("inf"), False)
+        except (OSError, SyntaxError, ValueError):
+            pass
+    if Path(source).suffix.lower() not in (".tif", ".tiff") or find_spec("rasterio") is None:
+        return None  # Pillow does not know TIFF of many bands, or of 16 bits in colours
+    from ..tiling.sources import raster_size_hw
+
+    try:
+        height, width = raster_size_hw(source)
+    except OSError:
+        return None
+    return _Header(width * height / 1e6, False)
