@@ -1,4 +1,4 @@
-"""What `fine_tune` adds to Trainer's loop: a log in JSON, a line for people, a way to stop that loses nothing."""
+"""What `fine_tune` adds to Trainer's loop: a log in JSON, lines and a bar for people, a stop that loses nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
@@ -80,6 +81,38 @@ class WriteLog(TrainerCallback):
         done = max(state.global_step - first_step, 1)
         seconds = (time.monotonic() - began) / done * (state.max_steps - state.global_step)
         return str(timedelta(seconds=round(seconds)))
+
+
+class ShowProgress(TrainerCallback):
+    """A bar of the steps of an epoch, with the time that is left of it.
+
+    Args:
+        file: a terminal that the bar is written to, standard error by default; nothing is written to anything else.
+    """
+
+    def __init__(self, file: Any = None) -> None:
+        self._file = file
+        self._bar: Any = None
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Begin, where a run goes on in the midst of an epoch with the steps that are done."""
+        epochs = round(args.num_train_epochs)
+        steps = max(round(state.max_steps / epochs), 1)
+        name = f"epoch {int(state.epoch or 0) + 1} of {epochs}"
+        done = state.global_step % steps
+        self._bar = tqdm(desc=name, total=steps, initial=done, unit="step", leave=False, disable=None, file=self._file)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """One more."""
+        self._bar.update()
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Clear the bar, before lines are said."""
+        self._bar.close()
 
 
 class StopWhenAsked(TrainerCallback):

@@ -12,7 +12,7 @@ goes on with `resume=True` from its last checkpoint.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.utils.data import Dataset
+from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -32,7 +33,7 @@ from ..support.unknown_names import check_known_options, did_you_mean
 from ..weights.names import WEIGHTS_FOLDER
 from .adapters import PRESETS, add_adapter, count_trainable, merge_adapter
 from .cached_embeddings import cache_image_embeddings
-from .callbacks import StopWhenAsked, TellEpoch, WriteLog
+from .callbacks import ShowProgress, StopWhenAsked, TellEpoch, WriteLog
 from .collate import SamDataCollator
 from .interactive import PromptedSamModel
 from .recipes import PromptRecipe
@@ -256,9 +257,9 @@ def _make_trainer(
     evaluation: Dataset = TrainingSamples(validation_data, processor, **shared)
     if options.learn == "decoder":
         folder = Path(options.output) / "embeddings"
-        evaluation = cache_image_embeddings(model, evaluation, folder=folder)
+        evaluation = cache_image_embeddings(model, evaluation, folder=folder, progress=_show_encoding)
         if augment is None:
-            training = cache_image_embeddings(model, training, folder=folder)
+            training = cache_image_embeddings(model, training, folder=folder, progress=_show_encoding)
         say("images are encoded")
     side = model.config.vision_config.image_size
     share = PromptRecipe.named(options.recipe).box_share
@@ -276,12 +277,18 @@ def _make_trainer(
             EarlyStoppingCallback(early_stopping_patience=options.patience),
             TellEpoch(training),
             WriteLog(Path(options.output) / "log.jsonl", say),
+            ShowProgress(),
             stop,
         ],
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     return trainer
+
+
+def _show_encoding(indices: Iterable[int]) -> Iterable[int]:
+    """The indices, with a bar where standard error is a terminal."""
+    return tqdm(indices, desc="encoding", unit="image", leave=False, disable=None)
 
 
 def _augment(augmentation: Augmentation, sample: Any, rng: np.random.Generator) -> Any:
