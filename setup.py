@@ -94,7 +94,7 @@ EXTRAS = {
     ],
     # `anymask demo`: a page in the browser.
     "demo": [
-        "starlette>=0.47.2",  # the oldest that the tests ran with
+        "starlette>=1.7",  # the oldest that the tests ran with, and the last for Python 3.10
         "uvicorn>=0.30",  # the oldest that the tests ran with
     ],
     # `anymask.integrations.cvat`.
@@ -104,6 +104,7 @@ EXTRAS = {
     "test": [
         "monai>=1.6",  # losses and distances between surfaces are compared with it; 1.6 is the oldest that was
         "pycocotools>=2.0.8",  # run lengths are compared with it; 2.0.8 is the oldest with NumPy 2 wheels
+        "httpx2>=2.14",  # requests of the demo's tests, by Starlette's client
         "pytest>=8.2",  # 8.2 is the oldest whose importlib import mode resolves namespace packages
         "pytest-xdist>=3.6",  # the suite runs on two processes
         "fonttools>=4.65",  # makes a font for a test of labels; matplotlib brings it; the oldest that was run

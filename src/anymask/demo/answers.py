@@ -21,7 +21,7 @@ from ..masks.rle import Rle, coco_to_rle, rle_area, rle_to_box_xyxy, rle_to_runs
 from ..modeling.fast.decoder import PreparedImage
 from ..modeling.outputs import MaskProposals
 from ..modeling.promptable import PromptableModel
-from ..predictor.decode import DecodingOptions, PromptedMasks, StageTimes, decode_prompts, prepare_batches
+from ..predictor.decode import DecodingOptions, PromptBatch, PromptedMasks, StageTimes, decode_prompts, prepare_batches
 from ..prompts.prompt import Prompt
 from ..support.unknown_names import check_known_options
 from .errors import RequestError
@@ -177,10 +177,7 @@ class Segmenter:
         Raises:
             RequestError: If it lies outside the picture.
         """
-        try:
-            batches = prepare_batches([prompt], encoded.image.geometry, self.image_processor)
-        except ValueError as error:
-            raise RequestError(422, str(error)) from error
+        batches = self._check(encoded, prompt)
         return decode_prompts(
             self.model,
             encoded.image,
@@ -190,6 +187,12 @@ class Segmenter:
             options=options,
             prepared=encoded.prepared,
         )
+
+    def _check(self, encoded: Encoded, prompt: Prompt) -> list[PromptBatch]:
+        try:
+            return prepare_batches([prompt], encoded.image.geometry, self.image_processor)
+        except ValueError as error:
+            raise RequestError(422, str(error)) from error
 
     def predict(self, picture: str, encoded: Encoded, question: Question) -> dict[str, Any]:
         """Answer `predict`.
@@ -206,6 +209,9 @@ class Segmenter:
         if question.mask is not None:
             prompt = replace(prompt, mask=self._logits_of(picture, question.mask))
         choice = "all" if question.multimask else "best"
+        if question.max_side is not None:
+            self._check(encoded, prompt)  # in the words of the picture's own pixels
+            encoded, prompt = seen_at(encoded, prompt, question.max_side)
         found = self.answer(encoded, prompt, DecodingOptions(question.multimask, choice))
         token = secrets.token_hex(8)
         self._logits.put(token, (picture, found.low_res_logits), found.low_res_logits.nbytes)
@@ -272,7 +278,25 @@ class _Watched:
         return proposals
 
 
-def describe(record: Mapping[str, Any], max_side: int | None) -> dict[str, Any]:
+def seen_at(encoded: Encoded, prompt: Prompt, max_side: int) -> tuple[Encoded, Prompt]:
+    """A picture and a prompt as if the picture were smaller, which costs less: the model's input stays the same."""
+    geometry = encoded.image.geometry
+    height, width = geometry.original_size_hw
+    if max(height, width) <= max_side:
+        return encoded, prompt
+    small_height, small_width = resized_size_hw((height, width), max_side)
+    across, down = small_width / width, small_height / height
+    box = prompt.box_xyxy
+    image = replace(encoded.image, geometry=replace(geometry, original_size_hw=(small_height, small_width)))
+    scaled = replace(
+        prompt,
+        points_xy=tuple((x * across, y * down) for x, y in prompt.points_xy),
+        box_xyxy=None if box is None else (box[0] * across, box[1] * down, box[2] * across, box[3] * down),
+    )
+    return replace(encoded, image=image), scaled
+
+
+def describe(record: Mapping[str, Any], max_side: int | None = None) -> dict[str, Any]:
     """What an answer says of a mask, sampled down to a longest side where one is given."""
     rle = coco_to_rle(rle_of(record))
     if max_side is not None:

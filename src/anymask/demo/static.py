@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..sam import SAM
 
 MODEL_FOLDER = "model"
-LAYOUT = "transformers.js"
+LAYOUT = "meta"  # its decoder takes masks of earlier answers, and gives all four
 
 
 def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page: Path) -> None:
@@ -37,7 +37,8 @@ def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page
     if not (page / "index.html").is_file():
         raise FileNotFoundError("The page must be built first, with `make web`; wheels of anymask bring it.")
     processor = sam.processor.image_processor
-    vision = sam.model.config.vision_config
+    config = sam.model.config
+    vision = config.vision_config
     with whole_folder(Path(folder)) as unfinished:
         shutil.copytree(page, unfinished, dirs_exist_ok=True)
         export(sam.model, unfinished / MODEL_FOLDER, preprocessor=processor, layout=LAYOUT)
@@ -45,11 +46,13 @@ def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page
             "engine": "browser",
             "layout": LAYOUT,
             "model": model_name,
-            "encoder": f"{MODEL_FOLDER}/onnx/vision_encoder.onnx",
-            "decoder": f"{MODEL_FOLDER}/onnx/prompt_encoder_mask_decoder.onnx",
+            "encoder": f"{MODEL_FOLDER}/encoder.onnx",
+            "decoder": f"{MODEL_FOLDER}/decoder_multi.onnx",
             "image_size": vision.image_size,
             "mask_size": 4 * vision.image_size // vision.patch_size,
             "mean": list(processor.image_mean),
             "std": list(processor.image_std),
+            "prompted_masks": getattr(config, "prompted_masks", None),
+            "mask_generation": getattr(config, "mask_generation", None),
         }
         (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
