@@ -216,9 +216,7 @@ class Segmenter:
         token = secrets.token_hex(8)
         self._logits.put(token, (picture, found.low_res_logits), found.low_res_logits.nbytes)
         best_first = sorted(range(len(found.records)), key=lambda index: -found.records[index]["predicted_iou"])
-        masks = [
-            {**describe(found.records[index], question.max_side), "logits": f"{token}.{index}"} for index in best_first
-        ]
+        masks = [{**describe(found.records[index]), "logits": f"{token}.{index}"} for index in best_first]
         return {"masks": masks, "logits": masks[0]["logits"]}
 
     def everything(self, encoded: Encoded, after_batch: Callable[[int, int], None], **options: Any) -> list[MaskRecord]:

@@ -118,13 +118,15 @@ def test_everything_for_the_screen_is_sampled(client, uploaded):
         assert small["rle"] == mask_to_rle(sampled(rle_to_mask(large["rle"])))
 
 
-def test_masks_for_the_screen_are_those_of_the_picture(client, uploaded):
+def test_masks_for_the_screen_are_made_at_its_size(client, sam, uploaded):
     whole = predict(client, uploaded, **POINT).json()["masks"]
     small = predict(client, uploaded, **POINT, max_side=26).json()["masks"]
+    logits = sam.predict(pixels_of(picture()), points=[[30, 40]], choice="all")[0].low_res_logits
+    [masks] = sam.processor.post_process_masks(logits[None], [[18, 26]], [[54, 80]])  # 70 x 104 in the model's 80
     for large, mask in zip(whole, small, strict=True):
-        wanted, found = sampled(rle_to_mask(large["rle"])), rle_to_mask(mask["rle"])
-        assert (wanted & found).sum() / (wanted | found).sum() > 0.9
-        assert mask["area"] == found.sum()
+        expected = masks[0, int(mask["logits"].partition(".")[2])].numpy()
+        assert (rle_to_mask(mask["rle"]) != expected).mean() < 0.01
+        assert mask["area"] == pytest.approx(expected.sum(), abs=4)
         assert mask["score"] == large["score"]
     assert predict(client, uploaded, **POINT, max_side=104).json()["masks"][0]["rle"] == whole[0]["rle"]
 
