@@ -124,7 +124,7 @@ def test_masks_for_the_screen_are_made_at_its_size(client, sam, uploaded):
     logits = sam.predict(pixels_of(picture()), points=[[30, 40]], choice="all")[0].low_res_logits
     [masks] = sam.processor.post_process_masks(logits[None], [[18, 26]], [[54, 80]])  # 70 x 104 in the model's 80
     for large, mask in zip(whole, small, strict=True):
-        expected = masks[0, int(mask["logits"].partition(".")[2])].numpy()
+        expected = masks[int(mask["logits"].partition(".")[2])].numpy()
         assert (rle_to_mask(mask["rle"]) != expected).mean() < 0.01
         assert mask["area"] == pytest.approx(expected.sum(), abs=4)
         assert mask["score"] == large["score"]
