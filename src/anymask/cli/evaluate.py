@@ -44,6 +44,9 @@ def evaluate(
     points_per_side: Annotated[
         int | None, typer.Option(min=1, help="Grid of proposals and edges, in place of the protocol's.")
     ] = None,
+    detections: Annotated[
+        Path | None, typer.Option(help="A detector's boxes, COCO's list of results, for instances of COCO data.")
+    ] = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Go on after images that cannot be read.")] = False,
     seed: Annotated[int, typer.Option(help="Of random clicks, of --limit and of intervals.")] = 0,
     device: take.Device = "auto",
@@ -69,6 +72,7 @@ def evaluate(
             data_format=data_format,
             limit=limit,
             points_per_side=points_per_side,
+            detections=detections,
             on_broken="skip" if skip_broken else "raise",
             seed=seed,
             device=device,
@@ -92,6 +96,7 @@ def _evaluate(
     data_format: str | None,
     limit: int | None,
     points_per_side: int | None,
+    detections: Path | None,
     on_broken: str,
     seed: int,
     device: str,
@@ -99,6 +104,7 @@ def _evaluate(
 ) -> Any:
     with quick_imports():
         from ..data.open import open_dataset
+        from ..evaluation.detections import read_detections
         from ..evaluation.protocols import protocol_named
         from ..evaluation.runs import evaluate as run
         from ..evaluation.segmenters import load_segmenter
@@ -108,6 +114,7 @@ def _evaluate(
     if points_per_side is not None:
         settings = replace(settings, points_per_side=points_per_side, edge_points_per_side=points_per_side)
     dataset = open_dataset(data, data_format)
+    boxes = None if detections is None else read_detections(detections, dataset.origin)
     if limit is not None:
         dataset = dataset.limited(limit, seed)
     segmenter = load_segmenter(model, implementation, device, dtype)
@@ -120,4 +127,5 @@ def _evaluate(
         protocol_name=protocol,
         seed=seed,
         on_broken=on_broken,
+        detections=boxes,
     )

@@ -14,6 +14,7 @@ from ..masks.measures import mask_iou
 from ..masks.record import rle_of
 from ..masks.rle import Rle, mask_to_rle, rle_area, rle_to_coco
 from ..results.formats.annotated_image import UNLABELLED
+from .detections import DetectionFile
 from .interactive import Row
 from .metrics import pairwise_iou
 from .protocols import Protocol
@@ -79,23 +80,15 @@ def proposal_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed
 def instance_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: int) -> list[Row]:
     """The box of each object, and its most confident mask once more with the box, scored by predicted IoU.
 
-    The boxes are the truth's, where the paper takes a detector's: what is measured is how well the scores sort the
-    masks and how exact these are, not what a detector misses.
+    The boxes are the truth's: what is measured is how well the scores sort the masks and how exact these are, not what
+    a detector misses; for that see `detected_rows`.
     """
     kept = [index for index, rle in enumerate(sample.rles) if rle_area(rle)]
     if not kept:
         return []
-    encoded = segmenter.encode(sample.image)
     boxes = torch.from_numpy(sample.boxes_xyxy[kept])
-    answers = segmenter.answer(encoded, Prompts(boxes_xyxy=boxes), protocol.mask_threshold)
-    places = answers.predicted_iou.argmax(axis=1)
-    everyone = np.arange(len(kept))
-    if protocol.refine_instances:
-        confident = answers.low_res_logits[everyone, places]
-        prompts = Prompts(boxes_xyxy=boxes, mask_logits=confident)
-        answers = segmenter.answer(encoded, prompts, protocol.mask_threshold)
-        places = np.full(len(kept), SINGLE)
-    masks, truth = answers.masks[everyone, places], sample.masks[kept]
+    masks, predicted_iou = _masks_of_boxes(segmenter, sample, boxes, protocol)
+    truth = sample.masks[kept]
     rows = []
     for position, (index, iou) in enumerate(zip(kept, mask_iou(masks, truth).tolist(), strict=True)):
         rows.append(
@@ -107,13 +100,80 @@ def instance_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed
                 "group": "instances",
                 "area_fraction": float(truth[position].mean()),
                 "scores": {"iou": iou},
-                "predicted_iou": float(answers.predicted_iou[position, places[position]]),
+                "predicted_iou": float(predicted_iou[position]),
                 "mask": rle_to_coco(mask_to_rle(masks[position])),
                 "truth": rle_to_coco(sample.rles[index]),
                 "box_xyxy": boxes[position].tolist(),
             }
         )
     return rows
+
+
+def detected_rows(
+    detections: DetectionFile, segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: int
+) -> list[Row]:
+    """The boxes that a detector found, asked as in `instance_rows`, scored by the detector: the paper's protocol.
+
+    The first row holds all masks; the others are one for each object: the IoU of the best mask of its label, 0 where
+    the detector found none.
+    """
+    found: list[Rle] = []
+    labels: list[str] = []
+    scores: list[float] = []
+    if sample.name in detections.by_image:
+        detected = detections.by_image[sample.name]
+        masks, _ = _masks_of_boxes(segmenter, sample, torch.from_numpy(detected.boxes_xyxy), protocol)
+        found = [rle_to_coco(mask_to_rle(mask)) for mask in masks]
+        labels, scores = detected.labels, detected.scores.tolist()
+    kept = [index for index, rle in enumerate(sample.rles) if rle_area(rle)]
+    truth = [rle_to_coco(sample.rles[index]) for index in kept]
+    rows: list[Row] = [
+        {
+            "sample": sample.name,
+            "size_hw": sample.size_hw,
+            "found": found,
+            "found_labels": labels,
+            "found_scores": scores,
+            "all_truth": truth,
+            "truth_labels": [sample.labels[index] for index in kept],
+            "scores": {},
+        }
+    ]
+    ious = pairwise_iou(found, truth)
+    nothing = rle_to_coco(mask_to_rle(np.zeros(sample.size_hw, dtype=bool)))
+    for position, index in enumerate(kept):
+        is_alike = np.array([label == sample.labels[index] for label in labels], dtype=bool)
+        of_label = np.where(is_alike, ious[:, position], 0.0)
+        best = int(of_label.argmax()) if is_alike.any() else None
+        rows.append(
+            {
+                "sample": sample.name,
+                "object": sample.object_ids[index],
+                "label": sample.labels[index],
+                "group": "instances",
+                "area_fraction": rle_area(truth[position]) / (sample.size_hw[0] * sample.size_hw[1]),
+                "scores": {"iou": 0.0 if best is None else float(of_label[best])},
+                "mask": nothing if best is None else found[best],
+                "truth": truth[position],
+            }
+        )
+    return rows
+
+
+def _masks_of_boxes(
+    segmenter: Segmenter, sample: Sample, boxes_xyxy: torch.Tensor, protocol: Protocol
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (N, H, W) of boxes (N, 4), with their predicted IoU (N,)."""
+    encoded = segmenter.encode(sample.image)
+    answers = segmenter.answer(encoded, Prompts(boxes_xyxy=boxes_xyxy), protocol.mask_threshold)
+    places = answers.predicted_iou.argmax(axis=1)
+    everyone = np.arange(len(boxes_xyxy))
+    if protocol.refine_instances:
+        confident = answers.low_res_logits[everyone, places]
+        prompts = Prompts(boxes_xyxy=boxes_xyxy, mask_logits=confident)
+        answers = segmenter.answer(encoded, prompts, protocol.mask_threshold)
+        places = np.full(len(boxes_xyxy), SINGLE)
+    return answers.masks[everyone, places], answers.predicted_iou[everyone, places]
 
 
 def proposal_summary(rows: Sequence[Row]) -> dict[str, float]:
@@ -148,6 +208,23 @@ def instance_summary(rows: Sequence[Row]) -> dict[str, float]:
             [row["predicted_iou"] for row in some],
         )
         for some in by_sample.values()
+    ]
+    return coco_scores(images, INSTANCE_DETECTIONS)
+
+
+def detected_summary(rows: Sequence[Row]) -> dict[str, float]:
+    """Average precision of a detector's boxes turned into masks."""
+    images = [
+        ScoredImage(
+            row["size_hw"],
+            row["all_truth"],
+            row["truth_labels"],
+            row["found"],
+            row["found_labels"],
+            row["found_scores"],
+        )
+        for row in rows
+        if "found" in row
     ]
     return coco_scores(images, INSTANCE_DETECTIONS)
 

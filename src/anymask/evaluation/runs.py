@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,15 @@ from tqdm import tqdm
 
 from ..data.samples import BrokenSampleError, MaskDataset, Sample
 from ..support.unknown_names import did_you_mean
-from .coco_scores import instance_rows, instance_summary, proposal_rows, proposal_summary
+from .coco_scores import (
+    detected_rows,
+    detected_summary,
+    instance_rows,
+    instance_summary,
+    proposal_rows,
+    proposal_summary,
+)
+from .detections import DetectionFile
 from .edges import edge_rows, edge_summary
 from .interactive import Row, box_rows, click_rows, mask_rows, point_rows
 from .protocols import Protocol, protocol_named
@@ -65,6 +74,7 @@ def evaluate(
     seed: int = 0,
     on_broken: str = "raise",
     progress: bool | None = None,
+    detections: DetectionFile | None = None,
 ) -> Report:
     """Asks a model for masks of everything in a data set that is known, and reports how good they are.
 
@@ -79,6 +89,7 @@ def evaluate(
         seed: of random clicks, and of the resampling behind intervals.
         on_broken: "raise" stops at a sample that cannot be read, "skip" names it in the report and goes on.
         progress: whether to show a bar; None shows one where stderr is a terminal.
+        detections: a detector's boxes, which take the place of the truth's in "instances".
 
     Raises:
         BrokenSampleError: If a sample cannot be read.
@@ -87,6 +98,8 @@ def evaluate(
     if task not in TASKS:
         hint = did_you_mean(task, TASKS, otherwise=f"there are {', '.join(TASKS)}.")
         raise ValueError(f"`task` must be one that is known, got {task!r}; {hint}")
+    if detections is not None and task != "instances":
+        raise ValueError(f"`detections` must come with the task 'instances', got {task!r}.")
     if on_broken not in ("raise", "skip"):
         raise ValueError(f"`on_broken` must be 'raise' or 'skip', got {on_broken!r}.")
     settings_of_protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
@@ -102,7 +115,11 @@ def evaluate(
         "model": segmenter.name,
         "model_digest": segmenter.digest(),
         "data": dataset.origin,
+        **({} if detections is None else {"detections": detections.path}),
     }
+    asked = TASKS[task]
+    if detections is not None:
+        asked = Task(partial(detected_rows, detections), asked.main_score, detected_summary)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     done = _begin(output / ROWS_FILE, settings)
@@ -119,20 +136,19 @@ def evaluate(
                     raise
                 skipped.append(str(error))
                 continue
-            rows = TASKS[task].rows(segmenter, sample, settings_of_protocol, seed)
+            rows = asked.rows(segmenter, sample, settings_of_protocol, seed)
             file.write(json.dumps({"sample": entry.name, "rows": rows}, default=_plain) + "\n")
             file.flush()
             os.fsync(file.fileno())
     names = {entry.name for entry in dataset.entries}
     rows = [row for name, some in read_rows(output / ROWS_FILE) if name in names for row in some]
-    main_score = TASKS[task].main_score
     return make_report(
         rows,
         dataset,
         output,
         settings=settings,
-        summary=TASKS[task].summary(rows),
-        main_score=main_score and main_score.format(last=max(settings_of_protocol.report_after)),
+        summary=asked.summary(rows),
+        main_score=asked.main_score and asked.main_score.format(last=max(settings_of_protocol.report_after)),
         skipped=skipped,
     )
 

@@ -37,3 +37,9 @@ def test_what_is_wrong_is_one_line(tmp_path, arguments, message):
     result = run(*arguments, "--output", tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_detections_need_coco(tmp_path):
+    (tmp_path / "boxes.json").write_text("[]")
+    result = run("instances", "synthetic:1", "--detections", tmp_path / "boxes.json", "--output", tmp_path / "out")
+    assert result.exit_code == 2 and "must come with data in COCO JSON" in " ".join(result.stderr.split())

@@ -12,11 +12,14 @@ from tests.unit.evaluation.drawn import KnowingSegmenter, cut, iou, sample
 from anymask.evaluation.coco_scores import (
     ScoredImage,
     coco_scores,
+    detected_rows,
+    detected_summary,
     instance_rows,
     instance_summary,
     proposal_rows,
     proposal_summary,
 )
+from anymask.evaluation.detections import DetectionFile, Detections
 from anymask.evaluation.protocols import PROTOCOLS
 from anymask.masks.rle import mask_to_rle, rle_area, rle_to_coco
 
@@ -109,3 +112,22 @@ def test_instances_are_refined_and_scored_by_class():
     thresholds = np.linspace(0.5, 0.95, 10)
     per_class = [(row["scores"]["iou"] >= thresholds - 1e-9).mean() for row in rows]
     assert summary["AP"] == pytest.approx(np.mean(per_class))
+
+
+def test_boxes_of_a_detector_miss_and_invent():
+    one = sample(labels=["cat", "dog"])
+    boxes = np.concatenate([one.boxes_xyxy[:1], one.boxes_xyxy[:1] + [1, 2, -1, -2]])  # the dog is missed
+    found = Detections(boxes.astype(np.float32), ["cat", "dog"], np.array([0.9, 0.3], np.float32))
+    rows = detected_rows(DetectionFile("boxes.json", {one.name: found}), KnowingSegmenter(one), one, PAPER, 0)
+    everything, cat, dog = rows
+    assert everything["found_scores"] == pytest.approx([0.9, 0.3]) and everything["found_labels"] == ["cat", "dog"]
+    assert cat["scores"]["iou"] == pytest.approx(iou(cut(one.masks[0], 4), one.masks[0]))
+    assert dog["scores"]["iou"] == 0  # that mask lies on the cat
+    passed = (cat["scores"]["iou"] >= np.linspace(0.5, 0.95, 10) - 1e-9).mean()
+    assert detected_summary(rows)["AP"] == pytest.approx(passed / 2)
+
+
+def test_an_image_without_a_detection():
+    one = sample(labels=["cat", "dog"])
+    everything, *objects = detected_rows(DetectionFile("boxes.json", {}), KnowingSegmenter(one), one, PAPER, 0)
+    assert everything["found"] == [] and [row["scores"]["iou"] for row in objects] == [0, 0]

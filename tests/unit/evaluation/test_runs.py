@@ -6,6 +6,7 @@ import pytest
 from tests.unit.evaluation.drawn import KnowingSegmenter, dataset, sample
 
 from anymask.data.samples import BrokenSampleError, Entry, MaskDataset
+from anymask.evaluation.detections import DetectionFile
 from anymask.evaluation.runs import TASKS, evaluate, read_rows
 
 SAMPLES = [sample("one"), sample("two", circles=((30, 20, 15),)), sample("three", circles=((40, 30, 9), (12, 12, 7)))]
@@ -62,5 +63,7 @@ def test_wrong_calls(tmp_path):
         evaluate("point", dataset(*SAMPLES), KnowingSegmenter(), tmp_path)
     with pytest.raises(ValueError, match="got 'ritm2'; did you mean 'ritm'"):
         evaluate("points", dataset(*SAMPLES), KnowingSegmenter(), tmp_path, protocol="ritm2")
+    with pytest.raises(ValueError, match="come with the task 'instances', got 'boxes'"):
+        evaluate("boxes", dataset(*SAMPLES), KnowingSegmenter(), tmp_path, detections=DetectionFile("boxes.json", {}))
     with pytest.raises(ValueError, match="'raise' or 'skip'"):
         evaluate("points", dataset(*SAMPLES), KnowingSegmenter(), tmp_path, on_broken="no")
