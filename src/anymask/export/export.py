@@ -19,8 +19,9 @@ from ..support.atomic_files import whole_folder
 from ..support.unknown_names import did_you_mean
 from .checks import ExportError, as_arrays, mask_agreement, output_errors
 from .engines import ENGINES, FORMATS, import_openvino
+from .fewer_bits import smoothed, with_fewer_bits
 from .layouts import LAYOUTS, SUFFIXES, GraphFile, write_companions
-from .onnx_files import add_resize, import_onnx, make_onnx, save_as_openvino, with_fewer_bits
+from .onnx_files import add_resize, import_onnx, make_onnx, save_as_openvino
 
 EXAMPLE = (2, 3, 4)
 """Images, prompts and points of the example that a graph is made from."""
@@ -95,11 +96,15 @@ def export(
     report: dict[str, Any] = {"anymask": __version__, "layout": layout, "format": file_format, "precision": precision}
     report |= {"files": {}, "masks": {}}
     try:
+        made_from = model
+        if precision == "int8-static":
+            made_from = smoothed(model, (preprocessor(photo, return_tensors="pt")["pixel_values"] for photo in photos))
+        made, right = (LAYOUTS[layout](network, preprocessor, SUFFIXES[precision]) for network in (made_from, model))
         with whole_folder(Path(folder)) as unfinished:
-            for file in LAYOUTS[layout](model, preprocessor, SUFFIXES[precision]):
+            for to_write, file in zip(made, right, strict=True):
                 path = unfinished / f"{file.name}{FORMATS[file_format]}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(file, path, precision, model.config.vision_config.image_size, photos)
+                _write(to_write, path, precision, model.config.vision_config.image_size, photos)
                 _check(model, file, path, report, photos)
             write_companions(layout, unfinished, model, preprocessor)
             (unfinished / "export.json").write_text(json.dumps(report, indent=2) + "\n")

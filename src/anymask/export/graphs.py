@@ -10,7 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_NOT_A_POINT, LABEL_PADDING
+from ..geometry.coordinates import (
+    LABEL_BOX_BOTTOM_RIGHT,
+    LABEL_BOX_TOP_LEFT,
+    LABEL_NOT_A_POINT,
+    LABEL_PADDING,
+    MASK_PIXELS_PER_PATCH,
+)
 from ..images.preparation import ImagePreprocessor
 from ..modeling.mask_decoder import MaskDecoder
 from ..modeling.network import SamNetwork
@@ -123,7 +129,7 @@ class MetaDecoderGraph(nn.Module):
             point_coords: (1, points, 2), in pixels of the model's input.
             point_labels: (1, points): 0, 1, 2 and 3 for a box's corners, and -1 for the point that a caller without a
                 box adds.
-            mask_input: (1, 1, 4 h, 4 w) logits.
+            mask_input: (1, 1, 4 h, 4 w) logits. Other sizes are resized: callers give 256 x 256 zeros to any model.
             has_mask_input: (1,): above 0 where `mask_input` counts. Some callers give -1 for no.
         """
         points, labels = point_coords[:, None], point_labels[:, None].long()
@@ -131,6 +137,8 @@ class MetaDecoderGraph(nn.Module):
         # The encoder adds "not a point" itself where there is no box, so the caller's becomes padding.
         is_callers = (labels == LABEL_NOT_A_POINT) & ~corners.any(dim=-1, keepdim=True)
         labels = labels.masked_fill(is_callers, LABEL_PADDING)
+        grid = self.network.config.prompt_encoder_config.image_embedding_size
+        mask_input = F.interpolate(mask_input, size=(MASK_PIXELS_PER_PATCH * grid,) * 2, mode="bilinear")
         no_mask = mask_input.new_full((1, 1, 1, 1), float("nan")).expand_as(mask_input)
         masks = torch.where(has_mask_input.reshape(1, 1, 1, 1) > 0, mask_input, no_mask)
         sparse, dense = self.network.prompt_encoder(points, labels, input_masks=masks)

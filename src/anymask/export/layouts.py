@@ -97,11 +97,12 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
 
     def prompts_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
         mask = MASK_PIXELS_PER_PATCH * size.grid
+        mask_hw = mask, mask + points % 2
         return {
             "image_embeddings": size.embeddings(1)["image_embeddings"],
             "point_coords": torch.rand(1, points, 2) * size.side,
             "point_labels": torch.tensor([1.0, 0, 2, 3, -1])[torch.arange(points) % 5][None],
-            "mask_input": torch.randn(1, 1, mask, mask),
+            "mask_input": torch.randn(1, 1, *mask_hw),
             "has_mask_input": torch.tensor([float(points % 2)]),
         }
 
@@ -110,7 +111,7 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
         MetaDecoderGraph(network, is_single),
         prompts_of,
         ["low_res_masks", "iou_predictions"],
-        {"point_coords": [1], "point_labels": [1]},
+        {"point_coords": [1], "point_labels": [1], "mask_input": [2, 3]},
         resizes=True,
     )
 

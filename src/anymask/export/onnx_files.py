@@ -1,4 +1,4 @@
-"""Graphs to ONNX: any number of images, prompts and points; the resize to the original image; fewer bits; OpenVINO."""
+"""Graphs to ONNX: any number of images, prompts and points; the resize to the original image; OpenVINO's files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -55,7 +54,7 @@ def make_onnx(
     shapes = tuple(dict.fromkeys(dynamic.get(name, ()), torch.export.Dim.DYNAMIC) for name in inputs)
     # The fused attention's memory layout is not what its replacement in the graph has. The exporter says that
     # torchvision's operators are not there, which no graph of ours uses.
-    with _quiet("torch.onnx"), warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+    with quiet("torch.onnx"), warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             graph.eval(),
@@ -127,44 +126,6 @@ def add_resize(model: Any, input_side: int) -> Any:
     return merged
 
 
-def with_fewer_bits(model: Any, precision: str, folder: Path, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
-    """The model in fewer bits; its inputs and outputs stay float32.
-
-    Args:
-        model: `onnx.ModelProto`.
-        precision: "fp16", "int8" for the weights of products, or "int8-static" for what they are multiplied with too.
-        folder: For files on the way.
-        samples: Inputs that "int8-static" takes the ranges of activations from.
-
-    Raises:
-        ValueError: If there is no such precision.
-    """
-    if precision == "fp16":
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-
-        return convert_float_to_float16(model, keep_io_types=True)
-    if precision not in ("int8", "int8-static"):
-        raise ValueError(f"`precision` must be fp16, int8 or int8-static, got {precision!r}.")
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
-
-    onnx = import_onnx()
-    before, after = folder / ".before.onnx", folder / ".after.onnx"
-    options: dict[str, Any] = {"weight_type": QuantType.QInt8, "op_types_to_quantize": ["MatMul", "Gemm"]}
-    try:
-        onnx.save(model, before)
-        with _quiet(None):  # advice about a step that changes nothing here
-            if precision == "int8":
-                quantize_dynamic(before, after, **options)
-            else:
-                options |= {"quant_format": QuantFormat.QDQ, "activation_type": QuantType.QUInt8, "per_channel": True}
-                options["extra_options"] = {"MatMulConstBOnly": True}  # products of weights, as above
-                quantize_static(before, after, _Samples(samples), **options)
-        return onnx.load(after)
-    finally:
-        for path in (before, after):
-            path.unlink(missing_ok=True)
-
-
 def save_as_openvino(model: Any, path: Path, in_fp16: bool = False) -> None:
     """Write an ONNX model as OpenVINO's file: what ends in .xml, and the weights beside it in what ends in .bin.
 
@@ -185,18 +146,8 @@ def save_as_openvino(model: Any, path: Path, in_fp16: bool = False) -> None:
         between.unlink(missing_ok=True)
 
 
-class _Samples:
-    """Samples as ONNX Runtime's calibration reads them."""
-
-    def __init__(self, samples: Sequence[Mapping[str, np.ndarray]]):
-        self._samples = iter(samples)
-
-    def get_next(self) -> Mapping[str, np.ndarray] | None:
-        return next(self._samples, None)
-
-
 @contextmanager
-def _quiet(name: str | None) -> Iterator[None]:
+def quiet(name: str | None) -> Iterator[None]:
     """Let a logger, None for the root, say errors only."""
     logger = logging.getLogger(name)
     level = logger.level

@@ -135,7 +135,7 @@ class PromptEncoder(nn.Module):
             points, labels = _complete_points(input_points, input_labels, has_boxes=input_boxes is not None)
             tokens.append(self._embed_points(points, labels, learned, grid_hw))
         if input_boxes is not None:
-            corners = input_boxes.unflatten(-1, (2, 2))
+            corners = torch.stack([input_boxes[..., :2], input_boxes[..., 2:]], dim=-2)
             labels = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT], device=input_boxes.device)
             tokens.append(self._embed_points(corners, labels.expand(corners.shape[:3]), learned, grid_hw))
         no_mask = learned["no mask"]

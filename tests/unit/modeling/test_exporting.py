@@ -1,5 +1,6 @@
 """Programs made of the model hold for other images, prompts and points than those that they were made with."""
 
+import inspect
 import warnings
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from tests.tiny_sam import boxes, images, labels, mask_prompts, points, relative_difference, tiny_model
 from torch import nn
 from torch.export import Dim
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from anymask.support.exporting import is_being_exported
 
@@ -133,6 +135,47 @@ def test_compile(model, part):
         assert_holds(program, module, lambda *sizes: make(*(size + 1 for size in sizes)))
     assert len(graphs) <= 2
     torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("exporter", ["classic", pytest.param("dynamo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", PARTS)
+def test_onnx(model, part, exporter, tmp_path):
+    """Both exporters: the one that traces, and today's, which takes some ten seconds for each part."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    module, (make, dynamic) = part(model).eval(), PARTS[part]
+    inputs = list(inspect.signature(module.forward).parameters)
+    outputs = ["image_embeddings"] if part is Encoder else ["pred_masks", "iou_scores"]
+    if exporter == "dynamo":
+        options = dict(dynamo=True, dynamic_shapes=dynamic, verbose=False)
+    else:
+        axes = {
+            name: {axis: dim.__name__ for axis, dim in dims.items()} for name, dims in zip(inputs, dynamic, strict=True)
+        }
+        axes |= {name: {0: "batch"} if part is Encoder else {0: "batch", 1: "prompts"} for name in outputs}
+        options = dict(dynamo=False, dynamic_axes=axes)
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        warnings.simplefilter("ignore")  # that the one is old, and what the other misses
+        options |= dict(input_names=inputs, output_names=outputs, opset_version=18)
+        torch.onnx.export(module, make(2, 3, 4), tmp_path / "part.onnx", **options)
+    session = onnxruntime.InferenceSession(tmp_path / "part.onnx")
+
+    def program(*values):
+        return tuple(session.run(outputs, {name: value.numpy() for name, value in zip(inputs, values, strict=True)}))
+
+    assert_holds(program, module, make)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+def test_ahead_of_time(model, part, tmp_path):
+    """AOTInductor: a library that runs without Python."""
+    module, (make, dynamic) = part(model).eval(), PARTS[part]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler
+        exported = torch.export.export(module, make(2, 3, 4), dynamic_shapes=dynamic)
+        package = torch._inductor.aoti_compile_and_package(exported, package_path=str(tmp_path / "part.pt2"))
+        program = torch._inductor.aoti_load_package(package)
+        assert_holds(program, module, make)
 
 
 def test_only_then(model):
