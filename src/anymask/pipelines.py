@@ -8,8 +8,12 @@ sets.
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import closing
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,6 +29,7 @@ from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
 from .masks.record import SEGMENTATION_FORMS, MaskRecord, to_form, xywh_to_xyxy
 from .modeling_sam import SamModel
 from .processing_sam import SamProcessor
+from .support.spread import spread
 from .support.unknown_names import check_known_options
 
 TASK = "mask-generation"
@@ -68,16 +73,29 @@ class MaskGenerationPipeline(Pipeline):
 
         Args:
             *args: the model.
-            **kwargs: `image_processor` or `processor`, `device`, `batch_size`, `num_workers`, options.
+            **kwargs: `image_processor` or `processor`, `device`, `batch_size`, `num_workers`, options; or `devices`, a
+                list in place of `device`: each gets a copy of the model, and batches of images are spread over them.
 
         Raises:
             TypeError: If an option is unknown, or model or processor is none of this package's.
             ValueError: If an option has a value that it cannot have, or contradicts another.
         """
+        devices = kwargs.pop("devices", None)
+        if devices is not None:
+            kwargs["device"] = _first_of(devices, kwargs.get("device"))
         super().__init__(*args, **kwargs)
-        self._generator = SamMaskGenerator(self.model, self.image_processor, **self._forward_params)
+        options = self._forward_params
+        self._generator = SamMaskGenerator(self.model, self.image_processor, **options)
         # The generator holds these defaults now, and knows better than a merged dictionary which ones a call replaces.
         self._forward_params: dict[str, Any] = {}
+        self._copies = [self._copy_on(device, options) for device in (devices or [])[1:]]
+
+    def _copy_on(self, device: int | str | torch.device, options: dict[str, Any]) -> MaskGenerationPipeline:
+        twin = copy.copy(self)
+        twin.device = torch.device(device)
+        twin.model = copy.deepcopy(self.model).to(twin.device)
+        twin._generator = SamMaskGenerator(twin.model, self.image_processor, **options)
+        return twin
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
         """Masks of everything in one image or several.
@@ -177,8 +195,9 @@ class MaskGenerationPipeline(Pipeline):
         forward_params: dict[str, Any],
         postprocess_params: dict[str, Any],
     ) -> Iterator[dict[str, Any]]:
-        for batch in batches:
-            for records in self.forward(batch, **forward_params):
+        forwards = [partial(pipeline.forward, **forward_params) for pipeline in (self, *self._copies)]
+        with closing(spread(batches, forwards)) as outputs:
+            for records in chain.from_iterable(outputs):
                 yield self.postprocess(records, **postprocess_params)
 
     def run_single(
@@ -191,6 +210,14 @@ class MaskGenerationPipeline(Pipeline):
         """The output of one image."""
         preprocessed = self.preprocess(inputs, **preprocess_params)
         return next(self._stream([[preprocessed]], forward_params, postprocess_params))
+
+
+def _first_of(devices: Sequence[Any], device: Any) -> Any:
+    if device is not None or len(devices) == 0 or isinstance(devices, str):
+        raise ValueError(
+            f"`devices` must be a list with a device or more, in place of `device`, got {devices!r} and {device!r}."
+        )
+    return devices[0]
 
 
 class _Stream(IterableDataset):
@@ -242,6 +269,7 @@ def pipeline(
     *,
     torch_dtype: torch.dtype | str | None = None,
     local_files_only: bool | None = None,
+    devices: Sequence[int | str | torch.device] | None = None,
     **kwargs: Any,
 ) -> MaskGenerationPipeline:
     """Make a mask-generation pipeline; arguments and their order are those of `transformers.pipeline`.
@@ -261,13 +289,14 @@ def pipeline(
         token: for the hub.
         device: where to run. By default a model that is passed stays where it is, and one that is loaded goes to an
             accelerator if there is one.
-        device_map: for `from_pretrained`, in place of `device`.
+        device_map: for `from_pretrained`, in place of `device`: where each part of one model goes, see docs/scale.md.
         dtype: floating type to load the model in; "auto" takes that of the checkpoint.
         trust_remote_code: no effect: no code of a checkpoint is ever run.
         model_kwargs: further arguments of `SamModel.from_pretrained`, such as `attn_implementation` or `cache_dir`.
         pipeline_class: a subclass of `MaskGenerationPipeline` to make.
         torch_dtype: an old name of `dtype`.
         local_files_only: do not ask the hub, take what was downloaded before.
+        devices: several in place of `device`: each gets a copy of the model, and images are spread over them.
         **kwargs: options and `batch_size`, `num_workers`, as in `MaskGenerationPipeline`.
 
     Raises:
@@ -298,6 +327,8 @@ def pipeline(
     )
     if device is not None and "device_map" in loading:
         raise ValueError(f"`device` or `device_map` must be None, got {device!r} and {loading['device_map']!r}.")
+    if devices is not None and "device_map" in loading:
+        raise ValueError(f"`devices` or `device_map` must be None, got {devices!r} and {loading['device_map']!r}.")
 
     where = {name: value for name, value in loading.items() if name in HUB_OPTIONS}
     given = next((part for part in (image_processor, feature_extractor, processor) if part is not None), None)
@@ -306,7 +337,9 @@ def pipeline(
         model = SamModel.from_pretrained(model, **loading)
     else:
         _check_loads_nothing(loading)
-        device = model.device if device is None else device
+        device = model.device if device is None and devices is None else device
+    if devices is not None:
+        kwargs["devices"] = devices
     make = pipeline_class or MaskGenerationPipeline
     return make(model=model, image_processor=processor, task=TASK, device=device, **kwargs)
 

@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
@@ -32,6 +33,7 @@ from .predictor.sources import SourceImage, is_live, open_source
 from .prompts.prompt import Prompt, clip_prompt, drawn_prompts
 from .prompts.short_forms import read_prompts
 from .results.results import Results
+from .support.spread import spread
 from .weights.hub import require_at_hand
 from .weights.names import is_packaged, resolve_checkpoint
 
@@ -64,6 +66,7 @@ class SAM:
         dtype: str | torch.dtype | None = None,
         processor: SamProcessor | None = None,
         *,
+        devices: Sequence[str | torch.device] | None = None,
         value_range: Any = None,
         window: Window | None = None,
         **unknown: Never,
@@ -76,6 +79,8 @@ class SAM:
             device: A torch device; None or "auto" takes CUDA where there is one, else the CPU.
             dtype: A torch dtype or its name; by default the one that the checkpoint names.
             processor: Of a `SamModel` that is loaded; with a checkpoint, in place of the one that lies there.
+            devices: Several torch devices in place of `device`. Each gets a copy of the model, and `predict` spreads
+                images over them; `model` is the one on the first, which answers all else.
             value_range: Which values of images stand for black and white; see `ImageOptions`. By default the
                 processor's own.
             window: Level and width of a CT window in Hounsfield units, or its name in `images.windows.CT_WINDOWS`, in
@@ -87,22 +92,30 @@ class SAM:
             TypeError: If a model comes without its processor, or an argument is unknown.
             ValueError: If the checkpoint is another model's, or a model that is loaded comes with a device or a dtype.
         """
-        check_keywords(unknown, ("model", "device", "dtype", "processor", "value_range", "window"), "SAM")
+        known = ("model", "device", "dtype", "processor", "devices", "value_range", "window")
+        check_keywords(unknown, known, "SAM")
+        if devices is not None and (device is not None or len(devices) == 0 or isinstance(devices, str)):
+            raise ValueError(
+                f"`devices` must be a list with a device or more, in place of `device`, got {devices!r} and {device!r}."
+            )
         if isinstance(model, torch.nn.Module):
             if processor is None:
                 raise TypeError("A model that is loaded must come with its processor: SAM(model, processor=processor).")
-            if device is not None or dtype is not None:
+            if device is not None or dtype is not None or devices is not None:
                 raise ValueError(
                     "A model that is loaded is used where and as it is; got a device or a dtype too. Call "
                     "model.to(device, dtype) before."
                 )
             network: SamNetwork = model
+            more_devices: list[torch.device] = []
         else:
             if not isinstance(model, str | os.PathLike):
                 raise TypeError(f"`model` must be a name, a path or a SamModel, got {type(model).__name__}.")
-            target = _usable_device(device)
-            network = _load_model(model, dtype).to(target)
+            targets = [_usable_device(name) for name in ([device] if devices is None else devices)]
+            network = _load_model(model, dtype).to(targets[0])
+            more_devices = targets[1:]
         self._network = network
+        self._copies = _copy_to(network, more_devices)
         self._processor = _load_processor(model) if processor is None else processor
         self._preprocessor = check_model_and_processor(network, self._processor)
         if value_range is not None or window is not None:
@@ -227,30 +240,30 @@ class SAM:
             read = list(prompts)
         preprocessor = _with_values(self._preprocessor, value_range, window)
         decoding = DecodingOptions(multimask_output=multimask_output, choice=choice, keep_logits=low_res_logits)
-        answer: Callable[[SourceImage], Results]
+        answers: list[Callable[[SourceImage], Results]]
         if read is None:
             if not multimask_output or choice != "best" or clip:
                 raise ValueError(
                     "`multimask_output`, `choice` and `clip` must come with prompts: segment-everything keeps each "
                     "good one of three masks per point. Pass points, boxes or masks, or leave them out."
                 )
-            generator = SamMaskGenerator(self._network, preprocessor, **{"output_mode": "uncompressed_rle", **options})
-
-            def answer(image: SourceImage) -> Results:
-                return self._segment_everything(image, generator)
-
+            options = {"output_mode": "uncompressed_rle", **options}
+            answers = [
+                partial(_segment_everything, network, SamMaskGenerator(network, preprocessor, **options))
+                for network in self._networks()
+            ]
         else:
             decoding = _with_areas(decoding, options)
-
-            def answer(image: SourceImage) -> Results:
-                return self._answer_prompts(image, read, preprocessor, decoding, clip)
+            answers = [
+                partial(_answer_prompts, network, read, preprocessor, decoding, clip) for network in self._networks()
+            ]
 
         if is_live(source) and not stream:
             raise ValueError(f"A live stream has no end, so it must be read with stream=True; got {source!r}.")
         opened = open_source(source)
+        results = _each(opened.images, answers, on_error)
         if read is not None and opened.count is not None and opened.count > 1:
-            answer = _of_one_size(answer)
-        results = _each(opened.images, answer, on_error)
+            results = _of_one_size(results)
         return results if stream else list(results)
 
     __call__ = predict
@@ -264,7 +277,7 @@ class SAM:
         source = _only_image(image, "An embedding")
         loaded = source.load()
         if isinstance(loaded, ImageEmbedding):
-            return self._checked(loaded, self._preprocessor)
+            return _checked(self._network, self._preprocessor, loaded)
         return embed_image(self._network, self._preprocessor, loaded, name=source.name)
 
     def session(self, image: Any, choice: str = "best") -> SamSession:
@@ -279,7 +292,7 @@ class SAM:
         return SamSession(
             self._network,
             self._preprocessor,
-            self._encoded(loaded, self._preprocessor),
+            _encoded(self._network, self._preprocessor, loaded),
             image=_to_draw_on(source, loaded),
             name=source.name,
             choice=choice,
@@ -310,6 +323,7 @@ class SAM:
         from .training.finetune import fine_tune_in_place
 
         self._network, result = fine_tune_in_place(self.model, self.processor, data, output, options)
+        self._copies = _copy_to(self._network, [network.device for network in self._copies])
         return result
 
     def val(self, data: str | os.PathLike[str]) -> Scores:
@@ -322,66 +336,74 @@ class SAM:
 
         return score_data(self.model, self.processor, data)
 
-    def _encoded(self, image: Any, preprocessor: ImagePreprocessor) -> EncodedImage:
-        """An image that is loaded, for use at once; one that is an embedding already is checked."""
-        if isinstance(image, ImageEmbedding):
-            return self._checked(image, preprocessor)
-        return encode_image(self._network, preprocessor, image)
+    def _networks(self) -> list[SamNetwork]:
+        """The model of each device."""
+        return [self._network, *self._copies]
 
-    def _checked(self, embedding: ImageEmbedding, preprocessor: ImagePreprocessor) -> ImageEmbedding:
-        embedding.check_model(self._network)
-        embedding.check_preprocessing(preprocessor)
-        return embedding
 
-    def _answer_prompts(
-        self,
-        source: SourceImage,
-        prompts: list[Prompt],
-        preprocessor: ImagePreprocessor,
-        options: DecodingOptions,
-        clip: bool,
-    ) -> Results:
-        times = StageTimes(self.device)
-        with times.stage("read"):
-            image = source.load()
-        geometry = image.geometry if isinstance(image, ImageEmbedding) else preprocessor.geometry(image_size_hw(image))
-        if clip:
-            size_hw = geometry.original_size_hw
-            prompts = [clip_prompt(prompt, size_hw, f" of prompt {index}") for index, prompt in enumerate(prompts)]
-        batches = prepare_batches(prompts, geometry, preprocessor)
+def _encoded(network: SamNetwork, preprocessor: ImagePreprocessor, image: Any) -> EncodedImage:
+    """An image that is loaded, for use at once; one that is an embedding already is checked."""
+    if isinstance(image, ImageEmbedding):
+        return _checked(network, preprocessor, image)
+    return encode_image(network, preprocessor, image)
+
+
+def _checked(network: SamNetwork, preprocessor: ImagePreprocessor, embedding: ImageEmbedding) -> ImageEmbedding:
+    embedding.check_model(network)
+    embedding.check_preprocessing(preprocessor)
+    return embedding
+
+
+def _answer_prompts(
+    network: SamNetwork,
+    prompts: list[Prompt],
+    preprocessor: ImagePreprocessor,
+    options: DecodingOptions,
+    clip: bool,
+    source: SourceImage,
+) -> Results:
+    times = StageTimes(network.device)
+    with times.stage("read"):
+        image = source.load()
+    geometry = image.geometry if isinstance(image, ImageEmbedding) else preprocessor.geometry(image_size_hw(image))
+    if clip:
+        size_hw = geometry.original_size_hw
+        prompts = [clip_prompt(prompt, size_hw, f" of prompt {index}") for index, prompt in enumerate(prompts)]
+    batches = prepare_batches(prompts, geometry, preprocessor)
+    with times.stage("encode"):
+        encoded = _encoded(network, preprocessor, image)
+    found = decode_prompts(network, encoded, prompts, batches, times=times, options=options)
+    return Results(
+        found.records,
+        encoded.original_size_hw,
+        image=_to_draw_on(source, image),
+        name=source.name,
+        prompts=drawn_prompts(prompts),
+        timings=times,
+        low_res_logits=found.low_res_logits if options.keep_logits else None,
+    )
+
+
+def _segment_everything(network: SamNetwork, generator: SamMaskGenerator, source: SourceImage) -> Results:
+    times = StageTimes(network.device)
+    with times.stage("read"):
+        image = source.load()
+    size_hw = image.original_size_hw if isinstance(image, ImageEmbedding) else image_size_hw(image)
+    encoded: Any = image
+    if generator.options.crop_n_layers == 0:  # the generator encodes crops itself
         with times.stage("encode"):
-            encoded = self._encoded(image, preprocessor)
-        found = decode_prompts(self._network, encoded, prompts, batches, times=times, options=options)
-        return Results(
-            found.records,
-            encoded.original_size_hw,
-            image=_to_draw_on(source, image),
-            name=source.name,
-            prompts=drawn_prompts(prompts),
-            timings=times,
-            low_res_logits=found.low_res_logits if options.keep_logits else None,
+            encoded = _encoded(network, generator.image_processor, image)
+    with times.stage("masks"):
+        records = generator.generate(encoded)
+    if not records:
+        options = generator.options
+        warnings.warn(
+            f"No mask of {source.name or 'the image'} passed pred_iou_thresh={options.pred_iou_thresh:g} and "
+            f"stability_score_thresh={options.stability_score_thresh:g}; lower ones, such as "
+            f"{options.pred_iou_thresh - 0.2:g} and {options.stability_score_thresh - 0.1:g}, let more masks pass.",
+            stacklevel=2,
         )
-
-    def _segment_everything(self, source: SourceImage, generator: SamMaskGenerator) -> Results:
-        times = StageTimes(self.device)
-        with times.stage("read"):
-            image = source.load()
-        size_hw = image.original_size_hw if isinstance(image, ImageEmbedding) else image_size_hw(image)
-        encoded: Any = image
-        if generator.options.crop_n_layers == 0:  # the generator encodes crops itself
-            with times.stage("encode"):
-                encoded = self._encoded(image, generator.image_processor)
-        with times.stage("masks"):
-            records = generator.generate(encoded)
-        if not records:
-            options = generator.options
-            warnings.warn(
-                f"No mask of {source.name or 'the image'} passed pred_iou_thresh={options.pred_iou_thresh:g} and "
-                f"stability_score_thresh={options.stability_score_thresh:g}; lower ones, such as "
-                f"{options.pred_iou_thresh - 0.2:g} and {options.stability_score_thresh - 0.1:g}, let more masks pass.",
-                stacklevel=2,
-            )
-        return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
+    return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
 
 
 def _with_values(preprocessor: ImagePreprocessor, value_range: Any, window: Window | None) -> ImagePreprocessor:
@@ -414,21 +436,18 @@ def _with_areas(decoding: DecodingOptions, options: Mapping[str, Any]) -> Decodi
     return dataclasses.replace(decoding, min_hole_area=areas.min_hole_area, min_island_area=areas.min_island_area)
 
 
-def _of_one_size(answer: Callable[[SourceImage], Results]) -> Callable[[SourceImage], Results]:
-    """The same answers, but an error for an image of another size than the first: its prompts would be elsewhere."""
-    sizes_hw: list[tuple[int, int]] = []
-
-    def checked(image: SourceImage) -> Results:
-        results = answer(image)
-        sizes_hw.append(results.size_hw)
-        if results.size_hw != sizes_hw[0]:
-            raise ValueError(
-                f"Prompts of several images must be for images of one size, height x width, got {sizes_hw[0]} and "
-                f"{results.size_hw} ({image.name}). Call predict for each image with its own prompts."
-            )
-        return results
-
-    return checked
+def _of_one_size(results: Generator[Results]) -> Generator[Results]:
+    """The same results, but an error for one of another size than the first: its prompts would be elsewhere."""
+    first_hw = None
+    with closing(results):
+        for result in results:
+            first_hw = first_hw or result.size_hw
+            if result.size_hw != first_hw:
+                raise ValueError(
+                    f"Prompts of several images must be for images of one size, height x width, got {first_hw} and "
+                    f"{result.size_hw} ({result.name}). Call predict for each image with its own prompts."
+                )
+            yield result
 
 
 def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -> SamNetwork:
@@ -438,6 +457,10 @@ def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -
     from .modeling_sam import SamModel
 
     return SamModel.from_pretrained(name, **({} if dtype is None else {"dtype": dtype}))
+
+
+def _copy_to(network: SamNetwork, devices: Sequence[torch.device]) -> list[SamNetwork]:
+    return [copy.deepcopy(network).to(device) for device in devices]
 
 
 def _load_processor(name: str | os.PathLike[str]) -> SamProcessor | ImagePreprocessor:
@@ -474,20 +497,24 @@ class _SkippedIfBroken(SourceImage):
 
 
 def _each(
-    images: Generator[SourceImage], answer: Callable[[SourceImage], Results], on_error: str
+    images: Generator[SourceImage], answers: Sequence[Callable[[SourceImage], Results]], on_error: str
 ) -> Generator[Results]:
-    """The answers, one at a time; whoever stops early closes a video."""
-    with closing(images):
-        for image in images:
-            if on_error == "raise":
-                yield answer(image)
-                continue
-            try:
-                results = answer(_SkippedIfBroken(image.name, image.origin, image.folder))
-            except _CannotBeReadError as error:
-                warnings.warn(f"Skipped {image.name or 'an image'}: {error.__cause__}", stacklevel=2)
+    """The answers, one at a time for each device; whoever stops early closes a video."""
+    workers = [partial(_answer_unless_broken, answer) if on_error == "skip" else answer for answer in answers]
+    with closing(images), closing(spread(images, workers)) as results:
+        for result in results:
+            if isinstance(result, str):
+                warnings.warn(result, stacklevel=2)
             else:
-                yield results
+                yield result
+
+
+def _answer_unless_broken(answer: Callable[[SourceImage], Results], image: SourceImage) -> Results | str:
+    """The answer, or what to say of an image that cannot be read."""
+    try:
+        return answer(_SkippedIfBroken(image.name, image.origin, image.folder))
+    except _CannotBeReadError as error:
+        return f"Skipped {image.name or 'an image'}: {error.__cause__}"
 
 
 def _only_image(source: Any, what: str) -> SourceImage:

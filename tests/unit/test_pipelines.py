@@ -45,6 +45,21 @@ def counts(outputs):
     return [len(output["masks"]) for output in outputs]
 
 
+def test_several_devices_give_what_one_gives_in_order():
+    how = dict(image_processor=tiny_image_processor(), points_per_crop=3, pred_iou_thresh=0, stability_score_thresh=0)
+    model = tiny_model()
+    one = MaskGenerationPipeline(model=model, device="cpu", **how)
+    two = MaskGenerationPipeline(model=model, devices=["cpu", "cpu"], **how)
+    pictures = [PICTURE, EMPTY, PICTURE[::-1], PICTURE[:, ::-1], EMPTY]
+    for of_one, of_two in zip(one(pictures, batch_size=2), two(pictures, batch_size=2), strict=True):
+        assert [mask.tolist() for mask in of_two["masks"]] == [mask.tolist() for mask in of_one["masks"]]
+        assert of_two["scores"].tolist() == of_one["scores"].tolist()
+    assert [twin.model is not model for twin in two._copies] == [True]
+    for devices, device in (([], None), ("cpu", None), (["cpu"], "cpu")):
+        with pytest.raises(ValueError, match="`devices` must be a list with a device or more"):
+            MaskGenerationPipeline(model=model, devices=devices, device=device, **how)
+
+
 def test_output_of_one_image(pipe):
     output = pipe(PICTURE, points_per_batch=7)
     assert list(output) == ["masks", "scores"]
@@ -329,6 +344,11 @@ WRONG = {
         dict(revision="a", model_kwargs={"revision": "b"}),
         ValueError,
         "`revision` must be given once, got 'b' and 'a'",
+    ),
+    "devices and device map": (
+        dict(devices=["cpu"], device_map="auto"),
+        ValueError,
+        "`devices` or `device_map` must be None",
     ),
     "device and device map": (
         dict(device="cpu", device_map="auto"),

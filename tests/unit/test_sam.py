@@ -437,3 +437,39 @@ def test_images_that_cannot_be_read_are_skipped_when_asked(sam, tmp_path):
         sam.predict(tmp_path, points=[9999, 20], on_error="skip")
     with pytest.raises(ValueError, match="'raise' or 'skip', got 'ignore'"):
         sam.predict(tmp_path, on_error="ignore")
+
+
+# Several devices
+
+
+def test_several_devices_give_what_one_gives_in_order():
+    chance = np.random.default_rng(1)
+    images = [chance.integers(0, 256, (40 + 3 * number, 61, 3), dtype=np.uint8) for number in range(5)]
+    one, two = SAM(device="cpu"), SAM(devices=["cpu", "cpu"])
+    for of_one, of_two in zip(one.predict(images, **EVERYTHING), two.predict(images, **EVERYTHING), strict=True):
+        assert of_two.size_hw == of_one.size_hw
+        assert segmentations(of_two.records) == segmentations(of_one.records)
+    frames = [IMAGE, IMAGE[::-1], IMAGE[:, ::-1]]
+    expected = one.predict(frames, boxes=BOXES)
+    for of_one, of_two in zip(expected, two.predict(frames, boxes=BOXES, stream=True), strict=True):
+        assert segmentations(of_two.records) == segmentations(of_one.records)
+    with pytest.raises(ValueError, match=r"one size, height x width, got \(40, 61\) and \(43, 61\)"):
+        two.predict(images, boxes=[1, 2, 30, 33])
+
+
+def test_each_device_has_a_model_of_its_own_and_all_of_them_work(monkeypatch):
+    sam = SAM(devices=["cpu", "cpu", "cpu"])
+    asked = []
+    for number, network in enumerate(sam._networks()):
+        network.vision_encoder.register_forward_hook(lambda *_, number=number: asked.append(number))
+    sam.predict([IMAGE] * 9, points=[3, 4])
+    assert len(asked) == 9 and set(asked) <= {0, 1, 2} and len(set(asked)) > 1
+    assert len({network.vision_encoder.patch_embed.projection.weight.data_ptr() for network in sam._networks()}) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments", [dict(devices=[]), dict(devices="cpu"), dict(devices=["cpu"], device="cpu")], ids=str
+)
+def test_devices_that_cannot_be(arguments):
+    with pytest.raises(ValueError, match="`devices` must be a list with a device or more"):
+        SAM(**arguments)

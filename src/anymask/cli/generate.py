@@ -27,7 +27,9 @@ def generate(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards; call again to go on.")],
     shards: Annotated[int | None, typer.Option(min=1, help="Number of shards; one for 100 images by default.")] = None,
-    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes on this machine.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="Processes on this machine; one for each device.")
+    ] = None,
     format_name: Annotated[str, typer.Option("--format", "-f", help="Of a shard: sa1b, coco or parquet.")] = "sa1b",
     preset: Annotated[str | None, typer.Option(help="Options by name: sa1b, as SA-1B was made.")] = None,
     engine: Annotated[Engine, typer.Option(help="local, or ray on a cluster.")] = Engine.local,

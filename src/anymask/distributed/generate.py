@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..embeddings.fingerprints import weights_digest
+from ..sam import SAM
 from ..support.atomic_files import write_whole
 from .inputs import ImageReference, list_images
 from .outputs import FORMATS, write_shard
@@ -41,6 +43,7 @@ class Job:
         model: What `anymask.SAM` takes.
         options: See `MaskWorker`.
         dtype: Name of a torch dtype, or None.
+        weights_sha256: Of the model, so that a name under which another checkpoint lies today is told apart.
     """
 
     images: Sequence[ImageReference]
@@ -50,6 +53,7 @@ class Job:
     model: str
     options: Mapping[str, Any]
     dtype: str | None
+    weights_sha256: str
 
     def shards(self) -> ShardFolder:
         """The folder of this run; see `ShardFolder`."""
@@ -57,6 +61,7 @@ class Job:
         settings: dict[str, Any] = {
             "anymask": __version__,
             "model": self.model,
+            "weights_sha256": self.weights_sha256,
             "options": dict(self.options),
             "dtype": self.dtype,
         }
@@ -87,7 +92,7 @@ def generate(
     model: str = "sam-vit-nano",
     options: Mapping[str, Any] | None = None,
     n_shards: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     devices: Sequence[str] | None = None,
     dtype: str | None = None,
     format_name: str = "sa1b",
@@ -103,7 +108,8 @@ def generate(
         model: What `anymask.SAM` takes.
         options: Of `MaskGenerationOptions`, and "max_area_share"; see `MaskWorker` and `PRESETS`.
         n_shards: How many shards; by default one for each hundred images.
-        workers: Processes on this machine. Each computes with its share of torch's threads.
+        workers: Processes on this machine, by default one for each of `devices`. Each has a model of its own and
+            computes with its share of torch's threads.
         devices: Torch devices, dealt out to the workers in turn; None takes a GPU where there is one.
         dtype: Name of a torch dtype.
         format_name: "sa1b", "coco" or "parquet".
@@ -116,13 +122,16 @@ def generate(
         ValueError: If the folder holds shards of other settings, or a number cannot be.
         RuntimeError: If a worker failed; its message names the error.
     """
+    if devices is not None and not devices:
+        raise ValueError("`devices` must name at least one device, or be None, got none.")
+    dealt = [None] if devices is None else list(devices)
+    workers = len(dealt) if workers is None else workers
+    if workers < len(dealt):
+        raise ValueError(f"`workers` must be at least 1 for each of {len(dealt)} devices, got {workers}.")
+    devices_of = [dealt[index % len(dealt)] for index in range(workers)]
     job = make_job(source, output, model, options, n_shards, dtype, format_name)
-    if workers < 1:
-        raise ValueError(f"`workers` must be at least 1, got {workers}.")
-    devices_of = [(list(devices or [None]) * workers)[index] for index in range(workers)]  # type: ignore[list-item]
     shards = job.shards()
     if shards.missing():
-        # Here what cannot be loaded is told before processes start.
         if workers == 1:
             work(job, devices_of[0], 0, progress)
         else:
@@ -139,14 +148,15 @@ def make_job(
     dtype: str | None,
     format_name: str,
 ) -> Job:
-    """A run from the arguments of `generate`; values that cannot be are refused."""
+    """A run from the arguments of `generate`; values that cannot be are refused, and a model that cannot be loaded."""
     if format_name not in FORMATS:
         raise ValueError(f"`format_name` must be one of {', '.join(FORMATS)}, got {format_name!r}.")
     images = list_images(source)
     n_shards = -(-len(images) // IMAGES_PER_SHARD) if n_shards is None else n_shards
     if not 1 <= n_shards <= len(images):
         raise ValueError(f"`n_shards` must be from 1 to the number of images, {len(images)}, got {n_shards}.")
-    return Job(images, os.fspath(output), n_shards, format_name, model, dict(options or {}), dtype)
+    digest = weights_digest(SAM(model, device="cpu", dtype=dtype).model)
+    return Job(images, os.fspath(output), n_shards, format_name, model, dict(options or {}), dtype, digest)
 
 
 def work(job: Job, device: str | None, first: int, progress: Callable[[int, int], None] | None = None) -> None:

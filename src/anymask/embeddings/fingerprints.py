@@ -73,6 +73,22 @@ def model_fingerprint(model: Any) -> str:
     return fingerprint
 
 
+def weights_digest(model: Any) -> str:
+    """Hash all weights of a model, bit for bit; unlike `model_fingerprint` those that decode too.
+
+    Args:
+        model: On any device; another number format has another digest.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
 def preprocessing_fingerprint(image_processor: Any) -> str:
     """Describe what decides the pixels that the model sees, as JSON: the processor's class, and options with effect.
 

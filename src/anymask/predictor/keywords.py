@@ -19,6 +19,7 @@ ELSEWHERE = {
     "conf": "the threshold of predicted IoU is `pred_iou_thresh`, without prompts only",
     "iou": "the threshold of duplicates is `box_nms_thresh`, without prompts only",
     "device": "the device is chosen once: SAM(model, device=...)",
+    "devices": "the devices are chosen once: SAM(model, devices=[...])",
     "half": "the number format is chosen once: SAM(model, dtype='float16')",
     "text": "SAM takes no text; pass the `boxes` of a detector that does, and its words as `names`",
     "texts": "SAM takes no text; pass the `boxes` of a detector that does, and its words as `names`",

@@ -8,17 +8,21 @@ import sys
 import time
 
 import pytest
+import torch
 
 from anymask.distributed import generate as module
 from anymask.distributed.generate import generate, make_job, work
+from anymask.modeling_sam import SamModel
+from anymask.processing_sam import SamProcessor
 
 CALL = """
 import json, sys
 from anymask.distributed.generate import generate
 if __name__ == "__main__":
-    source, output, options, workers = sys.argv[1:]
-    generate(source, output, options=json.loads(options), n_shards=3, workers=int(workers))
+    source, output, options, how = sys.argv[1:]
+    generate(source, output, options=json.loads(options), n_shards=3, **json.loads(how))
 """
+WORKERS = json.dumps({"workers": 2})
 
 
 def contents(folder):
@@ -59,10 +63,11 @@ def test_a_stopped_run_goes_on(photos, options, tmp_path, undisturbed):
     assert [path.stat().st_mtime_ns for path in made] == before  # not made again
 
 
-def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed):
+@pytest.mark.parametrize("how", [{"workers": 2}, {"devices": ["cpu", "cpu"]}], ids=["workers", "devices"])
+def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed, how):
     script = tmp_path / "run.py"
     script.write_text(CALL)
-    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), json.dumps(options), "2"]
+    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), json.dumps(options), json.dumps(how)]
     subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert contents(tmp_path / "out") == undisturbed
 
@@ -74,7 +79,7 @@ def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(photos, options,
     chance = random.Random(0)
     for kill in range(20):
         out = tmp_path / f"out{kill}"
-        arguments = [sys.executable, str(script), str(photos), str(out), json.dumps(options), "2"]
+        arguments = [sys.executable, str(script), str(photos), str(out), json.dumps(options), WORKERS]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(arguments, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
         time.sleep(chance.uniform(0, 12))
@@ -88,12 +93,30 @@ def test_a_worker_that_fails_says_why(photos, tmp_path):
     script = tmp_path / "run.py"
     script.write_text(CALL)
     options = json.dumps({"points_per_side": 0})
-    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), options, "2"]
+    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), options, WORKERS]
     done = subprocess.run(
         arguments, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
     assert done.returncode == 1
     assert "RuntimeError: A worker must finish its shards, but one failed: ValueError: `points_per_side`" in done.stderr
+
+
+def test_a_checkpoint_of_the_same_name_with_other_weights_is_refused(photos, options, tmp_path):
+    """The digest is that of the bytes of the weights, in the order of their names."""
+    model = SamModel.from_pretrained("sam-vit-nano")
+    model.save_pretrained(tmp_path / "model")
+    SamProcessor.from_pretrained("sam-vit-nano").save_pretrained(tmp_path / "model")
+    arguments = dict(model=str(tmp_path / "model"), options=options, n_shards=3)
+    digest = hashlib.sha256()
+    for name in sorted(weights := model.state_dict()):
+        digest.update(f"{name} torch.float32 {tuple(weights[name].shape)}".encode() + weights[name].numpy().tobytes())
+    manifest = generate(photos, tmp_path / "out", **arguments)
+    assert manifest["settings"]["weights_sha256"] == digest.hexdigest()
+    with torch.no_grad():  # a bias of the last layer of the decoder
+        model.mask_decoder.iou_prediction_head.proj_out.bias[0] += 1e-3
+    model.save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="made with another weights_sha256"):
+        generate(photos, tmp_path / "out", **arguments)
 
 
 def test_waits_for_what_another_holds(photos, options, tmp_path, monkeypatch):
@@ -112,7 +135,9 @@ def test_waits_for_what_another_holds(photos, options, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(workers=0), "`workers` must be at least 1, got 0"),
+        (dict(workers=0), "`workers` must be at least 1 for each of 1 devices, got 0"),
+        (dict(workers=1, devices=["cpu", "cpu"]), "`workers` must be at least 1 for each of 2 devices, got 1"),
+        (dict(devices=[]), "`devices` must name at least one device"),
         (dict(n_shards=7), "from 1 to the number of images, 6, got 7"),
         (dict(format_name="csv"), "must be one of sa1b, coco, parquet, got 'csv'"),
     ],
