@@ -176,6 +176,10 @@ class MaskDataset(Sequence[Sample]):
         count = min(max(round(fraction * len(self)), 1), len(self) - 1)
         return self[sorted(drawn[count:])], self[sorted(drawn[:count])]
 
+    def shuffled(self, seed: int = 0) -> MaskDataset:
+        """All samples in an order that is drawn by their names and the seed."""
+        return self[sorted(range(len(self)), key=lambda index: _digest(seed, self.entries[index].name))]
+
     def limited(self, count: int, seed: int = 0) -> MaskDataset:
         """At most `count` of the samples, drawn by their names and the seed, in their order."""
         drawn = sorted(range(len(self)), key=lambda index: _digest(seed, self.entries[index].name))[:count]

@@ -25,6 +25,8 @@ class Protocol:
         refine_instances: whether a box's mask goes in again, with the box.
         edge_points_per_side: of the grid of edges.
         edge_nms: as `proposal_nms`, of edges.
+        max_masks: of a data set for clicks, boxes and masks: images are drawn by the seed until so many objects are
+            together, those of the last image included; None takes all.
     """
 
     report_after: tuple[int, ...] = (1, 2, 3, 5, 9)
@@ -38,6 +40,7 @@ class Protocol:
     refine_instances: bool = True
     edge_points_per_side: int = 16
     edge_nms: float = 0.7
+    max_masks: int | None = None
 
     @property
     def mask_threshold(self) -> float:
@@ -46,7 +49,7 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "paper": Protocol(),
+    "paper": Protocol(max_masks=10_000),
     "ritm": Protocol(
         report_after=(1, 2, 3, 5, 9, 20),
         max_clicks=20,

@@ -45,18 +45,20 @@ class Task(NamedTuple):
         rows: what is measured of a sample.
         main_score: which score sorts the worst cases; "{last}" stands for the last number of clicks that is reported.
         summary: scores that are no means over objects.
+        is_sampled: whether the protocol's `max_masks` holds, or the whole data set is needed.
     """
 
     rows: Callable[[Segmenter, Sample, Protocol, int], list[Row]]
     main_score: str | None
     summary: Callable[[Sequence[Row]], dict[str, float]] = _NO_SUMMARY
+    is_sampled: bool = False
 
 
 TASKS = {
-    "points": Task(point_rows, "iou_answer@1"),
-    "clicks": Task(click_rows, "iou_answer@{last}"),
-    "boxes": Task(box_rows, "iou_answer"),
-    "masks": Task(mask_rows, "iou_answer"),
+    "points": Task(point_rows, "iou_answer@1", is_sampled=True),
+    "clicks": Task(click_rows, "iou_answer@{last}", is_sampled=True),
+    "boxes": Task(box_rows, "iou_answer", is_sampled=True),
+    "masks": Task(mask_rows, "iou_answer", is_sampled=True),
     "proposals": Task(proposal_rows, "best_iou@1000", proposal_summary),
     "instances": Task(instance_rows, "iou", instance_summary),
     "edges": Task(edge_rows, None, edge_summary),
@@ -123,14 +125,20 @@ def evaluate(
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     done = _begin(output / ROWS_FILE, settings)
+    most = settings_of_protocol.max_masks if asked.is_sampled else None
+    ordered = dataset if most is None else dataset.shuffled(seed)
+    count = 0
     skipped: list[str] = []
     show = sys.stderr.isatty() if progress is None else progress
     with open(output / ROWS_FILE, "a", encoding="utf-8") as file:
-        for index, entry in enumerate(tqdm(dataset.entries, desc=task, unit="image", disable=not show)):
+        for index, entry in enumerate(tqdm(ordered.entries, desc=task, unit="image", disable=not show)):
+            if most is not None and count >= most:
+                break
             if entry.name in done:
+                count += done[entry.name]
                 continue
             try:
-                sample = dataset[index]
+                sample = ordered[index]
             except BrokenSampleError as error:
                 if on_broken == "raise":
                     raise
@@ -138,6 +146,7 @@ def evaluate(
                 continue
             rows = asked.rows(segmenter, sample, settings_of_protocol, seed)
             file.write(json.dumps({"sample": entry.name, "rows": rows}, default=_plain) + "\n")
+            count += _count_objects(rows)
             file.flush()
             os.fsync(file.fileno())
     names = {entry.name for entry in dataset.entries}
@@ -166,15 +175,19 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, list[Row]]]:
                 yield entry["sample"], entry["rows"]
 
 
-def _begin(path: Path, settings: dict[str, Any]) -> set[str]:
+def _count_objects(rows: Sequence[Row]) -> int:
+    return len({str(row["object"]) for row in rows if "object" in row})
+
+
+def _begin(path: Path, settings: dict[str, Any]) -> dict[str, int]:
     """Writes the settings into a new file, or checks those of an old one and cuts off a torn last line.
 
     Returns:
-        The names of samples that are done.
+        The objects of each sample that is done.
     """
     if not path.exists() or path.stat().st_size == 0:
         path.write_text(json.dumps({"settings": settings}) + "\n", encoding="utf-8")
-        return set()
+        return {}
     with open(path, "rb+") as file:
         whole = file.read().rfind(b"\n") + 1
         file.truncate(whole)
@@ -187,7 +200,7 @@ def _begin(path: Path, settings: dict[str, Any]) -> set[str]:
             f"{path} must hold rows of this evaluation to go on with, but {', '.join(differences)} differ; "
             "name another folder, or remove the file."
         )
-    return {name for name, _ in read_rows(path)}
+    return {name: _count_objects(rows) for name, rows in read_rows(path)}
 
 
 def _plain(value: Any) -> Any:

@@ -1,12 +1,14 @@
 """A run from samples to the report: rows are kept, a stopped run goes on, wrong calls are told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from tests.unit.evaluation.drawn import KnowingSegmenter, dataset, sample
 
 from anymask.data.samples import BrokenSampleError, Entry, MaskDataset
 from anymask.evaluation.detections import DetectionFile
+from anymask.evaluation.protocols import PROTOCOLS
 from anymask.evaluation.runs import TASKS, evaluate, read_rows
 
 SAMPLES = [sample("one"), sample("two", circles=((30, 20, 15),)), sample("three", circles=((40, 30, 9), (12, 12, 7)))]
@@ -31,15 +33,31 @@ def test_every_task_gives_a_report(task, tmp_path):
 def test_a_stopped_run_goes_on_and_gives_the_same(tmp_path):
     whole = evaluate("boxes", dataset(*SAMPLES), KnowingSegmenter(*SAMPLES), tmp_path / "whole")
     stopped = tmp_path / "stopped"
-    evaluate("boxes", dataset(*SAMPLES[:1]), KnowingSegmenter(*SAMPLES), stopped)
+    evaluate("boxes", dataset(*SAMPLES).limited(1), KnowingSegmenter(*SAMPLES), stopped)  # the first that is drawn
     with open(stopped / "rows.jsonl", "a", encoding="utf-8") as file:
-        file.write('{"sample": "two", "rows": [{"sam')  # killed while it wrote
+        file.write('{"sample": "next", "rows": [{"sam')  # killed while it wrote
     segmenter = KnowingSegmenter(*SAMPLES)
     report = evaluate("boxes", dataset(*SAMPLES), segmenter, stopped)
     assert segmenter.encoded == 2
     assert report.document == whole.document
     assert (stopped / "rows.jsonl").read_bytes() == (tmp_path / "whole/rows.jsonl").read_bytes()
-    assert [name for name, _ in read_rows(stopped / "rows.jsonl")] == ["one", "two", "three"]
+    assert sorted(name for name, _ in read_rows(stopped / "rows.jsonl")) == ["one", "three", "two"]
+
+
+def test_images_are_drawn_until_there_are_enough_masks(tmp_path):
+    samples = [sample(f"image {number}", circles=((10 + 4 * number, 20, 9), (40, 30, 8))) for number in range(6)]
+    few = replace(PROTOCOLS["paper"], max_masks=3)
+
+    def asked(seed, folder, task="points"):
+        segmenter, data = KnowingSegmenter(*samples), dataset(*samples)
+        evaluate(task, data, segmenter, tmp_path / folder, protocol=few, protocol_name="few", seed=seed)
+        return [name for name, _ in read_rows(tmp_path / folder / "rows.jsonl")], segmenter.encoded
+
+    first, encoded = asked(0, "first")
+    assert len(first) == encoded == 2  # of two objects each, two clicks for each
+    assert asked(0, "first") == (first, 0)  # what is done counts
+    assert asked(0, "again")[0] == first and len({tuple(asked(s, f"{s}")[0]) for s in range(4)}) > 1
+    assert len(asked(0, "everything", "instances")[0]) == 6
 
 
 def test_rows_of_another_evaluation_are_refused(tmp_path):
