@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import HfApi, ModelCard
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from .checkpoints import load_pretrained
 from .checkpoints.key_map import TIED_KEY, TIED_TO
+from .checkpoints.model_card import CARD_FILE, write_model_card
+from .checkpoints.pushing import push_model
 from .configuration_sam import SamConfig, SamVisionConfig
 from .modeling.attention import ATTENTION_FUNCTIONS, attention_function
 from .modeling.fast.int8 import check_not_quantized
@@ -29,6 +33,8 @@ from .weights.names import resolve_checkpoint
 
 POSITION_STD = 0.02
 """Standard deviation of fresh absolute positions, as is usual for vision transformers."""
+
+_OPTIONS_OF_PUSH = ("repo_id", "model_card", "commit_message", "private", "token", "revision", "create_pr", "tags")
 
 
 class SamPreTrainedModel(PreTrainedModel):
@@ -77,18 +83,75 @@ class SamPreTrainedModel(PreTrainedModel):
         return loaded
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Write weights and configuration into a folder.
+        """Write weights and configuration into a folder, and a model card where it has none.
 
         Args:
             save_directory: The folder, made if it is not there.
             *args: As for every transformers model.
-            **kwargs: Likewise.
+            **kwargs: Likewise; with `push_to_hub=True` also those of `push_to_hub`, and `repo_id`, by default the
+                folder's name.
 
         Raises:
             ValueError: If the image encoder is quantised to 8 bits.
         """
         check_not_quantized(self)
+        push = kwargs.pop("push_to_hub", False)
+        of_push = {name: kwargs.pop(name) for name in _OPTIONS_OF_PUSH if name in kwargs} if push else {}
         super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True) and not (Path(save_directory) / CARD_FILE).exists():
+            write_model_card(save_directory, self.config)
+        if push:
+            self.push_to_hub(of_push.pop("repo_id", Path(save_directory).name), **of_push)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        model_card: str | os.PathLike[str] | ModelCard | None = None,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str | None = "50GB",
+        tags: list[str] | None = None,
+    ) -> str:
+        """Send weights and configuration to the hub, with a model card.
+
+        Args:
+            repo_id: Of the repository, such as "me/sam-cells"; made if it is not there.
+            model_card: A file, such as "run/model/README.md" of `anymask train`, or a `huggingface_hub.ModelCard`. By
+                default a card that is in the repository stays, and where there is none, what is known is written.
+            commit_message: As for every transformers model, like all that follow.
+            commit_description: Of the commit.
+            private: Whether a new repository is private.
+            token: For the hub; by default the one that is stored.
+            revision: Branch to write to.
+            create_pr: Whether to open a pull request.
+            max_shard_size: Of a file of weights.
+            tags: For the hub, on the card that is written by default.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            OSError: If the file of the card is not there, or the hub does not answer.
+            ValueError: If the image encoder is quantised to 8 bits.
+        """
+        return push_model(
+            self,
+            repo_id,
+            HfApi(token=token),
+            model_card=model_card,
+            private=private,
+            revision=revision,
+            tags=tags,
+            max_shard_size=max_shard_size,
+            commit_message=commit_message or f"Upload {type(self).__name__}",
+            commit_description=commit_description,
+            create_pr=create_pr,
+        )
 
     def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
         """Change how attention is computed.

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from ..checkpoints.model_card import write_model_card
 from ..data import BrokenSampleError, MaskDataset, check, open_dataset
 from ..data.augment import Augmentation, augmented
 from ..modeling.losses import DEFAULT_LOSS, LossOptions
@@ -190,6 +191,7 @@ def fine_tune(
     after = score(best, processor, validation_data)
     say(f"after:  {after[0]}")
     write_report(output, options, before, after, validation_data)
+    write_model_card(model_folder, best.config, training=output / "report.json")
     say(f"{model_folder}: load it with SAM or SamModel.from_pretrained; {output / 'report.md'} compares")
     return FineTuneResult(model_folder, before[0], after[0], not stop.was_asked)
 

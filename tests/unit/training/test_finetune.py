@@ -63,6 +63,7 @@ def test_what_a_run_leaves(tmp_path, data, checkpoint):
     report = json.loads((out / "report.json").read_text())
     assert report["after"]["box_dice"] == result.after.box_dice and report["before"]["objects"] == result.before.objects
     assert "| Dice, one click |" in (out / "report.md").read_text()
+    assert "| Dice, one click |" in (result.model_folder / "README.md").read_text()
     assert len(list((out / "overlays").iterdir())) == 2 and (out / "curves.png").exists()
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log if "eval_dice" in entry] == [2, 4]
