@@ -1,0 +1,175 @@
+"""Does memory stay flat over the size of an image, and over the number of images? What do two workers gain?
+
+`tiling` segments drawn rasters of growing side with a stand-in for the network, which finds bright squares by their
+colour, so that what is measured is the tiling and its files, not the weights. The raster is a memory-mapped file.
+`images` runs `anymask generate` with sam-vit-nano on drawn images, for one and two workers, and for more and more
+images. Peak memory is the highest resident set of the process, or the sum over the processes of a run, looked at every
+20 milliseconds. For workers those of two runs of different length are told apart by the time that starting takes: the
+rate is that of the longer run's surplus.
+
+    python benchmarks/scale.py --output benchmarks/results/savings/scale.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from machine import environment_of
+from PIL import Image
+
+SECONDS_BETWEEN_LOOKS = 0.02
+PERIOD, SQUARE = 400, 250  # of the drawn rasters: a bright square in each field
+GENERATE = """
+import sys
+from anymask.distributed.generate import generate
+if __name__ == "__main__":
+    folder, output, workers = sys.argv[1:]
+    generate(folder, output, options={"points_per_side": 8}, n_shards=16, workers=int(workers), format_name="coco")
+"""
+
+
+class BrightSquares:
+    """Stands for `SamMaskGenerator`: a record for each connected bright part of a window."""
+
+    def generate(self, image: np.ndarray, *, output_mode: str) -> list[dict[str, Any]]:
+        """Records with uncompressed RLE, whatever `output_mode` says."""
+        from scipy import ndimage
+
+        from anymask.masks.rle import mask_to_rle
+
+        labels, _ = ndimage.label(image[..., 0] > 128)
+        records = []
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+            mask = np.zeros(labels.shape, dtype=bool)
+            mask[rows, columns] = labels[rows, columns] == number
+            records.append({"segmentation": mask_to_rle(mask), "predicted_iou": 0.9, "stability_score": 0.9})
+        return records
+
+
+def draw_raster(path: Path, side: int) -> None:
+    """A file of (side, side, 3) uint8, written row of fields by row of fields."""
+    raster = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(side, side, 3))
+    for top in range(0, side, PERIOD):
+        band = np.full((min(PERIOD, side - top), side, 3), 40, dtype=np.uint8)
+        for left in range(0, side, PERIOD):
+            band[20 : 20 + SQUARE, left + 20 : left + 20 + SQUARE] = 220
+        raster[top : top + len(band)] = band
+    raster.flush()
+
+
+def tile_raster(path: Path, folder: Path, tile: int) -> int:
+    """Segment a raster and write its COCO and its labels; returns the number of objects."""
+    from anymask.tiling.generator import TiledGenerator
+    from anymask.tiling.outputs import save_objects, write_coco, write_label_raster
+    from anymask.tiling.sources import LargeImage
+
+    image = LargeImage(np.load(path, mmap_mode="r"))
+    tiled = TiledGenerator(BrightSquares(), tile=tile, halo=128, full_image=False)
+    objects = save_objects(folder, tiled.generate(image, work_folder=folder))
+    write_coco(folder / "coco.json", objects, image, path.name)
+    write_label_raster(folder / "labels.tif", objects, image)
+    return len(objects)
+
+
+def run_watched(command: list[str]) -> tuple[str, float, float]:
+    """What a command printed, seconds, and peak memory of its processes in MB, without pages of mapped files."""
+    start = time.perf_counter()
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, sum(_own_megabytes(member) for member in _family(process)))
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return process.stdout.read(), seconds, peak
+
+
+def _family(process: psutil.Process) -> Iterator[psutil.Process]:
+    try:
+        yield process
+        yield from process.children(recursive=True)
+    except psutil.Error:
+        return
+
+
+def _own_megabytes(process: psutil.Process) -> float:
+    """Resident memory that no file stands behind: pages of a mapped raster are the system's to take back."""
+    try:
+        memory = process.memory_info()
+    except psutil.Error:
+        return 0.0
+    return (memory.rss - memory.shared) / 1e6
+
+
+def measure_tiling(sides: list[int], tile: int, folder: Path) -> Iterator[dict[str, Any]]:
+    """A row for each side."""
+    for side in sides:
+        path = folder / f"raster_{side}.npy"
+        draw_raster(path, side)
+        command = [sys.executable, __file__, "--one", str(path), str(folder / f"work_{side}"), str(tile)]
+        printed, seconds, peak = run_watched(command)
+        path.unlink()
+        yield {"side": side, "objects": int(printed), "seconds": seconds, "peak_megabytes": peak}
+
+
+def measure_images(counts: list[int], folder: Path) -> Iterator[dict[str, Any]]:
+    """A row for each number of images and of workers."""
+    script = folder / "run.py"
+    script.write_text(GENERATE)
+    chance = np.random.default_rng(0)
+    for count in counts:
+        images = folder / f"images_{count}"
+        images.mkdir()
+        for number in range(count):
+            pixels = np.full((192, 256, 3), 60, dtype=np.uint8)
+            left, top = chance.integers(0, 150), chance.integers(0, 90)
+            pixels[top : top + 90, left : left + 90] = chance.integers(0, 256, 3)
+            Image.fromarray(pixels).save(images / f"{number:05d}.png")
+        for workers in (1, 2):
+            out = folder / f"out_{count}_{workers}"
+            _, seconds, peak = run_watched([sys.executable, str(script), str(images), str(out), str(workers)])
+            yield {"images": count, "workers": workers, "seconds": seconds, "peak_megabytes": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="*", default=[5000, 10000, 20000], help="of rasters, in pixels")
+    parser.add_argument("--tile", type=int, default=1024)
+    parser.add_argument("--images", type=int, nargs="*", default=[50, 200], help="numbers of images")
+    parser.add_argument("--output", type=Path, help="a JSON file; rows of the part that is not run stay in it")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        raster, work, tile = options.one
+        print(tile_raster(Path(raster), Path(work), int(tile)))
+        return
+    options.device = "cpu"
+    kept = json.loads(options.output.read_text()) if options.output and options.output.exists() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        for part, rows in (
+            ("tiling", measure_tiling(options.sides, options.tile, Path(folder))),
+            ("images", measure_images(options.images, Path(folder))),
+        ):
+            found = []
+            for row in rows:
+                print(part, row, flush=True)
+                found.append(row)
+            if found:
+                kept[part] = {"environment": environment_of(options), "rows": found}
+    if options.output:
+        options.output.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
