@@ -18,7 +18,7 @@ from ..data.photographs import Photograph, read_sources, split_held_out
 from ..masks.rle import rle_area
 from .data import SampleOptions, SceneSamples, frame_sample, sample_by_area
 
-SCENE_EVERY = 3  # one sample in so many is a drawn scene
+SCENE_EVERY = 4  # one sample in so many is a drawn scene
 KINDS = {"photograph": 0.45, "pasted": 0.25, "mosaic": 0.12, "collage": 0.18}
 # Sources of one subject each, or of few photographs, would teach little else if they counted as much as the others.
 SOURCE_WEIGHTS = {
