@@ -42,6 +42,7 @@ PROCESSOR_RUNS: dict[str, list[str]] = {
     "everything_int8": ["bench_everything.py", "--size", "nano", "--dtype", "int8"],
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],
+    "demo": ["bench_demo.py", "--size", "nano"],
 }
 """The name of each file of results, and the command that makes it: on any processor."""
 
