@@ -16,6 +16,7 @@ TITLES = {
     "memory": "Memory",
     "preprocessing": "Preprocessing",
     "start": "A whole command",
+    "demo": "A click in the demo",
 }
 COLOURS = {"seconds": "#3b6fb6", "bytes": "#5a9e6f"}
 INCHES_PER_BAR = 0.22

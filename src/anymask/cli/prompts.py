@@ -68,12 +68,12 @@ def read_values(value_range: str | None, window: str | None) -> dict[str, Any]:
     if window is not None:
         from ..images.windows import CT_WINDOWS, window_range
 
-        level_width = tuple(_numbers(window)) or window
-        if level_width == window and not window.isidentifier():
+        level_width = tuple(_numbers(window))
+        if not (len(level_width) == 2 and level_width[1] > 0 if level_width else window.isidentifier()):
             names = ", ".join(CT_WINDOWS)
             raise ValueError(f"--window must be LEVEL,WIDTH, as in 40,400, or one of {names}, got {window!r}")
-        window_range(level_width)
-        given["window"] = level_width
+        given["window"] = level_width or window
+        window_range(given["window"])
     return given
 
 
