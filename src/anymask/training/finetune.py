@@ -327,9 +327,17 @@ def _training_arguments(options: FineTuneOptions) -> TrainingArguments:
 def _last_checkpoint(output: Path) -> str | None:
     """The newest checkpoint that was written whole: Trainer writes its state last."""
     folders = (output / CHECKPOINTS).glob("checkpoint-*")
-    whole = [folder for folder in folders if (folder / "trainer_state.json").exists()]
-    newest = max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+    newest = max(filter(_is_whole, folders), key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
     return None if newest is None else str(newest)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether Trainer's state can be read: a run that is killed may leave it empty, or cut short."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def fine_tune_in_place(

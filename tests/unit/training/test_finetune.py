@@ -84,14 +84,15 @@ def assert_same(actual, expected):
     assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
 
 
+def interrupt(line):
+    """Press Ctrl-C after the first epoch."""
+    if line.startswith("epoch 1"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_ctrl_c_leaves_a_run_that_goes_on_as_if_nothing_had_been(tmp_path, data, checkpoint):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     fine_tune(options(data, checkpoint, straight, epochs=3), say=lambda _: None)
-
-    def interrupt(line):
-        if line.startswith("epoch 1"):
-            os.kill(os.getpid(), signal.SIGINT)
-
     handler = signal.getsignal(signal.SIGINT)
     assert not fine_tune(options(data, checkpoint, stopped, epochs=3), say=interrupt).is_finished
     assert signal.getsignal(signal.SIGINT) == handler
@@ -99,6 +100,19 @@ def test_ctrl_c_leaves_a_run_that_goes_on_as_if_nothing_had_been(tmp_path, data,
     assert_same(weights_of(stopped), weights_of(straight))
     steps = [json.loads(line)["step"] for line in (stopped / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("state", [None, "", '{"global_step": '])
+def test_a_checkpoint_that_was_not_written_whole_is_passed_over(tmp_path, data, checkpoint, state):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    fine_tune(options(data, checkpoint, straight, epochs=2), say=lambda _: None)
+    fine_tune(options(data, checkpoint, stopped, epochs=2), say=interrupt)
+    newest = stopped / "checkpoints" / "checkpoint-999"
+    newest.mkdir()
+    if state is not None:
+        (newest / "trainer_state.json").write_text(state)
+    fine_tune(options(data, checkpoint, stopped, epochs=2), resume=True, say=lambda _: None)
+    assert_same(weights_of(stopped), weights_of(straight))
 
 
 def test_a_killed_run_goes_on_from_the_command_line(tmp_path, data, checkpoint):
