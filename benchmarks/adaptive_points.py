@@ -8,7 +8,6 @@ them. Beside it a grid that is coarser throughout, with about as many points.
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import skimage
 import torch
-from machine import describe, environment_of
+from machine import environment_of, finish
 
 from anymask import SAM
 from anymask.mask_generation.generator import SamMaskGenerator
@@ -105,9 +104,7 @@ def main() -> None:
         "photos": [photo.name for photo in PHOTOS],
         "rows": rows,
     }
-    print(describe(report["environment"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    finish(report, options.json)
 
 
 if __name__ == "__main__":

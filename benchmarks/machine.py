@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -60,6 +61,13 @@ def describe(environment: Mapping[str, Any]) -> str:
         f"{where}, {environment['cores']} cores, {environment['threads']} threads; Python {environment['python']}, "
         f"{versions}; commit {environment['commit']}; {environment['date']}"
     )
+
+
+def finish(report: Mapping[str, Any], file: Path | None) -> None:
+    """Print where a benchmark ran, and write its report where a file is asked for."""
+    print(describe(report["environment"]))
+    if file:
+        file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def machine_of(environment: Mapping[str, Any]) -> str:

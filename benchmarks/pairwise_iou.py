@@ -7,14 +7,13 @@ run lengths. The two must agree.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from machine import describe, environment_of
+from machine import environment_of, finish
 from pycocotools import mask as coco_mask
 
 from anymask.evaluation.metrics import pairwise_iou
@@ -77,9 +76,7 @@ def main() -> None:
         "largest_difference": difference,
         "rows": rows,
     }
-    print(describe(report["environment"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    finish(report, options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""How long is a training step beside Transformers, with the same weights, the same batch and the same loss?
+r"""How long is a training step beside Transformers, with the same weights, the same batch and the same loss?
 
-    python benchmarks/training_step.py --threads 2 --json benchmarks/results/savings/training_step.json
+    python benchmarks/training_step.py --threads 2 --case "decoder, 1 box" "decoder, 8 boxes" \
+        --json benchmarks/results/savings/training_step_decoder.json
+    python benchmarks/training_step.py --threads 2 --case "everything, 1 box" \
+        --json benchmarks/results/savings/training_step_everything.json
 
 ViT-B with random weights in float32, one image, masks of 256 x 256, AdamW. The decoder learns on embeddings that are
 kept, with 1 and 8 boxes; everything learns with one box and gradient checkpointing. Transformers' model has no loss:
@@ -22,7 +25,7 @@ from typing import Any
 
 import torch
 import transformers
-from machine import describe, environment_of
+from machine import environment_of, finish
 from subjects import load_pair
 from torch import Tensor
 
@@ -144,9 +147,7 @@ def main() -> None:
         "size": options.size,
         "rows": rows,
     }
-    print(describe(report["environment"]))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    finish(report, options.json)
 
 
 if __name__ == "__main__":
