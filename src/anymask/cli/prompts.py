@@ -68,12 +68,16 @@ def read_values(value_range: str | None, window: str | None) -> dict[str, Any]:
     if window is not None:
         from ..images.windows import CT_WINDOWS, window_range
 
-        level_width = tuple(_numbers(window))
-        if not (len(level_width) == 2 and level_width[1] > 0 if level_width else window.isidentifier()):
+        given["window"] = tuple(_numbers(window)) or window
+        try:
+            window_range(given["window"])
+        except ValueError as error:
+            if window.isidentifier():  # a name, and the error says which there are
+                raise
             names = ", ".join(CT_WINDOWS)
-            raise ValueError(f"--window must be LEVEL,WIDTH, as in 40,400, or one of {names}, got {window!r}")
-        given["window"] = level_width or window
-        window_range(given["window"])
+            raise ValueError(
+                f"--window must be LEVEL,WIDTH, as in 40,400, or one of {names}, got {window!r}"
+            ) from error
     return given
 
 

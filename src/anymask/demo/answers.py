@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..configuration_sam import SamConfig
 from ..embeddings.image_embedding import EncodedImage, encode_image
-from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND, resized_size_hw
+from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND, MASK_PIXELS_PER_PATCH, resized_size_hw
 from ..images.preparation import ImagePreprocessor
 from ..mask_generation.generator import SamMaskGenerator
 from ..masks.record import MaskRecord, rle_of
@@ -159,12 +160,6 @@ class Segmenter:
         self.image_processor = image_processor
         self._logits: RecentlyUsed[tuple[str, torch.Tensor]] = RecentlyUsed(kept_logits)
 
-    @property
-    def mask_size(self) -> int:
-        """Side of the low-resolution masks."""
-        vision = self.model.config.vision_config
-        return int(4 * vision.image_size // vision.patch_size)
-
     def encode(self, image: Any) -> Encoded:
         """Run the image encoder, and do what all prompts of the picture share."""
         encoded = encode_image(self.model, self.image_processor, image)
@@ -274,6 +269,12 @@ class _Watched:
         self.done += input_points.shape[1]
         self._after_batch(self.done, self.total)
         return proposals
+
+
+def mask_size(config: SamConfig) -> int:
+    """Side of a model's low-resolution masks."""
+    vision = config.vision_config
+    return MASK_PIXELS_PER_PATCH * (vision.image_size // vision.patch_size)
 
 
 def seen_at(encoded: Encoded, prompt: Prompt, max_side: int) -> tuple[Encoded, Prompt]:

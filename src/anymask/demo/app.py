@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from .answers import Encoded, Segmenter, describe, read_json, read_max_side, read_question
+from .answers import Encoded, Segmenter, describe, mask_size, read_json, read_max_side, read_question
 from .errors import ClientGoneError, RequestError
 from .guards import Guard, read_body
 from .pictures import Pictures, RecentlyUsed, decode_picture, picture_to_show
@@ -110,7 +110,7 @@ class Demo:
             {
                 "model": self.model_name,
                 "image_size": self.segmenter.model.config.vision_config.image_size,
-                "mask_size": self.segmenter.mask_size,
+                "mask_size": mask_size(self.segmenter.model.config),
                 "multimask": 3,
                 "limits": {"bytes": self.limits.bytes, "pixels": self.limits.pixels},
                 "images": self.pictures.named,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..export.export import export
 from ..support.atomic_files import whole_folder
+from .answers import mask_size
 
 if TYPE_CHECKING:
     from ..sam import SAM
@@ -49,7 +50,7 @@ def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page
             "encoder": f"{MODEL_FOLDER}/encoder.onnx",
             "decoder": f"{MODEL_FOLDER}/decoder_multi.onnx",
             "image_size": vision.image_size,
-            "mask_size": 4 * vision.image_size // vision.patch_size,
+            "mask_size": mask_size(config),
             "mean": list(processor.image_mean),
             "std": list(processor.image_std),
             "prompted_masks": getattr(config, "prompted_masks", None),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -73,17 +73,20 @@ def model_fingerprint(model: Any) -> str:
     return fingerprint
 
 
-def weights_digest(model: Any) -> str:
+def weights_digest(model: Any, without: Collection[str] = ()) -> str:
     """Hash all weights of a model, bit for bit; unlike `model_fingerprint` those that decode too.
 
     Args:
         model: On any device; another number format has another digest.
+        without: Names of tensors that do not count, such as a second name of one that does.
 
     Returns:
         64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if name in without:
+            continue
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

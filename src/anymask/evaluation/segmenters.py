@@ -6,7 +6,6 @@ three for whole, part and subpart. What is chosen among them is the protocol's b
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from ..checkpoints.key_map import TIED_KEY
+from ..embeddings.fingerprints import weights_digest
 from ..embeddings.image_embedding import encode_image
 from ..geometry.coordinates import ResizeGeometry
 from ..mask_generation.generator import SamMaskGenerator
@@ -155,7 +155,7 @@ class AnymaskSegmenter:
         return [dict(record) for record in generator.generate(image)]
 
     def digest(self) -> str:  # noqa: D102
-        return _digest(self.model)
+        return weights_digest(self.model, without=(TIED_KEY,))  # not every implementation lists it
 
 
 class TransformersSegmenter:
@@ -225,7 +225,7 @@ class TransformersSegmenter:
         return [found[index] for index in kept.tolist()]
 
     def digest(self) -> str:  # noqa: D102
-        return _digest(self.model)
+        return weights_digest(self.model, without=(TIED_KEY,))  # not every implementation lists it
 
 
 IMPLEMENTATIONS: dict[str, type[AnymaskSegmenter] | type[TransformersSegmenter]] = {
@@ -308,13 +308,3 @@ def _proposals(answers: Answers, geometry: ResizeGeometry) -> list[dict[str, Any
 def _pair(sizes: Any) -> tuple[int, int]:
     height, width = (int(side) for side in sizes[0])
     return height, width
-
-
-def _digest(model: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        if name == TIED_KEY:  # the same tensor under a second name, which not every implementation lists
-            continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
