@@ -35,6 +35,13 @@ class PointsOf(str, Enum):
     adaptive = "adaptive"
 
 
+class OverlapOf(str, Enum):
+    """What the overlap of two masks is a share of."""
+
+    iou = "iou"
+    smaller = "smaller"
+
+
 Photos = Annotated[
     list[str], typer.Argument(metavar="PHOTO", help="Files, folders, URLs, and globs in quotes: 'photos/**/*.jpg'.")
 ]
@@ -65,6 +72,10 @@ StabilityScoreThresh = Annotated[float | None, _number("Keep masks whose stabili
 StabilityScoreOffset = Annotated[float | None, _number("How far the threshold moves to measure stability.")]
 MaskThreshold = Annotated[float | None, _number("Logits above this are foreground.")]
 BoxNmsThresh = Annotated[float | None, _number("Of two masks whose boxes overlap more than this, one goes.")]
+MaskNmsThresh = Annotated[float | None, _number("Of two masks that overlap more than this, one goes; by default none.")]
+MaskNmsMeasure = Annotated[
+    OverlapOf | None, _number("Overlap of --mask-nms-thresh: iou, or smaller (part of the smaller mask).")
+]
 CropNLayers = Annotated[int | None, _count("Layers of crops besides the whole photo; layer i has 2^i x 2^i.")]
 CropNmsThresh = Annotated[float | None, _number("As --box-nms-thresh, between crops.")]
 CropOverlapRatio = Annotated[float | None, _number("Overlap of crops, as a part of the shorter side.")]
@@ -82,6 +93,8 @@ EVERYTHING = {
     "stability_score_offset": StabilityScoreOffset,
     "mask_threshold": MaskThreshold,
     "box_nms_thresh": BoxNmsThresh,
+    "mask_nms_thresh": MaskNmsThresh,
+    "mask_nms_measure": MaskNmsMeasure,
     "crop_n_layers": CropNLayers,
     "crop_nms_thresh": CropNmsThresh,
     "crop_overlap_ratio": CropOverlapRatio,

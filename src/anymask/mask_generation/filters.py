@@ -14,6 +14,7 @@ import torch
 
 from ..geometry.crops import boxes_near_crop_edge
 from ..masks.measures import nms
+from ..masks.overlaps import kept_of_overlapping
 from ..masks.record import MaskRecord, make_record, xyxy_to_xywh
 from ..masks.rle import Rle, remove_small_regions_of_both_kinds, rle_to_box_xyxy, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
@@ -132,6 +133,10 @@ def make_records(
     rles = [proposal_to_rle(proposal, size_hw, options.mask_threshold) for proposal in proposals]
     if options.min_hole_area > 0 or options.min_island_area > 0:
         proposals, rles = _clean_up(proposals, rles, options)
+    if options.mask_nms_thresh is not None:
+        ranks = np.array([proposal.predicted_iou for proposal in proposals])
+        kept = kept_of_overlapping(rles, ranks, options.mask_nms_thresh, options.mask_nms_measure)
+        proposals, rles = [proposals[index] for index in kept], [rles[index] for index in kept]
     return [_record(proposal, rle, options) for proposal, rle in zip(proposals, rles, strict=True)]
 
 

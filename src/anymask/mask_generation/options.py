@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ..geometry.crops import build_point_grids
+from ..masks.overlaps import MEASURES
 from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
 
@@ -51,6 +52,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "stability_score_offset": ("a number of at least 0", lambda value: _number(value, 0, np.inf)),
     "mask_threshold": _FINITE,
     "box_nms_thresh": _FRACTION,
+    "mask_nms_thresh": ("a number in [0, 1], or None", lambda value: value is None or _number(value, 0, 1)),
+    "mask_nms_measure": (f"one of {', '.join(MEASURES)}", lambda value: value in MEASURES),
     "crop_n_layers": _WHOLE,
     "crop_nms_thresh": _FRACTION,
     "crop_overlap_ratio": ("a number in [0, 1)", lambda value: _number(value, 0, 1) and value < 1),
@@ -79,6 +82,10 @@ class MaskGenerationOptions:
         mask_threshold: logits above this are foreground.
         box_nms_thresh: of two masks of one crop whose boxes' IoU is above this, the one with the lower predicted IoU
             goes.
+        mask_nms_thresh: of two masks that overlap more than this, whatever their boxes and crops, the one with the
+            lower predicted IoU goes; None compares no masks. It comes last, after the clean-up of small regions.
+        mask_nms_measure: how `mask_nms_thresh` measures overlap: "iou", intersection over union; "smaller",
+            intersection over the smaller mask, so that of an object and its part one stays.
         crop_n_layers: layers of crops beyond the whole image (`crops_n_layers`); layer i has 2^i x 2^i crops.
         crop_nms_thresh: as `box_nms_thresh`, between crops; the mask of the larger crop goes. (`crops_nms_thresh` sets
             both.)
@@ -109,6 +116,8 @@ class MaskGenerationOptions:
     stability_score_offset: float = 1.0
     mask_threshold: float = 0.0
     box_nms_thresh: float = 0.7
+    mask_nms_thresh: float | None = None
+    mask_nms_measure: str = "iou"
     crop_n_layers: int = 0
     crop_nms_thresh: float = 0.7
     crop_overlap_ratio: float = 512 / 1500
@@ -232,6 +241,8 @@ class EverythingOptions(TypedDict, total=False):
     stability_score_offset: float
     mask_threshold: float
     box_nms_thresh: float
+    mask_nms_thresh: float | None
+    mask_nms_measure: str
     crop_n_layers: int
     crop_nms_thresh: float
     crop_overlap_ratio: float

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..masks.overlaps import kept_of_overlapping
 from ..masks.polygons import Polygon
 from ..masks.record import MaskRecord, form_of, make_record, rle_of
 from ..masks.rle import Rle, remove_small_regions_rle, rle_to_coco, rle_to_mask
@@ -23,7 +24,6 @@ from .formats.coco import coco_document
 from .formats.files import FilePath
 from .formats.label_map_png import label_map_of
 from .formats.registry import read_as, write_as
-from .overlaps import kept_of_overlapping
 from .overlay import FILL_OPACITY, draw_overlay
 from .tables import classes_of, confidences_of, text_table, to_data_frame, to_detections
 from .views import Boxes, Masks

@@ -65,6 +65,7 @@ def test_options_of_everything(calls, tmp_path):
     names = {
         **dict(points_per_side=8, points_per_batch=16, pred_iou_thresh=0.8, stability_score_thresh=0.9),
         **dict(stability_score_offset=0.5, mask_threshold=0.25, box_nms_thresh=0.6, crop_n_layers=1),
+        **dict(mask_nms_thresh=0.5, mask_nms_measure="smaller"),
         **dict(crop_nms_thresh=0.65, crop_overlap_ratio=0.3, crop_n_points_downscale_factor=2),
         **dict(min_mask_region_area=10, max_hole_area=11, max_sprinkle_area=12),
     }

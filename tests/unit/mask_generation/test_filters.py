@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from anymask import MaskProposals
@@ -70,6 +71,29 @@ def test_which_points_of_the_grid_a_mask_covers():
     at = torch.tensor([6, 6, 20]), torch.tensor([11, 20, 11])
     (proposal,) = proposals((10, 5, 14, 9), grid_at=at)
     assert proposal.covers.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("measure", ["iou", "smaller"])
+def test_of_masks_that_overlap_the_better_stays(measure):
+    # The best of the four lies inside the second; the third overlaps the first by a quarter of their union.
+    squares = (2, 2, 12, 12), (14, 2, 30, 20), (6, 2, 16, 12), (16, 4, 20, 8)
+    found = proposals(*squares)
+    everything = make_records(found, (48, 64), OPTIONS)
+    masks = [record["segmentation"] for record in everything]
+    for thresh in (0.0, 0.2, 0.3, 0.95):
+        kept: list[int] = []
+        for index in (3, 2, 1, 0):  # best first: `decoded` gives later ones higher scores
+            common = [(masks[index] & masks[other]).sum() for other in kept]
+            if measure == "iou":
+                wholes = [(masks[index] | masks[other]).sum() for other in kept]
+            else:
+                wholes = [min(masks[index].sum(), masks[other].sum()) for other in kept]
+            if all(both <= thresh * whole for both, whole in zip(common, wholes, strict=True)):
+                kept.append(index)
+        assert len(kept) < 4 or (thresh > 0.3 and measure == "iou")
+        options = replace(OPTIONS, mask_nms_thresh=thresh, mask_nms_measure=measure)
+        records = make_records(found, (48, 64), options)
+        assert [record["point_coords"] for record in records] == [everything[i]["point_coords"] for i in sorted(kept)]
 
 
 def test_masks_without_a_pixel_are_none():

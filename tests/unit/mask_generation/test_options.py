@@ -143,6 +143,8 @@ def test_every_option_has_a_rule():
         ("stability_score_offset", -1, "a number of at least 0"),
         ("mask_threshold", None, "a finite number"),
         ("box_nms_thresh", 1.1, r"a number in \[0, 1\]"),
+        ("mask_nms_thresh", "0.5", r"a number in \[0, 1\], or None"),
+        ("mask_nms_measure", "ios", "one of iou, smaller"),
         ("crop_nms_thresh", -0.1, r"a number in \[0, 1\]"),
         ("crop_n_layers", -1, "a whole number of at least 0"),
         ("crop_overlap_ratio", 1, r"a number in \[0, 1\)"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..masks.rle import Rle, rle_to_box_xyxy, rle_to_runs
+from .rle import Rle, rle_to_box_xyxy, rle_to_runs
 
 MEASURES = ("iou", "smaller")
 

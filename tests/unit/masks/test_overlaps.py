@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from anymask.masks.overlaps import kept_of_overlapping
 from anymask.masks.rle import mask_to_rle
-from anymask.results.overlaps import kept_of_overlapping
 
 
 @pytest.mark.parametrize("measure", ["iou", "smaller"])
