@@ -23,13 +23,14 @@ CORE = [
     "typer>=0.26",  # the command line, installed by transformers anyway; older ones warn under click 8.5
     "rich>=13.8",  # progress on a terminal; what typer 0.26 asks for, installed with it anyway
     "tqdm>=4.60",  # the progress bar of segment-everything; what transformers 5.17 asks for
+    "scipy>=1.13",  # clicks of fine-tuning and evaluation, tiles, volumes; 1.13 is the oldest with NumPy 2 wheels
 ]
 
 EXTRAS = {
-    # The synthetic scenes cut textures from scikit-image's photographs and distort them with SciPy.
+    # The synthetic scenes that sam-vit-nano learned from cut textures from scikit-image's photographs. Fine-tuning on
+    # data of your own needs no extra.
     "train": [
         "scikit-image>=0.24",  # 0.24 is the oldest with NumPy 2 wheels
-        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels
     ],
     # Low-rank adapters: `anymask.training.adapters`.
     "adapters": [
@@ -39,13 +40,11 @@ EXTRAS = {
     "evaluation": [
         "faster-coco-eval>=1.8",  # 1.8 is the oldest that the tests ran with
         "scikit-image>=0.24",  # as in train
-        "scipy>=1.13",  # as in train
     ],
     # Volumes in NIfTI as data sets.
     "medical": [
         "nibabel>=5.4",  # 5.4 is the oldest that the tests ran with
         "pydicom>=3",  # 3 is the oldest whose pixel decoding needs nothing but NumPy
-        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels; slices are linked with it
     ],
     # Frames of video files and streams as sources of `SAM.predict`.
     "video": [
@@ -61,7 +60,6 @@ EXTRAS = {
     ],
     # Images larger than memory, and rasters with a place on earth.
     "geo": [
-        "scipy>=1.13",  # 1.13 is the oldest with NumPy 2 wheels; pieces are grouped with it
         "rasterio>=1.4",  # 1.4 is the oldest with NumPy 2 wheels for Python 3.13
         "geopandas>=1.0",  # 1.0 is the oldest that writes through pyogrio by default
     ],

@@ -40,6 +40,7 @@ def export(
         with quick_imports():
             from ..export.export import export as write
         sam = load_sam(model, "cpu", "float32")
+        typer.echo("each file is written and compared, which takes some ten seconds", err=True)
         report = write(
             sam.model,
             output,

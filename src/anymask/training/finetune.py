@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 ADAPTER_PREFIX = "lora_"
 LEARNS = {"decoder": 1e-4, "all": 1e-5, **{ADAPTER_PREFIX + preset: 1e-3 for preset in PRESETS}}
 """What may learn, and its learning rate unless another is given; adapters are those of `adapters.PRESETS`."""
-MODEL_FOLDER, CHECKPOINTS, CONFIGURATION = "model", "checkpoints", "config.json"
+MODEL_FOLDER, CHECKPOINTS, CONFIGURATION, LOG = "model", "checkpoints", "config.json", "log.jsonl"
 Say = Callable[[str], None]
 
 
@@ -158,13 +158,15 @@ def fine_tune(
         loaded: a model and its processor in the place of `options.model`; the model is trained as it stands there.
 
     Raises:
-        FileExistsError: If the output folder holds a run and `resume` is not asked for.
+        FileExistsError: If the output folder holds a run that has learned and `resume` is not asked for.
         OSError: If data or model are not there.
         ValueError: If data cannot be used, or an option cannot be.
     """
     output = Path(options.output)
-    if (output / CONFIGURATION).exists() and not resume:
-        raise FileExistsError(f"{output} must not hold another run; pass resume=True to go on, or another folder.")
+    if _has_learned(output) and not resume:
+        raise FileExistsError(
+            f"{output} must not hold another run; go on with it (--resume, resume=True), or name another folder."
+        )
     train_data, validation_data = _find_data(options, say)
     output.mkdir(parents=True, exist_ok=True)
     options.write(output / CONFIGURATION)
@@ -217,8 +219,8 @@ def _looked_through(dataset: MaskDataset, options: FineTuneOptions, say: Say) ->
     if broken and not options.skip_broken:
         raise BrokenSampleError(
             f"{dataset.origin} must have samples that can all be read, but {len(broken)} cannot; the first: "
-            f"{next(finding.detail for finding in report.findings if finding.kind == 'broken')} Pass skip_broken=True "
-            "to leave them out."
+            f"{next(finding.detail for finding in report.findings if finding.kind == 'broken')} Leave them out "
+            "(--skip-broken, skip_broken=True), or mend them."
         )
     readable = [index for index, entry in enumerate(dataset.entries) if entry.name not in broken]
     kept = [index for index in readable if _has_object(dataset, index)]
@@ -278,7 +280,7 @@ def _make_trainer(
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=options.patience),
             TellEpoch(training),
-            WriteLog(Path(options.output) / "log.jsonl", say),
+            WriteLog(Path(options.output) / LOG, say),
             ShowProgress(),
             stop,
         ],
@@ -322,6 +324,11 @@ def _training_arguments(options: FineTuneOptions) -> TrainingArguments:
         report_to=options.report_to,
         disable_tqdm=True,
     )
+
+
+def _has_learned(output: Path) -> bool:
+    """Whether the folder holds what a run has learned; one that failed before its first epoch ended left nothing."""
+    return any((output / name).exists() for name in (MODEL_FOLDER, LOG))
 
 
 def _last_checkpoint(output: Path) -> str | None:

@@ -76,6 +76,15 @@ def test_what_a_run_leaves(tmp_path, data, checkpoint):
         fine_tune(options(data, checkpoint, out), say=lines.append)
 
 
+def test_a_run_that_learned_nothing_is_no_hindrance(tmp_path, data, checkpoint):
+    """It failed after its configuration was written."""
+    out = tmp_path / "out"
+    with pytest.raises(OSError, match="no-such-model"):
+        fine_tune(options(data, tmp_path / "no-such-model", out), say=lambda _: None)
+    assert [path.name for path in out.iterdir()] == ["config.json"]
+    assert fine_tune(options(data, checkpoint, out, epochs=1), say=lambda _: None).is_finished
+
+
 def weights_of(folder):
     return SamModel.from_pretrained(folder / "model").state_dict()
 
