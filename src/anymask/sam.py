@@ -1,39 +1,44 @@
 """SAM: a model, its processor and everything around them in one object, for whoever wants masks and not tensors.
 
 `SAM("sam-vit-nano").predict("photo.jpg")` is an adapter: sources are opened in `predictor/sources.py`, prompts read in
-`prompts/short_forms.py` and answered in `predictor/decode.py`, images without prompts go to `SamMaskGenerator`, and
-what comes back is `Results`.
+`prompts/short_forms.py`, images answered in `predictor/answers.py`, and what comes back is `Results`.
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import os
-import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
 from .checkpoints.packaged import load_network, load_preparation
-from .embeddings.image_embedding import EncodedImage, ImageEmbedding, embed_image, encode_image
-from .images.load import image_size_hw
+from .embeddings.image_embedding import ImageEmbedding, embed_image
 from .images.preparation import ImagePreprocessor
-from .images.windows import Window, shown_range
+from .images.windows import Window
 from .mask_generation.generator import SamMaskGenerator, check_model_and_processor
-from .mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
 from .modeling.network import SamNetwork
-from .predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
+from .predictor.answers import (
+    answer_each,
+    answer_prompts,
+    check_embedding,
+    encode,
+    image_to_draw_on,
+    of_one_size,
+    only_image,
+    segment_everything,
+    with_areas,
+    with_values,
+)
+from .predictor.decode import DecodingOptions
 from .predictor.keywords import PredictOptions, check_keywords
 from .predictor.session import SamSession
 from .predictor.sources import SourceImage, is_live, open_source
-from .prompts.prompt import Prompt, clip_prompt, drawn_prompts
+from .prompts.prompt import Prompt
 from .prompts.short_forms import read_prompts
 from .results.results import Results
-from .support.spread import spread
 from .weights.hub import require_at_hand
 from .weights.names import is_packaged, resolve_checkpoint
 
@@ -119,7 +124,7 @@ class SAM:
         self._processor = _load_processor(model) if processor is None else processor
         self._preprocessor = check_model_and_processor(network, self._processor)
         if value_range is not None or window is not None:
-            self._preprocessor = self._processor = _with_values(self._preprocessor, value_range, window)
+            self._preprocessor = self._processor = with_values(self._preprocessor, value_range, window)
 
     @property
     def model(self) -> SamModel:
@@ -238,7 +243,7 @@ class SAM:
             if read is not None:
                 raise ValueError("`prompts` must come in the place of points, boxes and masks; got them too.")
             read = list(prompts)
-        preprocessor = _with_values(self._preprocessor, value_range, window)
+        preprocessor = with_values(self._preprocessor, value_range, window)
         decoding = DecodingOptions(multimask_output=multimask_output, choice=choice, keep_logits=low_res_logits)
         answers: list[Callable[[SourceImage], Results]]
         if read is None:
@@ -249,21 +254,21 @@ class SAM:
                 )
             options = {"output_mode": "uncompressed_rle", **options}
             answers = [
-                partial(_segment_everything, network, SamMaskGenerator(network, preprocessor, **options))
+                partial(segment_everything, network, SamMaskGenerator(network, preprocessor, **options))
                 for network in self._networks()
             ]
         else:
-            decoding = _with_areas(decoding, options)
+            decoding = with_areas(decoding, options)
             answers = [
-                partial(_answer_prompts, network, read, preprocessor, decoding, clip) for network in self._networks()
+                partial(answer_prompts, network, read, preprocessor, decoding, clip) for network in self._networks()
             ]
 
         if is_live(source) and not stream:
             raise ValueError(f"A live stream has no end, so it must be read with stream=True; got {source!r}.")
         opened = open_source(source)
-        results = _each(opened.images, answers, on_error)
+        results = answer_each(opened.images, answers, on_error)
         if read is not None and opened.count is not None and opened.count > 1:
-            results = _of_one_size(results)
+            results = of_one_size(results)
         return results if stream else list(results)
 
     __call__ = predict
@@ -274,10 +279,10 @@ class SAM:
         Args:
             image: Of any kind that `predict` takes.
         """
-        source = _only_image(image, "An embedding")
+        source = only_image(image, "An embedding")
         loaded = source.load()
         if isinstance(loaded, ImageEmbedding):
-            return _checked(self._network, self._preprocessor, loaded)
+            return check_embedding(self._network, self._preprocessor, loaded)
         return embed_image(self._network, self._preprocessor, loaded, name=source.name)
 
     def session(self, image: Any, choice: str = "best") -> SamSession:
@@ -287,13 +292,13 @@ class SAM:
             image: of any kind that `predict` takes, or its embedding.
             choice: "best" or "stable", as in `predict`.
         """
-        source = _only_image(image, "A session")
+        source = only_image(image, "A session")
         loaded = source.load()
         return SamSession(
             self._network,
             self._preprocessor,
-            _encoded(self._network, self._preprocessor, loaded),
-            image=_to_draw_on(source, loaded),
+            encode(self._network, self._preprocessor, loaded),
+            image=image_to_draw_on(source, loaded),
             name=source.name,
             choice=choice,
         )
@@ -341,115 +346,6 @@ class SAM:
         return [self._network, *self._copies]
 
 
-def _encoded(network: SamNetwork, preprocessor: ImagePreprocessor, image: Any) -> EncodedImage:
-    """An image that is loaded, for use at once; one that is an embedding already is checked."""
-    if isinstance(image, ImageEmbedding):
-        return _checked(network, preprocessor, image)
-    return encode_image(network, preprocessor, image)
-
-
-def _checked(network: SamNetwork, preprocessor: ImagePreprocessor, embedding: ImageEmbedding) -> ImageEmbedding:
-    embedding.check_model(network)
-    embedding.check_preprocessing(preprocessor)
-    return embedding
-
-
-def _answer_prompts(
-    network: SamNetwork,
-    prompts: list[Prompt],
-    preprocessor: ImagePreprocessor,
-    options: DecodingOptions,
-    clip: bool,
-    source: SourceImage,
-) -> Results:
-    times = StageTimes(network.device)
-    with times.stage("read"):
-        image = source.load()
-    geometry = image.geometry if isinstance(image, ImageEmbedding) else preprocessor.geometry(image_size_hw(image))
-    if clip:
-        size_hw = geometry.original_size_hw
-        prompts = [clip_prompt(prompt, size_hw, f" of prompt {index}") for index, prompt in enumerate(prompts)]
-    batches = prepare_batches(prompts, geometry, preprocessor)
-    with times.stage("encode"):
-        encoded = _encoded(network, preprocessor, image)
-    found = decode_prompts(network, encoded, prompts, batches, times=times, options=options)
-    return Results(
-        found.records,
-        encoded.original_size_hw,
-        image=_to_draw_on(source, image),
-        name=source.name,
-        prompts=drawn_prompts(prompts),
-        timings=times,
-        low_res_logits=found.low_res_logits if options.keep_logits else None,
-    )
-
-
-def _segment_everything(network: SamNetwork, generator: SamMaskGenerator, source: SourceImage) -> Results:
-    times = StageTimes(network.device)
-    with times.stage("read"):
-        image = source.load()
-    size_hw = image.original_size_hw if isinstance(image, ImageEmbedding) else image_size_hw(image)
-    encoded: Any = image
-    if generator.options.crop_n_layers == 0:  # the generator encodes crops itself
-        with times.stage("encode"):
-            encoded = _encoded(network, generator.image_processor, image)
-    with times.stage("masks"):
-        records = generator.generate(encoded)
-    if not records:
-        options = generator.options
-        warnings.warn(
-            f"No mask of {source.name or 'the image'} passed pred_iou_thresh={options.pred_iou_thresh:g} and "
-            f"stability_score_thresh={options.stability_score_thresh:g}; lower ones, such as "
-            f"{options.pred_iou_thresh - 0.2:g} and {options.stability_score_thresh - 0.1:g}, let more masks pass.",
-            stacklevel=2,
-        )
-    return Results(records, size_hw, image=_to_draw_on(source, image), name=source.name, timings=times)
-
-
-def _with_values(preprocessor: ImagePreprocessor, value_range: Any, window: Window | None) -> ImagePreprocessor:
-    """The preprocessor, or a copy of it that takes other values for black and white."""
-    if window is not None:
-        value_range = shown_range(window, value_range)
-    if value_range is None:
-        return preprocessor
-    changed = copy.copy(preprocessor)
-    changed.value_range = value_range
-    return changed
-
-
-def _with_areas(decoding: DecodingOptions, options: Mapping[str, Any]) -> DecodingOptions:
-    """How prompts are answered, with the clean-up that options of segment-everything ask for.
-
-    Raises:
-        TypeError: If other options are among them.
-        ValueError: If a value cannot be.
-    """
-    others = [name for name in options if name not in AREA_OPTIONS]
-    if others:
-        raise TypeError(
-            f"Options of segment-everything, got {', '.join(map(repr, others))}, must come without prompts: with "
-            "prompts every prompt gets its mask, and none is filtered. Leave out the options or the prompts."
-        )
-    if not options:
-        return decoding
-    areas = MaskGenerationOptions.from_kwargs(**options)
-    return dataclasses.replace(decoding, min_hole_area=areas.min_hole_area, min_island_area=areas.min_island_area)
-
-
-def _of_one_size(results: Generator[Results]) -> Generator[Results]:
-    """The same results, but an error for one of another size than the first: its prompts would be elsewhere."""
-    first_hw = None
-    with closing(results):
-        for result in results:
-            first_hw = first_hw or result.size_hw
-            if result.size_hw != first_hw:
-                raise ValueError(
-                    f"Prompts of several images must be for images of one size, height x width, got {first_hw} and "
-                    f"{result.size_hw} ({result.name}). Call predict for each image with its own prompts."
-                )
-            yield result
-
-
 def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -> SamNetwork:
     if is_packaged(name):
         return load_network(name, dtype)
@@ -480,53 +376,3 @@ def _usable_device(device: str | torch.device | None) -> torch.device:
         raise ValueError(
             f"`device` must be 'auto', 'cpu' or another that torch can use here, got {str(device)!r}: {error}"
         ) from error
-
-
-class _CannotBeReadError(Exception):
-    """An image to skip; its cause says what is wrong with it."""
-
-
-class _SkippedIfBroken(SourceImage):
-    """An image whose errors of reading are told from those of prompts."""
-
-    def load(self) -> Any:
-        try:
-            return super().load()
-        except (OSError, TypeError, ValueError) as error:
-            raise _CannotBeReadError from error
-
-
-def _each(
-    images: Generator[SourceImage], answers: Sequence[Callable[[SourceImage], Results]], on_error: str
-) -> Generator[Results]:
-    """The answers, one at a time for each device; whoever stops early closes a video."""
-    workers = [partial(_answer_unless_broken, answer) if on_error == "skip" else answer for answer in answers]
-    with closing(images), closing(spread(images, workers)) as results:
-        for result in results:
-            if isinstance(result, str):
-                warnings.warn(result, stacklevel=2)
-            else:
-                yield result
-
-
-def _answer_unless_broken(answer: Callable[[SourceImage], Results], image: SourceImage) -> Results | str:
-    """The answer, or what to say of an image that cannot be read."""
-    try:
-        return answer(_SkippedIfBroken(image.name, image.origin, image.folder))
-    except _CannotBeReadError as error:
-        return f"Skipped {image.name or 'an image'}: {error.__cause__}"
-
-
-def _only_image(source: Any, what: str) -> SourceImage:
-    opened = open_source(source)
-    if opened.count != 1:
-        came = "a video or a generator" if opened.count is None else f"{opened.count} images"
-        raise ValueError(f"{what} must be of one image, got {came}.")
-    return next(opened.images)
-
-
-def _to_draw_on(source: SourceImage, image: Any) -> Any:
-    """What results are drawn on: the path where there is one, so that many results take little memory."""
-    if isinstance(image, ImageEmbedding):
-        return None
-    return source.path or image

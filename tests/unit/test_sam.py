@@ -238,15 +238,6 @@ def test_a_file_is_read_once(sam, tmp_path, monkeypatch, how):
     assert len(opened) == 1
 
 
-def test_frames_are_asked_the_same_and_must_have_one_size(sam):
-    mirrored = IMAGE[:, ::-1].copy()
-    together = sam.predict([IMAGE, mirrored], points=[[10, 20], [50, 40]])
-    for frame, results in zip((IMAGE, mirrored), together, strict=True):
-        assert segmentations(results) == segmentations(sam.predict(frame, points=[[10, 20], [50, 40]])[0])
-    with pytest.raises(ValueError, match=r"images of one size, height x width, got \(47, 71\) and \(40, 71\)"):
-        sam.predict([IMAGE, IMAGE[:40]], points=[10, 20])
-
-
 def test_what_a_detector_says(sam):
     (results,) = sam.predict(IMAGE, boxes=BOXES, names=["cup", "pot"], scores=np.float32([0.5, 0.25]))
     assert [record["label"] for record in results] == ["cup", "pot"]
@@ -289,22 +280,6 @@ def test_a_window_says_what_is_black_and_white(sam):
         assert results.records == expected.records
     assert windowed.processor.image_processor.value_range == [-160, 240]
     assert sam.processor.image_processor.value_range == "auto"
-
-
-def test_no_mask_comes_with_a_hint(sam):
-    with pytest.warns(UserWarning, match=r"No mask of the image passed pred_iou_thresh=50 .* lower ones, such as 49.8"):
-        (results,) = sam.predict(IMAGE, **{**EVERYTHING, "pred_iou_thresh": 50})
-    assert len(results) == 0
-
-
-def test_relative_paths_outlive_the_folder_that_they_are_relative_to(sam, tmp_path, monkeypatch):
-    (tmp_path / "elsewhere").mkdir()
-    Image.fromarray(IMAGE).save(tmp_path / "a.png")
-    monkeypatch.chdir(tmp_path)
-    (results,), stream = sam.predict("a.png", points=[10, 20]), sam.predict("*.png", points=[10, 20], stream=True)
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    assert results.plot().size == SIZE_HW[::-1]
-    assert segmentations(next(stream)) == segmentations(results)
 
 
 def test_keywords_are_those_of_the_signature():
@@ -421,22 +396,6 @@ def test_the_model_class_of_transformers_is_told_apart():
     with pytest.raises(TypeError, match=r"must be an anymask\.SamModel, got transformers"):
         SAM(theirs, processor=SamProcessor(tiny_image_processor()))
     assert not isinstance(theirs, SamModel)
-
-
-def test_images_that_cannot_be_read_are_skipped_when_asked(sam, tmp_path):
-    paths = [tmp_path / name for name in ("a.png", "broken.png", "c.png")]
-    for path in paths:
-        Image.fromarray(IMAGE).save(path)
-    paths[1].write_bytes(paths[1].read_bytes()[:100])
-    with pytest.warns(UserWarning, match=r"Skipped broken\.png: .* must be a complete image"):
-        results = sam.predict(tmp_path, points=[10, 20], on_error="skip")
-    assert [each.name for each in results] == ["a.png", "c.png"]
-    with pytest.raises(ValueError, match="must be a complete image"):
-        sam.predict(tmp_path, points=[10, 20])
-    with pytest.raises(ValueError, match="prompt 0"):
-        sam.predict(tmp_path, points=[9999, 20], on_error="skip")
-    with pytest.raises(ValueError, match="'raise' or 'skip', got 'ignore'"):
-        sam.predict(tmp_path, on_error="ignore")
 
 
 # Several devices
