@@ -29,6 +29,7 @@ from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.promptable import MaskProposer
 from ..support.chunks import is_out_of_memory
+from ..support.threads import map_in_threads, parallel_threads
 from .crop_encoder import Crop, CropEncoder, PreprocessedImage
 from .filters import Proposal, filter_masks, make_records, remove_duplicates
 from .options import MaskGenerationOptions
@@ -126,6 +127,7 @@ class SamMaskGenerator:
 
     # Masks of one crop
 
+    @torch.inference_mode()
     def _proposals_of_crop(
         self, crop: Crop, embedding: torch.Tensor, grid: np.ndarray, options: MaskGenerationOptions, progress: tqdm
     ) -> list[Proposal]:
@@ -135,16 +137,21 @@ class SamMaskGenerator:
         grid_xy = grid * np.array([right - left, bottom - top])
         image = self.model.prepare_image(embedding)
         batch = options.points_per_batch or len(grid)
+        threads = parallel_threads(self.model.device)
         found: list[Proposal] = []
         rounds: Iterable[np.ndarray] = [np.arange(len(grid))]
         if options.points == "adaptive":
             rounds = adaptive_rounds(len(grid), batch, found)
-        n_asked = 0
-        for waiting in rounds:
+
+        def propose(waiting: np.ndarray) -> tuple[int, list[Proposal]]:
+            """Decode and filter points; where memory does not suffice, fewer at a time from then on."""
+            nonlocal batch
+            proposals: list[Proposal] = []
+            n_points = len(waiting)
             while len(waiting):
                 now = waiting[:batch]
                 try:
-                    found.extend(self._propose(image, crop, geometry, grid_xy, now, options))
+                    proposals += self._propose(image, crop, geometry, grid_xy, now, options)
                 except RuntimeError as error:
                     if not is_out_of_memory(error) or len(now) == 1:
                         raise
@@ -152,12 +159,19 @@ class SamMaskGenerator:
                     self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
                     continue
                 waiting = waiting[len(now) :]
-                n_asked += len(now)
-                progress.update(len(now))
+            return n_points, proposals
+
+        n_asked = 0
+        for points in rounds:
+            n_parts = -(-len(points) // batch)
+            n_parts = min(-(-n_parts // threads) * threads, len(points))  # as many for each thread
+            for n_points, proposals in map_in_threads(propose, np.array_split(points, n_parts), threads):
+                found += proposals
+                n_asked += n_points
+                progress.update(n_points)
         progress.update(len(grid) - n_asked)
         return remove_duplicates(found, [proposal.predicted_iou for proposal in found], options.box_nms_thresh)
 
-    @torch.inference_mode()
     def _propose(
         self,
         image: Any,

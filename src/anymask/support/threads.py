@@ -7,7 +7,7 @@ need not wait for each other, so here each goes from its beginning to its end on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
@@ -30,17 +30,21 @@ def parallel_threads(device: torch.device) -> int:
     return torch.get_num_threads()
 
 
-def map_in_threads(function: Callable[[Item], Value], items: Sequence[Item], threads: int) -> list[Value]:
-    """`[function(item) for item in items]`, without gradients; each thread computes on one core.
+def map_in_threads(function: Callable[[Item], Value], items: Sequence[Item], threads: int) -> Iterator[Value]:
+    """`map(function, items)`, without gradients; each thread computes on one core.
 
     Args:
         function: What nothing else depends on while it runs.
         items: Its arguments.
         threads: What `parallel_threads` gave.
+
+    Yields:
+        The results in order, each as soon as it is there. Who stops asking waits for what has begun, and for no more.
     """
     threads = min(threads, len(items))
     if threads < 2:
-        return [function(item) for item in items]
+        yield from map(function, items)
+        return
     here = torch.get_num_threads()
     in_inference_mode, all_started = torch.is_inference_mode_enabled(), Barrier(threads + 1)
 
@@ -57,4 +61,8 @@ def map_in_threads(function: Callable[[Item], Value], items: Sequence[Item], thr
         futures = [pool.submit(run, item) for item in items]
         all_started.wait()
         torch.set_num_threads(here)  # what is new to torch gets as many as this thread again
-        return [future.result() for future in futures]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

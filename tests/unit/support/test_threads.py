@@ -26,7 +26,7 @@ def threads_of_a_new_thread():
 
 @torch.no_grad()
 def test_each_thread_has_one_core_and_nobody_else_is_told(three_threads):
-    seen = map_in_threads(lambda item: (item, torch.get_num_threads(), threading.get_ident()), range(20), 3)
+    seen = list(map_in_threads(lambda item: (item, torch.get_num_threads(), threading.get_ident()), range(20), 3))
     assert [item for item, _, _ in seen] == list(range(20))
     assert {threads for _, threads, _ in seen} == {1}
     assert threading.get_ident() not in {thread for _, _, thread in seen}
@@ -47,16 +47,33 @@ def test_errors_come_through(three_threads):
         raise ValueError(f"item {item}")
 
     with pytest.raises(ValueError, match="item 0"):
-        map_in_threads(fail, range(4), 3)
+        list(map_in_threads(fail, range(4), 3))
     assert torch.get_num_threads() == threads_of_a_new_thread() == 3
+
+
+@torch.no_grad()
+def test_who_stops_asking_does_not_wait_for_the_rest(three_threads):
+    begun, may_go_on = [], threading.Event()
+
+    def wait_after_the_first(item):
+        begun.append(item)
+        if item:
+            may_go_on.wait()
+        return item
+
+    results = map_in_threads(wait_after_the_first, range(50), 3)
+    assert next(results) == 0
+    threading.Timer(0.2, may_go_on.set).start()
+    results.close()
+    assert len(begun) <= 4
 
 
 @torch.no_grad()
 def test_one_item_or_one_thread_stays_where_it_is(three_threads):
     here = threading.get_ident()
-    assert map_in_threads(lambda item: threading.get_ident(), [0], 3) == [here]
-    assert map_in_threads(lambda item: threading.get_ident(), [0, 1], 1) == [here, here]
-    assert map_in_threads(lambda item: item, [], 3) == []
+    assert list(map_in_threads(lambda item: threading.get_ident(), [0], 3)) == [here]
+    assert list(map_in_threads(lambda item: threading.get_ident(), [0, 1], 1)) == [here, here]
+    assert list(map_in_threads(lambda item: item, [], 3)) == []
 
 
 def test_how_many_threads(three_threads):

@@ -11,7 +11,7 @@ known before upscaling, so `propose` upscales only the prompts that pass its thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, cast
 
@@ -164,7 +164,7 @@ class _Some(NamedTuple):
 
 def _map_prompts(
     function: Callable[[_Some], Value], decoder: MaskDecoder, image: PreparedImage, prompts: Prompts
-) -> list[Value]:
+) -> Iterator[Value]:
     """Call a function with as many prompts at a time as the processor's cache holds, on all cores."""
     embeddings = image.image_embeddings
     tokens, is_padding = decoder.join_tokens(embeddings, *prompts)
