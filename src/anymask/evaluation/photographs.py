@@ -18,13 +18,14 @@ import numpy as np
 import torch
 
 from ..data.photographs import Photograph, read_sources, split_held_out
+from ..data.synthetic.held_out import MIN_MASK_PIXELS
 from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
 from ..image_processing_sam import SamImageProcessor
 from ..masks.measures import mask_iou, outer_box_xyxy
 from ..masks.rle import rle_area
 from ..modeling_sam import SamModel
 from .baselines import score_baselines
-from .examples import MIN_MASK_PIXELS, Example, innermost_pixel_xy
+from .examples import Example, innermost_pixel_xy
 from .metrics import boundary_iou, calibration, summarise
 from .predict import answer
 

@@ -43,7 +43,11 @@ def _dappled_light(rng: np.random.Generator, size_hw: tuple[int, int], bank: Tex
     """Shadows of things outside the picture, whose edges run across objects: mode "L", 255 in the light."""
     field = soften(bank.crop(rng, (max(size_hw[0] // 8, 4), max(size_hw[1] // 8, 4))), rng.uniform(0.5, 3))
     field = field.resize(size_hw[::-1], Image.Resampling.BICUBIC)
-    threshold, width, darkness = np.percentile(field, rng.uniform(20, 70)), rng.uniform(8, 40), rng.uniform(0.2, 0.6)
+    threshold, width, darkness = (
+        np.percentile(np.asarray(field), rng.uniform(20, 70)),
+        rng.uniform(8, 40),
+        rng.uniform(0.2, 0.6),
+    )
     lit = np.clip((np.arange(256) - threshold) / width + 0.5, 0, 1)
     return field.point((255 * (1 - darkness * (1 - lit))).astype(int).tolist())
 

@@ -17,7 +17,7 @@ _CIRCLE = np.stack(
 
 
 def ellipse(
-    centre_xy: Sequence[float] = (0.0, 0.0), radii_xy: tuple[float, float] = (1.0, 1.0), angle: float = 0.0
+    centre_xy: Sequence[float] | np.ndarray = (0.0, 0.0), radii_xy: tuple[float, float] = (1.0, 1.0), angle: float = 0.0
 ) -> np.ndarray:
     """An ellipse turned by `angle` radians."""
     outline = _CIRCLE * radii_xy
