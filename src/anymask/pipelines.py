@@ -270,6 +270,7 @@ def pipeline(
     torch_dtype: torch.dtype | str | None = None,
     local_files_only: bool | None = None,
     devices: Sequence[int | str | torch.device] | None = None,
+    framework: str | None = None,
     **kwargs: Any,
 ) -> MaskGenerationPipeline:
     """Make a mask-generation pipeline; arguments and their order are those of `transformers.pipeline`.
@@ -296,6 +297,7 @@ def pipeline(
         pipeline_class: a subclass of `MaskGenerationPipeline` to make.
         torch_dtype: an old name of `dtype`.
         local_files_only: do not ask the hub, take what was downloaded before.
+        framework: must be None or "pt", as older code says.
         devices: several in place of `device`: each gets a copy of the model, and images are spread over them.
         **kwargs: options and `batch_size`, `num_workers`, as in `MaskGenerationPipeline`.
 
@@ -315,6 +317,8 @@ def pipeline(
         raise ValueError(f"`task` must be {TASK!r}, got {task!r}; transformers.pipeline has the others.")
     if tokenizer is not None or video_processor is not None:
         raise ValueError("`tokenizer` and `video_processor` must be None: SAM takes images, no text and no video.")
+    if framework not in (None, "pt"):
+        raise ValueError(f"`framework` must be 'pt' or None: there is only PyTorch here, got {framework!r}.")
     check_known_options(kwargs, (*PIPELINE_OPTIONS, *LOADER_OPTIONS), "pipeline")  # before a model is loaded
     model = DEFAULT_CHECKPOINT if model is None else model
     model_kwargs = dict(model_kwargs or {})

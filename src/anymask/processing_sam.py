@@ -119,18 +119,24 @@ class SamProcessor(ProcessorMixin):
             image_processor_class = SamImageProcessorFast if use_fast else SamImageProcessor
         return cls(image_processor_class.from_pretrained(checkpoint, **kwargs))
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any) -> None:
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **kwargs: Any
+    ) -> list[str]:
         """Write `processor_config.json`, and `preprocessor_config.json`, where Transformers 4 and transformers.js look.
 
         Args:
             save_directory: folder; made where there is none.
             push_to_hub: whether to upload it too.
             **kwargs: of the upload, `repo_id` among them; by default the folder's name.
+
+        Returns:
+            The files that were written.
         """
-        super().save_pretrained(os.fspath(save_directory))
-        self.image_processor.save_pretrained(save_directory)
+        folder = os.fspath(save_directory)
+        files = [*super().save_pretrained(folder), *self.image_processor.save_pretrained(folder)]
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", os.path.basename(os.path.abspath(save_directory))), **kwargs)
+        return files
 
     @property
     def target_size(self) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 
+from .checkpoints.loading import is_checkpoint_file
 from .checkpoints.packaged import load_network, load_preparation
 from .embeddings.image_embedding import ImageEmbedding, embed_image
 from .images.preparation import ImagePreprocessor
@@ -349,7 +350,8 @@ class SAM:
 def _load_model(name: str | os.PathLike[str], dtype: str | torch.dtype | None) -> SamNetwork:
     if is_packaged(name):
         return load_network(name, dtype)
-    require_at_hand(resolve_checkpoint(name))
+    if not is_checkpoint_file(checkpoint := resolve_checkpoint(name)):
+        require_at_hand(checkpoint)
     from .modeling_sam import SamModel
 
     return SamModel.from_pretrained(name, **({} if dtype is None else {"dtype": dtype}))

@@ -320,6 +320,7 @@ def test_what_transformers_takes_beside(checkpoint):
         torch_dtype=torch.bfloat16,
         revision="main",
         trust_remote_code=True,
+        framework="pt",
         local_files_only=True,
         pipeline_class=Ours,
         model_kwargs={"attn_implementation": "eager", "torch_dtype": torch.bfloat16},
@@ -334,6 +335,7 @@ def test_what_transformers_takes_beside(checkpoint):
 WRONG = {
     "another task": (dict(task="image-segmentation"), ValueError, "`task` must be 'mask-generation'"),
     "a tokenizer": (dict(tokenizer="bert-base-uncased"), ValueError, "`tokenizer` and `video_processor` must be None"),
+    "another framework": (dict(framework="tf"), ValueError, "`framework` must be 'pt' or None"),
     "an unknown option": (dict(crops_layers=1), TypeError, "pipeline has no option 'crops_layers'; did you mean"),
     "two types": (
         dict(dtype=torch.float32, torch_dtype=torch.float16),

@@ -175,7 +175,8 @@ def test_a_ragged_batch_gives_the_masks_of_its_prompts_one_by_one(processor):
 
 
 def test_saved_and_loaded_again(processor, tmp_path):
-    processor.save_pretrained(tmp_path)
+    files = processor.save_pretrained(tmp_path)
+    assert files == [str(tmp_path / name) for name in ("processor_config.json", "preprocessor_config.json")]
     loaded = SamProcessor.from_pretrained(tmp_path)
     assert type(loaded.image_processor) is type(processor.image_processor)
     assert loaded.image_processor.to_dict() == processor.image_processor.to_dict()

@@ -12,7 +12,6 @@ from huggingface_hub import try_to_load_from_cache
 
 from ..weights.hub import how_to_get
 from .folders import check_folder, files_of_weights
-from .other_models import recognise_file_name
 
 _NOT_FOUND = (
     hub_errors.LocalEntryNotFoundError,
@@ -74,9 +73,7 @@ def _hint(name_or_path: Any, error: BaseException) -> str | None:
         )
     if not _was_not_found(error):
         return None
-    relative = recognise_file_name(os.fspath(name_or_path))
-    looks = f" By its name it is one of {relative}, another model, which anymask does not load." if relative else ""
-    return how_to_get(name_or_path) + looks
+    return how_to_get(name_or_path)
 
 
 def _was_not_found(error: BaseException) -> bool:

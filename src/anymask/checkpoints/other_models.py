@@ -1,4 +1,4 @@
-"""Other models whose files people try, recognised by the names of their tensors, or of files that are not there."""
+"""Other models whose files people try, by the names of their tensors; by names of files see `weights/names.py`."""
 
 from __future__ import annotations
 
@@ -36,25 +36,3 @@ def recognise_relative(names: Iterable[str]) -> str | None:
         if any(re.search(pattern, name) for name in names):
             return relative
     return None
-
-
-_BY_FILE_NAME = [
-    ("SAM 2", r"sam[-_]?2(\.1)?(?![0-9])"),
-    ("SAM 3", r"sam[-_]?3(?![0-9])"),
-    ("SAM-HQ", r"sam[-_]?hq|hq[-_]?sam"),
-    ("MobileSAM", r"mobile[-_]?sam"),
-    ("FastSAM", r"fast[-_]?sam"),
-    ("EfficientSAM", r"efficient[-_]?sam"),
-    ("EfficientViT-SAM", r"efficientvit[-_]?sam"),
-    ("EdgeSAM", r"edge[-_]?sam"),
-    ("RepViT-SAM", r"rep[-_]?vit"),
-    ("TinySAM", r"tiny[-_]?sam"),
-    ("LiteMedSAM", r"lite[-_]?medsam"),
-    ("YOLO", r"^yolo"),
-]
-
-
-def recognise_file_name(path: str) -> str | None:
-    """The model that files of this name usually hold, if it is one that is known and is not SAM."""
-    name = path.replace("\\", "/").rpartition("/")[2].lower()
-    return next((model for model, pattern in _BY_FILE_NAME if re.search(pattern, name)), None)

@@ -56,6 +56,9 @@ def post_process_masks(
     """
     sizes = _pairs("original_sizes", original_sizes)
     reshaped_sizes = _pairs("reshaped_input_sizes", reshaped_input_sizes)
+    for logits in masks:
+        if not isinstance(logits, torch.Tensor | np.ndarray):
+            raise TypeError(f"The masks of an image must be a tensor or an array, got {type(logits).__name__}.")
     if not len(masks) == len(sizes) == len(reshaped_sizes):
         raise ValueError(
             "There must be masks, an original size and a reshaped input size for each image, "
@@ -63,8 +66,6 @@ def post_process_masks(
         )
     processed = []
     for logits, original_hw, reshaped_hw in zip(masks, sizes, reshaped_sizes, strict=True):
-        if not isinstance(logits, torch.Tensor | np.ndarray):
-            raise TypeError(f"The masks of an image must be a tensor or an array, got {type(logits).__name__}.")
         if isinstance(logits, np.ndarray):
             logits = torch.from_numpy(logits)
         if logits.ndim < 2 or not logits.is_floating_point():

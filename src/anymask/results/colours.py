@@ -17,9 +17,16 @@ HUE_COUNT = 12
 SHADES = ((0.78, 0.17), (0.64, 0.21))  # (lightness, chroma)
 CLEARLY_DIFFERENT = 0.15  # distance at which two colours side by side are told apart at a glance
 FAR = 0.3  # at which more makes no difference to the eye
+MOST_WORTH = 1.1  # of a distance, see `_worth`
 # What it counts to be clearly different from masks that touch, from the photo underneath and from all other masks. How
 # far beyond that counts a tenth.
-TOUCHING, PHOTO, OTHERS = 10.0, 3.0, 2.0
+TOUCHING, PHOTO, OTHERS = 30.0, 3.0, 4.0
+# How much of it counts with a mask that only just touches, the rest by the part of the box that is shared: where all
+# colours are around already, a wall may look like one of its windows, but not like the balcony in front of it.
+JUST_TOUCHING = 0.5
+# How much of a difference in lightness counts on a photo: a fill leaves the photo its lights and shadows, so orange
+# on dark red looks like red in the sun.
+LIGHTNESS_ON_PHOTO = 0.4
 TAKEN = 0.5  # what it costs that a colour is taken by many
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -75,6 +82,7 @@ def choose_colours(boxes_xyxy: np.ndarray, photo_lab: np.ndarray, given: Sequenc
         (N, 3) float32 sRGB in 0..255.
     """
     palette_lab, palette_rgb = palette()
+    boxes_xyxy = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)
     count = len(boxes_xyxy)
     chosen_lab, chosen_rgb = np.zeros((count, 3)), np.zeros((count, 3), dtype=np.float32)
     taken = np.zeros(len(palette_rgb))
@@ -84,11 +92,16 @@ def choose_colours(boxes_xyxy: np.ndarray, photo_lab: np.ndarray, given: Sequenc
             chosen_lab[index] = rgb_to_oklab(chosen_rgb[index])
             continue
         before = boxes_xyxy[:index]
-        touching = (before[:, 0] <= x1) & (before[:, 2] >= x0) & (before[:, 1] <= y1) & (before[:, 3] >= y0)
+        shared_w = np.minimum(before[:, 2], x1) - np.maximum(before[:, 0], x0)
+        shared_h = np.minimum(before[:, 3], y1) - np.maximum(before[:, 1], y0)
+        touching = (shared_w >= 0) & (shared_h >= 0)
+        share = (shared_w * shared_h)[touching] / max((x1 - x0) * (y1 - y0), 1)
+        weights = JUST_TOUCHING + (1 - JUST_TOUCHING) * np.sqrt(np.minimum(share, 1))
+        from_photo = (palette_lab - photo_lab[index]) * (LIGHTNESS_ON_PHOTO, 1, 1)
         between = np.linalg.norm(palette_lab[:, None] - chosen_lab[None, :index], axis=-1)
         value = (
-            TOUCHING * _worth(between[:, touching].min(axis=1, initial=FAR))
-            + PHOTO * _worth(np.linalg.norm(palette_lab - photo_lab[index], axis=1))
+            -TOUCHING * (weights * (MOST_WORTH - _worth(between[:, touching]))).max(axis=1, initial=0)
+            + PHOTO * _worth(np.linalg.norm(from_photo, axis=1))
             + OTHERS * _worth(between.min(axis=1, initial=FAR))
             - TAKEN * taken / max(taken.max(), 1)
         )

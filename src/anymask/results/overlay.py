@@ -51,7 +51,7 @@ def draw_overlay(
             masks, each (H, W); a stack (N, H, W) works too.
         labels: A text for each mask, written beside what is seen of it; an empty one is not written.
         prompts: Points and boxes to draw on top, in the colour of the mask whose index `point_prompts` and
-            `box_prompts` give: foreground points carry a plus, background points a minus.
+            `box_prompts` give: foreground points carry a plus, background points a minus, boxes are dashed.
         alpha: How opaque the fill is, from 0 (outlines only) to 1.
         boxes: Whether the box of each mask is drawn.
         colors: Colours of the masks, in turn: names, "#rrggbb" or (red, green, blue) in 0..255; None in the place of

@@ -23,22 +23,49 @@ ON_TAG, ON_MASK, ON_ITS_OWN, LATER_CHOICE = 8.0, 1.5, 1.0, 0.05
 Colour = tuple[int, int, int]
 
 
-def draw_boxes(picture: Image.Image, boxes_xyxy: np.ndarray, colours: np.ndarray) -> None:
-    """Draw boxes (B, 4) in their colours (B, 3), between dark rims, which show on any photo."""
+def draw_boxes(picture: Image.Image, boxes_xyxy: np.ndarray, colours: np.ndarray, *, dashed: bool = False) -> None:
+    """Draw boxes (B, 4) in their colours (B, 3), between dark rims, which show on any photo.
+
+    Args:
+        picture: To draw on.
+        boxes_xyxy: (B, 4), corners in any order.
+        colours: (B, 3).
+        dashed: As prompts are, so that the box that was asked with is not taken for that of the mask.
+    """
     line = max(2, round(min(picture.size) / 350))
     draw = ImageDraw.Draw(picture)
     for box, colour in zip(np.asarray(boxes_xyxy, float).round().astype(int).tolist(), colours, strict=True):
         x0, x1 = sorted((box[0], box[2]))
         y0, y1 = sorted((box[1], box[3]))
         draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=INK, width=line + 2)
-        draw.rectangle((x0, y0, x1, y1), outline=_as_tuple(colour), width=line)
+        if not dashed:
+            draw.rectangle((x0, y0, x1, y1), outline=_as_tuple(colour), width=line)
+            continue
+        for start, end in _dashes(x0, x1, line):
+            for top in (y0, max(y1 - line + 1, y0)):
+                draw.rectangle((start, top, end, min(top + line - 1, y1)), fill=_as_tuple(colour))
+        for start, end in _dashes(y0, y1, line):
+            for left in (x0, max(x1 - line + 1, x0)):
+                draw.rectangle((left, start, min(left + line - 1, x1), end), fill=_as_tuple(colour))
+
+
+def _dashes(start: int, end: int, line: int) -> list[tuple[int, int]]:
+    """Where the dashes of a side begin and end, last pixels included: one in each corner, others evenly between."""
+    dash, gap = 5 * line, 3 * line
+    length = end + 1 - start
+    if length < 2 * dash + gap:
+        return [(start, end)]
+    count = round((length - dash) / (dash + gap))
+    firsts = [start + round(number * (length - dash) / count) for number in range(count + 1)]
+    return [(first, first + dash - 1) for first in firsts]
 
 
 def draw_prompts(picture: Image.Image, prompts: DrawnPrompts, colours: np.ndarray) -> None:
-    """Draw boxes, then points, in the colours (N, 3) of the masks that they belong to."""
+    """Draw boxes, dashed, then points, in the colours (N, 3) of the masks that they belong to."""
     owners = prompts.box_prompts
     own = [colours[owner] if owner >= 0 else np.array(WHITE) for owner in owners.tolist()]
-    draw_boxes(picture, np.asarray(prompts.boxes_xyxy, dtype=float).reshape(-1, 4), np.array(own).reshape(-1, 3))
+    boxes_xyxy = np.asarray(prompts.boxes_xyxy, dtype=float).reshape(-1, 4)
+    draw_boxes(picture, boxes_xyxy, np.array(own).reshape(-1, 3), dashed=True)
     radius = _point_radius(picture)
     points = np.asarray(prompts.points_xy, dtype=float).reshape(-1, 2).tolist()
     labels = np.asarray(prompts.labels).ravel().tolist()

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from .names import recognise_file_name
+
 _SECONDS = 3.0
 
 
@@ -47,11 +49,13 @@ def require_at_hand(name_or_path: Any) -> None:
 
 def how_to_get(hub_id: Any) -> str:
     """Say how to get a checkpoint that is not on this machine and not to be reached."""
+    relative = recognise_file_name(os.fspath(hub_id))
+    looks = f" By its name it is one of {relative}, another model, which anymask does not load." if relative else ""
     return (
         f"{hub_id!r} must be a folder or file, or the id of a checkpoint on the hub, but there is no such path, it is "
         f"not in the cache, and the hub did not give it. 'sam-vit-nano' is in this package and needs no network; with "
         f"one, `hf download {hub_id}` fetches the other for later. HF_ENDPOINT=https://... before the command asks a "
-        f"mirror; HF_HUB_OFFLINE=1, where set, forbids it."
+        f"mirror; HF_HUB_OFFLINE=1, where set, forbids it.{looks}"
     )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from ..support.unknown_names import nearest_name
@@ -71,3 +72,25 @@ def _check_can_exist(name_or_path: str | os.PathLike[str]) -> None:
         f"{name_or_path!r} must be a folder or file, or the id of a checkpoint on the hub, owner/name, but there is no "
         f"such path, and it names no owner; {hint}"
     )
+
+
+_BY_FILE_NAME = [
+    ("SAM 2", r"sam[-_]?2(\.1)?(?![0-9])"),
+    ("SAM 3", r"sam[-_]?3(?![0-9])"),
+    ("SAM-HQ", r"sam[-_]?hq|hq[-_]?sam"),
+    ("MobileSAM", r"mobile[-_]?sam"),
+    ("FastSAM", r"fast[-_]?sam"),
+    ("EfficientSAM", r"efficient[-_]?sam"),
+    ("EfficientViT-SAM", r"efficientvit[-_]?sam"),
+    ("EdgeSAM", r"edge[-_]?sam"),
+    ("RepViT-SAM", r"rep[-_]?vit"),
+    ("TinySAM", r"tiny[-_]?sam"),
+    ("LiteMedSAM", r"lite[-_]?medsam"),
+    ("YOLO", r"^yolo"),
+]
+
+
+def recognise_file_name(path: str) -> str | None:
+    """The model that files, folders or hub ids of this name usually are, if it is one that is known and is not SAM."""
+    name = path.replace("\\", "/").rpartition("/")[2].lower()
+    return next((model for model, pattern in _BY_FILE_NAME if re.search(pattern, name)), None)

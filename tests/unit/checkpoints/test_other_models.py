@@ -3,7 +3,7 @@ import torch
 
 from anymask import SamConfig, SamModel
 from anymask.checkpoints.key_map import hub_to_meta
-from anymask.checkpoints.other_models import recognise_file_name, recognise_relative
+from anymask.checkpoints.other_models import recognise_relative
 
 
 @pytest.mark.parametrize(
@@ -37,26 +37,3 @@ def test_sam_is_no_relative():
         names = list(SamModel(SamConfig.from_preset("vit_b")).state_dict())
     assert recognise_relative(names) is None
     assert recognise_relative(hub_to_meta(names).values()) is None
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("SAM 2", "facebook/sam2.1-hiera-tiny"),
-        ("SAM 2", "sam2_b.pt"),
-        ("SAM 2", "models/sam2.1_hiera_small.pt"),
-        ("SAM 3", "facebook/sam3"),
-        ("SAM-HQ", "sam_hq_vit_b.pth"),
-        ("MobileSAM", "mobile_sam.pt"),
-        ("FastSAM", "FastSAM-s.pt"),
-        ("YOLO", "yolo11n-seg.pt"),
-        (None, "sam_vit_b_01ec64.pth"),
-        (None, "facebook/sam-vit-base"),
-        (None, "sam_b.pt"),
-        (None, "medsam_vit_b.pth"),
-        (None, "sam2024.pth"),
-        (None, "sam2/vit_b.pth"),
-    ],
-)
-def test_relatives_are_told_by_the_names_of_files(model, name):
-    assert recognise_file_name(name) == model

@@ -39,6 +39,11 @@ def test_masks_come_back_at_the_size_of_their_images(kind):
         assert torch.equal(mask, logit > 0.5)
 
 
+def test_masks_of_another_kind_are_said_before_their_number_is():
+    with pytest.raises(TypeError, match="masks of an image must be a tensor or an array, got list"):
+        SamImageProcessor(**SMALL).post_process_masks([[1, 0], [0, 1]], SIZES[:1], RESHAPED[:1])
+
+
 def test_chunks_change_nothing():
     arguments, options = (torch.randn(1, 5, 2, 16, 16), SIZES[:1], RESHAPED[:1]), SamImageProcessor(**SMALL).options()
     whole = post_process_masks(*arguments, options=options, binarize=False)[0]

@@ -55,11 +55,15 @@ def test_other_labels_are_not_drawn():
     assert changed(picture).size == 0
 
 
-def test_boxes_are_lines_in_any_order_of_corners():
+def test_boxes_are_dashed_lines_in_any_order_of_corners():
     picture = drawn(boxes_xyxy=np.array([[30, 20, 110, 90.4]]))
     pixels = np.asarray(picture)
-    for row, column in ((20, 70), (90, 70), (55, 30), (55, 110)):
+    for row, column in ((20, 30), (20, 110), (90, 30), (90, 110)):
         assert tuple(pixels[row, column]) == WHITE
+    for side in (pixels[20, 30:111], pixels[90, 30:111], pixels[20:91, 30], pixels[20:91, 110]):
+        whites = (side == WHITE).all(axis=-1)
+        assert {tuple(pixel) for pixel in side.tolist()} == {WHITE, INK}
+        assert 0.5 < whites.mean() < 0.8
     assert tuple(pixels[19, 70]) == INK
     assert tuple(pixels[55, 70]) == (128, 128, 128)
     np.testing.assert_array_equal(np.asarray(drawn(boxes_xyxy=np.array([[110, 90.4, 30, 20]]))), pixels)
@@ -84,7 +88,7 @@ def test_prompts_have_the_colours_of_their_masks():
         **owners,
     )
     pixels = np.asarray(picture)
-    assert tuple(pixels[20, 80]) == CYAN
+    assert tuple(pixels[20, 60]) == CYAN
     assert np.abs(pixels[50:70, 30:50].astype(int) - CYAN).sum(axis=-1).min() < 60
     assert np.abs(pixels[50:70, 110:130].astype(int) - CYAN).sum(axis=-1).min() > 100
 

@@ -5,7 +5,7 @@ import torch
 
 from anymask import SAM, SamConfig, SamImageProcessor, SamModel, SamProcessor, SamVisionModel
 from anymask.weights import names as pretrained
-from anymask.weights.names import resolve_checkpoint
+from anymask.weights.names import recognise_file_name, resolve_checkpoint
 
 
 @pytest.fixture
@@ -105,3 +105,41 @@ def test_the_packaged_model_trains_as_it_is_loaded():
         optimizer.step()
         losses.append(loss.item())
     assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("SAM 2", "facebook/sam2.1-hiera-tiny"),
+        ("SAM 2", "sam2_b.pt"),
+        ("SAM 2", "models/sam2.1_hiera_small.pt"),
+        ("SAM 3", "facebook/sam3"),
+        ("SAM-HQ", "sam_hq_vit_b.pth"),
+        ("MobileSAM", "mobile_sam.pt"),
+        ("FastSAM", "FastSAM-s.pt"),
+        ("YOLO", "yolo11n-seg.pt"),
+        (None, "sam_vit_b_01ec64.pth"),
+        (None, "facebook/sam-vit-base"),
+        (None, "sam_b.pt"),
+        (None, "medsam_vit_b.pth"),
+        (None, "sam2024.pth"),
+        (None, "sam2/vit_b.pth"),
+    ],
+)
+def test_relatives_are_told_by_the_names_of_files(model, name):
+    assert recognise_file_name(name) == model
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("mobile_sam.pt", "MobileSAM"), ("FastSAM-x.pt", "FastSAM"), ("sam2_b.pt", "SAM 2")]
+)
+def test_absent_files_of_relatives_are_named_as_what_they_are(weights_folder, name, model):
+    for load in (SAM, SamModel.from_pretrained, SamProcessor.from_pretrained):
+        with pytest.raises(OSError, match=f"'{name}' must be a file of weights, but there is none; .* one of {model}"):
+            load(name)
+
+
+def test_relatives_that_cannot_be_had_are_named_too(weights_folder):
+    for load in (SAM, SamModel.from_pretrained, SamConfig.from_pretrained):
+        with pytest.raises(OSError, match=r"'facebook/sam2-hiera-tiny' must be .* one of SAM 2, another model"):
+            load("facebook/sam2-hiera-tiny")
