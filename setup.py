@@ -108,6 +108,8 @@ EXTRAS = {
         "fonttools>=4.65",  # makes a font for a test of labels; matplotlib brings it; the oldest that was run
         "matplotlib>=3.10.8",  # a snippet of the README draws with it; older ones warn under current pyparsing
         "requests>=2.28",  # a snippet of the README downloads with it; any version of the last years does
+        "zarr>=3.1 ; python_version >= '3.11'",  # sources of large images; 3.1 is the oldest that the tests ran with
+        "tiffslide>=3 ; python_version >= '3.11'",  # likewise; 3 is the oldest that takes zarr 3
     ],
     "quality": [
         "ruff>=0.8",  # rules and formatting style of pyproject.toml; the exact version is pinned in constraints.txt

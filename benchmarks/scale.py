@@ -1,11 +1,12 @@
 """Does memory stay flat over the size of an image, and over the number of images? What do two workers gain?
 
-`tiling` segments drawn rasters of growing side with a stand-in for the network, which finds bright squares by their
-colour, so that what is measured is the tiling and its files, not the weights. The raster is a memory-mapped file.
-`images` runs `anymask generate` with sam-vit-nano on drawn images, for one and two workers, and for more and more
-images. Peak memory is the highest resident set of the process, or the sum over the processes of a run, looked at every
-20 milliseconds. For workers those of two runs of different length are told apart by the time that starting takes: the
-rate is that of the longer run's surplus.
+`tiling` segments drawn rasters of growing side with a stand-in for the network, which finds bright parts by their
+colour, so that what is measured is the tiling and its files, not the weights. The raster is a TIFF with a
+square in each field and a cross as large as the whole; it is segmented in tiles and once more as a whole, and all
+results are written. `images` runs `anymask generate` with sam-vit-nano on drawn images, for more and more of them: with
+one worker on one core, one on all cores, two with a core each, and Ray with two actors. Peak memory is the highest sum
+over the processes of a run, looked at every 20 milliseconds. The rate is that of the surplus of the longest run over
+the shortest, so that starting does not count.
 
     python benchmarks/scale.py --output benchmarks/results/savings/scale.json
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,14 +33,27 @@ SECONDS_BETWEEN_LOOKS = 0.02
 PERIOD, SQUARE = 400, 250  # of the drawn rasters: a bright square in each field
 GENERATE = """
 import sys
-from anymask.distributed.generate import generate
+from anymask.distributed.generate import generate, make_job
+from anymask.distributed.ray_engine import generate_with_ray
 if __name__ == "__main__":
-    folder, output, workers = sys.argv[1:]
-    generate(folder, output, options={"points_per_side": 8}, n_shards=16, workers=int(workers), format_name="coco")
+    folder, output, way, number = sys.argv[1:]
+    options = {"points_per_side": 8}
+    if way == "ray":
+        job = make_job(folder, output, "sam-vit-nano", options, 16, None, "coco")
+        generate_with_ray(job, actors=int(number))
+    else:
+        generate(folder, output, options=options, n_shards=16, workers=int(number), format_name="coco")
 """
+# Engine, workers or actors, and the threads that torch has in all; None takes what it takes by itself.
+WAYS = {
+    "one worker, one core": ("local", 1, 1),
+    "one worker, all cores": ("local", 1, None),
+    "two workers": ("local", 2, None),
+    "Ray, two actors": ("ray", 2, None),
+}
 
 
-class BrightSquares:
+class BrightParts:
     """Stands for `SamMaskGenerator`: a record for each connected bright part of a window."""
 
     def generate(self, image: np.ndarray, *, output_mode: str) -> list[dict[str, Any]]:
@@ -57,34 +72,43 @@ class BrightSquares:
 
 
 def draw_raster(path: Path, side: int) -> None:
-    """A file of (side, side, 3) uint8, written row of fields by row of fields."""
-    raster = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(side, side, 3))
-    for top in range(0, side, PERIOD):
-        band = np.full((min(PERIOD, side - top), side, 3), 40, dtype=np.uint8)
-        for left in range(0, side, PERIOD):
-            band[20 : 20 + SQUARE, left + 20 : left + 20 + SQUARE] = 220
-        raster[top : top + len(band)] = band
-    raster.flush()
+    """A TIFF of (side, side) in colour, in blocks, written row of fields by row of fields."""
+    import rasterio
+
+    place = dict(crs="EPSG:32632", transform=rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000))
+    profile = dict(driver="GTiff", height=side, width=side, count=3, dtype="uint8", tiled=True, BIGTIFF="IF_SAFER")
+    middle = side // 2 // PERIOD * PERIOD + SQUARE + 80  # between squares
+    with rasterio.open(path, "w", **profile, **place) as raster:
+        for top in range(0, side, PERIOD):
+            band = np.full((min(PERIOD, side - top), side), 40, dtype=np.uint8)
+            for left in range(0, side, PERIOD):
+                band[20 : 20 + SQUARE, left + 20 : left + 20 + SQUARE] = 220
+            band[:, middle : middle + 20] = 220
+            if top <= middle < top + PERIOD:
+                band[middle - top : middle - top + 20] = 220
+            raster.write(np.stack([band] * 3), window=((top, top + len(band)), (0, side)))
 
 
 def tile_raster(path: Path, folder: Path, tile: int) -> int:
-    """Segment a raster and write its COCO and its labels; returns the number of objects."""
+    """Segment a raster and write all results; returns the number of objects."""
     from anymask.tiling.generator import TiledGenerator
-    from anymask.tiling.outputs import save_objects, write_coco, write_label_raster
-    from anymask.tiling.sources import LargeImage
+    from anymask.tiling.outputs import save_objects, write_coco, write_geojson, write_label_raster, write_table
+    from anymask.tiling.sources import open_raster
 
-    image = LargeImage(np.load(path, mmap_mode="r"))
-    tiled = TiledGenerator(BrightSquares(), tile=tile, halo=128, full_image=False)
+    image = open_raster(path)
+    tiled = TiledGenerator(BrightParts(), tile=tile, halo=128)
     objects = save_objects(folder, tiled.generate(image, work_folder=folder))
     write_coco(folder / "coco.json", objects, image, path.name)
+    write_geojson(folder / "outlines.geojson", objects, image)
+    write_table(folder / "table.csv", objects, image)
     write_label_raster(folder / "labels.tif", objects, image)
     return len(objects)
 
 
-def run_watched(command: list[str]) -> tuple[str, float, float]:
+def run_watched(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float, float]:
     """What a command printed, seconds, and peak memory of its processes in MB, without pages of mapped files."""
     start = time.perf_counter()
-    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
     peak = 0.0
     while process.poll() is None:
         peak = max(peak, sum(_own_megabytes(member) for member in _family(process)))
@@ -115,7 +139,7 @@ def _own_megabytes(process: psutil.Process) -> float:
 def measure_tiling(sides: list[int], tile: int, folder: Path) -> Iterator[dict[str, Any]]:
     """A row for each side."""
     for side in sides:
-        path = folder / f"raster_{side}.npy"
+        path = folder / f"raster_{side}.tif"
         draw_raster(path, side)
         command = [sys.executable, __file__, "--one", str(path), str(folder / f"work_{side}"), str(tile)]
         printed, seconds, peak = run_watched(command)
@@ -123,8 +147,8 @@ def measure_tiling(sides: list[int], tile: int, folder: Path) -> Iterator[dict[s
         yield {"side": side, "objects": int(printed), "seconds": seconds, "peak_megabytes": peak}
 
 
-def measure_images(counts: list[int], folder: Path) -> Iterator[dict[str, Any]]:
-    """A row for each number of images and of workers."""
+def measure_images(counts: list[int], ways: list[str], folder: Path) -> Iterator[dict[str, Any]]:
+    """A row for each number of images and each of `WAYS`."""
     script = folder / "run.py"
     script.write_text(GENERATE)
     chance = np.random.default_rng(0)
@@ -136,10 +160,23 @@ def measure_images(counts: list[int], folder: Path) -> Iterator[dict[str, Any]]:
             left, top = chance.integers(0, 150), chance.integers(0, 90)
             pixels[top : top + 90, left : left + 90] = chance.integers(0, 256, 3)
             Image.fromarray(pixels).save(images / f"{number:05d}.png")
-        for workers in (1, 2):
-            out = folder / f"out_{count}_{workers}"
-            _, seconds, peak = run_watched([sys.executable, str(script), str(images), str(out), str(workers)])
-            yield {"images": count, "workers": workers, "seconds": seconds, "peak_megabytes": peak}
+        for way in ways:
+            engine, workers, threads = WAYS[way]
+            command = [sys.executable, str(script), str(images), str(folder / f"{way} {count}"), engine, str(workers)]
+            environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+            _, seconds, peak = run_watched(command, environment)
+            yield {"images": count, "way": way, "seconds": seconds, "peak_megabytes": peak}
+
+
+def rates(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Images per second of each way, of what its longest run did more than its shortest."""
+    found = {}
+    for way in WAYS:
+        runs = sorted((row["images"], row["seconds"]) for row in rows if row["way"] == way)
+        if len(runs) > 1:
+            (few, short), (many, long) = runs[0], runs[-1]
+            found[way] = (many - few) / (long - short)
+    return found
 
 
 def main() -> None:
@@ -147,6 +184,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="*", default=[5000, 10000, 20000], help="of rasters, in pixels")
     parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--images", type=int, nargs="*", default=[50, 200], help="numbers of images")
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="of running them")
     parser.add_argument("--output", type=Path, help="a JSON file; rows of the part that is not run stay in it")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -159,14 +197,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for part, rows in (
             ("tiling", measure_tiling(options.sides, options.tile, Path(folder))),
-            ("images", measure_images(options.images, Path(folder))),
+            ("images", measure_images(options.images, options.ways, Path(folder))),
         ):
             found = []
             for row in rows:
                 print(part, row, flush=True)
                 found.append(row)
+            if found and part == "images":  # those of ways that are not run stay
+                found += [row for row in kept.get(part, {"rows": []})["rows"] if row["way"] not in options.ways]
             if found:
                 kept[part] = {"environment": environment_of(options), "rows": found}
+    if "images" in kept:
+        kept["images"]["images_per_second"] = rates(kept["images"]["rows"])
+        print(kept["images"]["images_per_second"])
     if options.output:
         options.output.write_text(json.dumps(kept, indent=1) + "\n")
 

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+import transformers
 from tests.hub_configs import HUB_CONFIGS
 from tests.tiny_sam import (
     BATCH,
@@ -492,9 +493,15 @@ def test_a_part_of_a_whole_has_its_dtype():
     assert SamVisionModel.from_pretrained("sam-vit-nano", dtype=torch.bfloat16).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+PARTS = ("vision_encoder", "prompt_encoder", "mask_decoder", "shared_image_embedding")
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}, dict.fromkeys(PARTS, "cpu")], ids=str)
 def test_device_map(saved, device_map):
+    """Parts go where Transformers' own SAM puts them."""
     model = SamModel.from_pretrained(saved, device_map=device_map).eval()
+    theirs = transformers.SamModel.from_pretrained(saved, device_map=device_map)
+    assert getattr(model, "hf_device_map", None) == getattr(theirs, "hf_device_map", None)
     pixel_values, prompts = images(), dict(input_points=points())
     with torch.no_grad():
         masks, expected = model(pixel_values, **prompts), tiny_model()(pixel_values, **prompts)

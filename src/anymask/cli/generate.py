@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,7 +77,7 @@ def generate(
                 devices=devices.split(",") if devices else None,
                 dtype=dtype.value,
                 format_name=format_name,
-                progress=None if as_json else _say_progress,
+                progress=None if as_json else _progress(),
             )
     totals = manifest["totals"]
     if as_json:
@@ -88,5 +90,15 @@ def generate(
     raise typer.Exit(1 if totals["errors"] else 0)
 
 
-def _say_progress(done: int, of: int) -> None:
-    typer.echo(f"\r{done} of {of} shards", err=True, nl=done == of)
+def _progress() -> Callable[[int, int], None]:
+    """Says how many shards there are, in one line of a terminal; elsewhere a line for each number."""
+    said = -1
+
+    def say(done: int, of: int) -> None:
+        nonlocal said
+        if done != said:
+            is_terminal = sys.stderr.isatty()
+            typer.echo(f"{chr(13) * is_terminal}{done} of {of} shards", err=True, nl=done == of or not is_terminal)
+        said = done
+
+    return say

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,9 @@ from .files import Photo
 from .outputs import LARGE_ENDINGS
 
 if TYPE_CHECKING:
+    from ..prompts.prompt import Prompt
     from ..sam import SAM
+    from ..tiling.outputs import SavedObjects
     from ..tiling.sources import LargeImage
 
 
@@ -34,13 +37,15 @@ class _Header:
     is_turned: bool
 
 
-def find_large(photos: Iterable[Photo], above: float) -> list[Photo]:
+def find_large(photos: Iterable[Photo], above: float, prompted: bool = False) -> list[Photo]:
     """Find the photos that are to be segmented in tiles, and say of each in one line that they will be.
 
     Args:
         photos: Those at URLs and those that cannot be opened are none.
         above: Millions of pixels.
+        prompted: Whether prompts are asked, each in a window around it, in place of tiles.
     """
+    how = "prompts are answered in windows around them" if prompted else "it is segmented in tiles"
     large = []
     for photo in photos:
         header = _read_header(photo.source)
@@ -53,8 +58,8 @@ def find_large(photos: Iterable[Photo], above: float) -> list[Photo]:
             continue
         large.append(photo)
         typer.echo(
-            f"anymask: {photo.source}: {size}, so it is segmented in tiles, to COCO, outlines, a raster of labels and "
-            f"a table; --tiles-above says from which size on (now {above:g})",
+            f"anymask: {photo.source}: {size}, so {how}, to COCO, outlines, a raster of labels and a table; "
+            f"--tiles-above says from which size on (now {above:g})",
             err=True,
         )
     return large
@@ -95,18 +100,11 @@ def segment_in_tiles(
     from ..mask_generation.generator import SamMaskGenerator
     from ..sam import SAM
     from ..tiling.generator import TiledGenerator
-    from ..tiling.outputs import (
-        save_objects,
-        write_coco,
-        write_geojson,
-        write_geopackage,
-        write_label_raster,
-        write_table,
-    )
+    from ..tiling.outputs import save_objects
 
     of_values = SAM(sam.model, processor=sam.processor, **images)
     generator = SamMaskGenerator(of_values.model, of_values.processor, **{**options, "progress": False})
-    work = outputs["table"].with_name(f"{Path(photo.stem).name}_tiles")
+    work = _work_folder(photo, outputs)
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     image = open_large(photo.source)
@@ -115,15 +113,65 @@ def segment_in_tiles(
     objects = save_objects(
         work, tiled.generate(image, work_folder=work, settings=of_masks, progress=sys.stderr.isatty())
     )
-    write_coco(outputs["coco"], objects, image, Path(photo.source).name)
-    if "geojson" in outputs:
-        write_geojson(outputs["geojson"], objects, image)
-    else:
-        write_geopackage(outputs["geopackage"], objects, image)
-    write_label_raster(outputs["label_raster"], objects, image)
-    write_table(outputs["table"], objects, image)
-    shutil.rmtree(work)
+    _write(outputs, work, objects, image, Path(photo.source).name)
     return {"mask_count": len(objects)}
+
+
+def answer_in_windows(
+    sam: SAM,
+    photo: Photo,
+    outputs: Mapping[str, Path],
+    *,
+    prompts: Sequence[Prompt],
+    options: Mapping[str, Any],
+    images: Mapping[str, Any],
+    crs: str | None,
+    window: int = 1024,
+) -> dict[str, Any]:
+    """Write what prompts point at in a large photo; prompts near each other share a window and its embedding.
+
+    Args:
+        sam: Answers in each window.
+        photo: To read.
+        outputs: Of `large_paths`.
+        prompts: Points and boxes, in pixels of the photo or places on the map.
+        options: Of `SAM.predict`.
+        images: `value_range` or `window`.
+        crs: Reference system of prompts that are places on the map.
+        window: See `LargeImagePredictor`.
+    """
+    from ..sam import SAM
+    from ..tiling.outputs import save_objects
+    from ..tiling.predictor import LargeImagePredictor
+
+    of_values = SAM(sam.model, processor=sam.processor, **images)
+    image = open_large(photo.source)
+    predictor = LargeImagePredictor(of_values, image, window=window)
+    work = _work_folder(photo, outputs)
+    objects = save_objects(work, predictor.predict(prompts=prompts, crs=crs, **options))
+    _write(outputs, work, objects, image, Path(photo.source).name)
+    return {"mask_count": len(objects)}
+
+
+def _work_folder(photo: Photo, outputs: Mapping[str, Path]) -> Path:
+    return outputs["table"].with_name(f"{Path(photo.stem).name}_tiles")
+
+
+def _write(outputs: Mapping[str, Path], work: Path, objects: SavedObjects, image: LargeImage, file_name: str) -> None:
+    """Write all results in the folder for work, where a kill may leave them unfinished, then move them out of it."""
+    from ..tiling.outputs import write_coco, write_geojson, write_geopackage, write_label_raster, write_table
+
+    made = {name: work / path.name for name, path in outputs.items()}
+    write_coco(made["coco"], objects, image, file_name)
+    if "geojson" in made:
+        write_geojson(made["geojson"], objects, image)
+    else:
+        write_geopackage(made["geopackage"], objects, image)
+    write_label_raster(made["label_raster"], objects, image)
+    write_table(made["table"], objects, image)
+    for name, path in outputs.items():
+        os.replace(made[name], path)
+    shutil.rmtree(work)
 
 
 def open_large(source: str) -> LargeImage:

@@ -79,8 +79,12 @@ def segment(
     ] = None,
     tiles_above: Annotated[
         float,
-        typer.Option(min=0, metavar="MEGAPIXELS", help="Everything: larger photos are segmented in tiles."),
+        typer.Option(min=0, metavar="MEGAPIXELS", help="Larger photos are segmented in tiles, prompts in windows."),
     ] = 80,
+    crs: Annotated[
+        str | None,
+        typer.Option(metavar="EPSG:4326", help="Prompts are places on a raster's map, as longitude,latitude."),
+    ] = None,
     model: take.Model = take.DEFAULT_MODEL,
     device: take.Device = "auto",
     dtype: take.ComputeIn = take.Dtype.float32,
@@ -120,6 +124,7 @@ def segment(
             images=read_values(value_range, window),
             coco_file=coco_file,
             tiles_above=tiles_above,
+            crs=crs,
         )
         raise typer.Exit(report_all(reports, len(found), as_json, _mask_count))
 

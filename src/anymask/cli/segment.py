@@ -10,7 +10,7 @@ from .. import __version__
 from ..support.atomic_files import whole_folder
 from .batch import Outputs, Report, Work, work_through
 from .files import Photo, check_is_photo, check_outputs, prepare_folder
-from .large import find_large, large_paths, segment_in_tiles
+from .large import answer_in_windows, find_large, large_paths, segment_in_tiles
 from .outputs import is_cutout, output_paths
 from .start import load_sam, quick_imports
 
@@ -33,6 +33,7 @@ def segment_photos(
     images: Mapping[str, Any] | None = None,
     coco_file: Path | None = None,
     tiles_above: float | None = None,
+    crs: str | None = None,
 ) -> Iterator[Report]:
     """Segment photos one by one and yield what became of each.
 
@@ -49,7 +50,8 @@ def segment_photos(
         resume: Skip photos whose results are all there.
         images: Further arguments of `SAM.predict`, `value_range` or `window`.
         coco_file: One file of COCO for all photos, written when all are done.
-        tiles_above: Without prompts, photos of more megapixels are segmented in tiles, to formats of their own.
+        tiles_above: Photos of more megapixels are segmented in tiles, prompts in windows, to formats of their own.
+        crs: Prompts are places on the map of each photo, in this reference system.
 
     Raises:
         OSError: If the output folder is not to be had, or there is no room in it.
@@ -58,7 +60,12 @@ def segment_photos(
             photo, or one file for all photos is asked for while photos are skipped.
     """
     of_formats = look_of_formats(look, formats)
-    large = [] if prompts or tiles_above is None else find_large(photos, tiles_above)
+    if crs is not None and not prompts:
+        raise ValueError("--crs must come with --point or --box, whose reference system it is")
+    if crs is not None:
+        large = list(photos)
+    else:
+        large = [] if tiles_above is None else find_large(photos, tiles_above, prompted=bool(prompts))
     outputs = {
         photo: large_paths(photo, folder)
         if photo in large
@@ -88,6 +95,10 @@ def segment_photos(
         def segment(photo: Photo, paths: Outputs) -> dict[str, Any]:
             if photo not in large:
                 return _segment(sam, photo, paths, arguments, of_formats, model, kept)
+            if prompts:
+                return answer_in_windows(
+                    sam, photo, paths, prompts=prompts, options=options, images=images or {}, crs=crs
+                )
             settings = {"anymask": __version__, "model": model, "dtype": dtype}
             return segment_in_tiles(
                 sam, photo, paths, options=options, images=images or {}, settings=settings, resume=resume

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import __version__
 from . import options as take
 from .prompts import read_values
 from .reports import errors_reported, say_json
@@ -44,6 +47,7 @@ def volume(
     model: take.Model = "sam-vit-nano",
     device: take.Device = "auto",
     dtype: take.ComputeIn = take.Dtype.float32,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the slices of a run that was stopped.")] = False,
     as_json: take.AsJson = False,
     *,
     options: dict[str, Any],
@@ -51,24 +55,38 @@ def volume(
     """Segment one object of a volume from --seed in one or more slices, or everything without any.
 
     Coordinates are pixels of the slice: x along its second axis, y along its first. Labels keep the volume's affine and
-    header. Exits with 2 if anything is wrong.
+    header. Until they are written, a folder NAME_slices beside OUTPUT holds what is done. Exits with 2 if anything is
+    wrong.
     """
     with errors_reported(as_json):
         parsed = dict(read_seed(seed) for seed in seeds)
         with quick_imports():
             from ..mask_generation.generator import SamMaskGenerator
             from ..volumes.everything import segment_volume
-            from ..volumes.files import open_volume, save_labels
+            from ..volumes.files import check_labels_path, open_volume, save_labels
             from ..volumes.propagate import VolumePredictor
         if seeds and options:
             raise TypeError("Options of segment-everything must come without --seed")
+        check_labels_path(output)
         opened = open_volume(source, axis)
         shown = read_values(value_range, window)
         if isinstance(shown.get("value_range"), str):
             raise ValueError("--value-range of a volume must be BLACK,WHITE; without it, percentiles are taken")
+        work = output.with_name(f"{output.name.partition('.nii')[0]}_slices")
+        if not resume:
+            shutil.rmtree(work, ignore_errors=True)
+        elif output.is_file() and not work.exists():
+            if as_json:
+                say_json({"output": str(output), "status": "skipped"})
+            else:
+                typer.echo(f"{output}: finished before, skipped")
+            raise typer.Exit
+        work.mkdir(parents=True, exist_ok=True)
         sam = load_sam(model, device, dtype.value)
+        settings = {"anymask": __version__, "model": model, "dtype": dtype.value, "options": options}
+        kept: dict[str, Any] = {"work_folder": work, "settings": settings}
         if parsed:
-            labels = VolumePredictor(sam, opened, **shown).propagate(
+            labels = VolumePredictor(sam, opened, **shown, **kept).propagate(
                 parsed, projection=projection, iou_threshold=iou_threshold, box_extension=box_extension
             )
         else:
@@ -77,12 +95,16 @@ def volume(
                 generator,
                 opened,
                 **shown,
+                **kept,
                 link_iou=link_iou,
                 gap_closing=gap_closing,
                 min_extent=min_extent,
                 progress=not as_json,
             )
-        save_labels(output, labels, opened)
+        # What a kill leaves unfinished lies in the folder too.
+        save_labels(work / output.name, labels, opened)
+        os.replace(work / output.name, output)
+        shutil.rmtree(work)
     report = {"output": str(output), "objects": int(labels.max(initial=0)), "voxels": int((labels > 0).sum())}
     if as_json:
         say_json(report)

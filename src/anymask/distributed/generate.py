@@ -23,9 +23,9 @@ from ..embeddings.fingerprints import weights_digest
 from ..sam import SAM
 from ..support.atomic_files import write_whole
 from .inputs import ImageReference, list_images
-from .outputs import FORMATS, write_shard
+from .outputs import FORMATS, Segmented, write_shard
 from .shards import ShardFolder, shard_slice, work_on_shards
-from .worker import MaskWorker, Row, error_row
+from .worker import MaskWorker, error_row
 
 IMAGES_PER_SHARD = 100
 _LOOK_AGAIN_SECONDS = 1.0
@@ -72,17 +72,17 @@ class Job:
     def make(self, index: int, shards: ShardFolder, worker: MaskWorker) -> None:
         """Make one shard."""
         images = self.images[shard_slice(index, self.n_shards, len(self.images))]
-        write_shard(shards.path(index), shards.counts_path(index), self.format_name, _rows(images, worker))
+        write_shard(shards.path(index), shards.counts_path(index), self.format_name, _segment(images, worker))
 
 
-def _rows(images: Sequence[ImageReference], worker: MaskWorker) -> Iterator[tuple[ImageReference, Row]]:
+def _segment(images: Sequence[ImageReference], worker: MaskWorker) -> Iterator[Segmented]:
     for image in images:
         try:
             source = image.read()
         except Exception as error:  # a row with the reason, as for an image that cannot be decoded
-            yield image, error_row(image.name, error)
+            yield Segmented(image.name, None, error_row(image.name, error))
             continue
-        yield image, worker.segment(image.name, source)
+        yield Segmented(image.name, source, worker.segment(image.name, source))
 
 
 def generate(

@@ -14,6 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..images.download import download
+
+DOWNLOAD_SECONDS = 60.0
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
@@ -34,7 +37,13 @@ class ImageReference:
     size: int = -1
 
     def read(self) -> Any:
-        """What `anymask.load_image` takes: a path, a URL, or the file's bytes."""
+        """What `anymask.load_image` takes: a path, or the bytes of what lies in a file or behind a URL.
+
+        Raises:
+            OSError: If it is not to be had.
+        """
+        if self.source.startswith(("http://", "https://")):
+            return download(self.source, DOWNLOAD_SECONDS).read()
         if self.size >= 0:
             with open(self.source, "rb") as file:
                 file.seek(self.offset)

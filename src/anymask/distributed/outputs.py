@@ -10,10 +10,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from ..support.atomic_files import write_whole
-from .inputs import ImageReference
 from .worker import Row
 
-Pairs = Iterable[tuple[ImageReference, Row]]
+
+class Segmented(NamedTuple):
+    """An image and what became of it.
+
+    Attributes:
+        name: Of the image.
+        source: What was read: a path or the file's bytes; None where that failed.
+        row: See `MaskWorker`.
+    """
+
+    name: str
+    source: str | bytes | None
+    row: Row
 
 
 class ShardFormat(NamedTuple):
@@ -21,23 +32,23 @@ class ShardFormat(NamedTuple):
 
     Attributes:
         ending: Of its file.
-        write: Takes the file and the images with their rows, as they come.
+        write: Takes the file and what became of the images, as they come.
     """
 
     ending: str
-    write: Callable[[BinaryIO, Pairs], None]
+    write: Callable[[BinaryIO, Iterable[Segmented]], None]
 
 
-def write_shard(path: Path, counts_path: Path, format_name: str, pairs: Pairs) -> None:
+def write_shard(path: Path, counts_path: Path, format_name: str, images: Iterable[Segmented]) -> None:
     """Write a shard, whole or not at all, and before it a small file that counts its images, masks and errors."""
     counts = {"images": 0, "masks": 0, "errors": 0}
 
-    def counted() -> Pairs:
-        for reference, row in pairs:
+    def counted() -> Iterable[Segmented]:
+        for image in images:
             counts["images"] += 1
-            counts["masks"] += len(row["masks"])
-            counts["errors"] += row["error"] is not None
-            yield reference, row
+            counts["masks"] += len(image.row["masks"])
+            counts["errors"] += image.row["error"] is not None
+            yield image
 
     def write(file: BinaryIO) -> None:
         FORMATS[format_name].write(file, counted())
@@ -46,39 +57,43 @@ def write_shard(path: Path, counts_path: Path, format_name: str, pairs: Pairs) -
     write_whole(path, write)
 
 
-def _write_sa1b(file: BinaryIO, pairs: Pairs) -> None:
+def _write_sa1b(file: BinaryIO, images: Iterable[Segmented]) -> None:
     """A tar with each image, its bytes as they were, and a JSON of SA-1B's form under the same stem."""
+    used: set[str] = set()
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for number, (reference, row) in enumerate(pairs):
-            name = PurePosixPath(reference.name.rpartition("://")[2].lstrip("/"))
-            if row["error"] is None:
-                _add(tar, str(name), _bytes_of(reference))
+        for number, (full_name, source, row) in enumerate(images):
+            name = PurePosixPath(full_name.rpartition("://")[2].lstrip("/"))
+            if row["error"] is None and source is not None:
+                _add(tar, str(name), source if isinstance(source, bytes) else Path(source).read_bytes())
             image = {"image_id": number, "file_name": str(name), "height": row["height"], "width": row["width"]}
             annotations = [{"id": index, **record} for index, record in enumerate(row["masks"])]
             document = {"image": image, "annotations": annotations}
             if row["error"] is not None:
                 document["error"] = row["error"]
-            _add(tar, str(name.with_suffix(".json")), json.dumps(document).encode())
+            stem = str(name.with_suffix(""))
+            stem = str(name) if stem in used else stem  # cup.png beside cup.jpg
+            used.add(stem)
+            _add(tar, f"{stem}.json", json.dumps(document).encode())
 
 
-def _write_coco(file: BinaryIO, pairs: Pairs) -> None:
+def _write_coco(file: BinaryIO, images: Iterable[Segmented]) -> None:
     """COCO JSON; images that could not be read are listed with their "error"."""
     annotations: list[bytes] = []
-    images: list[dict[str, Any]] = []
-    for number, (reference, row) in enumerate(pairs, start=1):
-        image = {"id": number, "file_name": reference.name, "height": row["height"], "width": row["width"]}
-        images.append(image if row["error"] is None else {**image, "error": row["error"]})
+    heads: list[dict[str, Any]] = []
+    for number, (name, _, row) in enumerate(images, start=1):
+        image = {"id": number, "file_name": name, "height": row["height"], "width": row["width"]}
+        heads.append(image if row["error"] is None else {**image, "error": row["error"]})
         for record in row["masks"]:
             annotation = {"image_id": number, "category_id": 1, "iscrowd": 0, **record}
             annotations.append(json.dumps(annotation).encode())
     file.write(b'{"categories": [{"id": 1, "name": "object"}],\n"images": ')
-    file.write(json.dumps(images).encode() + b',\n"annotations": [')
+    file.write(json.dumps(heads).encode() + b',\n"annotations": [')
     for number, line in enumerate(annotations, start=1):
         file.write((b",\n" if number > 1 else b"\n") + b'{"id": %d, ' % number + line[1:])
     file.write(b"\n]}\n")
 
 
-def _write_parquet(file: BinaryIO, pairs: Pairs) -> None:
+def _write_parquet(file: BinaryIO, images: Iterable[Segmented]) -> None:
     """A row for each image: name, height, width, error, and a list of masks."""
     try:
         import pyarrow as pa
@@ -108,8 +123,8 @@ def _write_parquet(file: BinaryIO, pairs: Pairs) -> None:
         ]
     )
     with parquet.ParquetWriter(file, schema) as writer:
-        for _, row in pairs:
-            writer.write_table(pa.Table.from_pylist([row], schema=schema))
+        for image in images:
+            writer.write_table(pa.Table.from_pylist([image.row], schema=schema))
 
 
 FORMATS: dict[str, ShardFormat] = {
@@ -117,23 +132,6 @@ FORMATS: dict[str, ShardFormat] = {
     "coco": ShardFormat(".json", _write_coco),
     "parquet": ShardFormat(".parquet", _write_parquet),
 }
-
-
-def _bytes_of(reference: ImageReference) -> bytes:
-    """An image's file as it is; one behind a URL is read once more, and kept as PNG."""
-    source = reference.read()
-    if isinstance(source, bytes):
-        return source
-    if source.startswith(("http://", "https://")):
-        from PIL import Image
-
-        from ..images.load import load_image
-
-        picture = load_image(source)
-        buffer = io.BytesIO()
-        (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(buffer, "PNG")
-        return buffer.getvalue()
-    return Path(source).read_bytes()
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

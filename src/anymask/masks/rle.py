@@ -18,6 +18,9 @@ import torch
 
 Rle = dict[str, Any]
 
+PIXELS_AT_A_TIME = 1 << 22
+"""How many pixels `rle_to_part` unpacks at once, as far as whole columns allow."""
+
 
 def mask_to_rle(mask: np.ndarray | torch.Tensor) -> Rle:
     """Uncompressed RLE of one mask.
@@ -58,6 +61,23 @@ def rle_to_mask(rle: Rle) -> np.ndarray:
     values = np.arange(len(counts)) % 2 == 1
     mask[:, left:right] = np.repeat(values, counts).reshape(right - left, height).T
     return mask
+
+
+def rle_to_part(rle: Rle, rows: slice, columns: slice) -> np.ndarray:
+    """`rle_to_mask(rle)[rows, columns]`, with the memory of the part; slices have positive steps."""
+    height, width = rle["size"]
+    starts, ends = rle_to_runs(rle)
+    first, last, step = columns.indices(width)
+    at_a_time = max(PIXELS_AT_A_TIME // max(height * step, 1), 1) * step
+    parts = [np.zeros((0, height), dtype=bool)[:, rows]]
+    for left in range(first, last, at_a_time):
+        head, foot = left * height, min(left + at_a_time, last) * height
+        runs = slice(np.searchsorted(ends, head, side="right"), np.searchsorted(starts, foot, side="left"))
+        edges = np.stack([starts[runs], ends[runs]], axis=1).ravel().clip(head, foot) - head
+        counts = np.diff(edges, prepend=0, append=foot - head)
+        pixels = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(-1, height)
+        parts.append(pixels[::step, rows].copy())  # a view would keep all pixels
+    return np.concatenate(parts).T
 
 
 def rle_area(rle: Rle) -> int:

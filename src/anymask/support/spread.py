@@ -19,7 +19,8 @@ def spread(items: Iterable[Item], workers: Sequence[Callable[[Item], Result]]) -
     One worker alone works in the caller's thread, item by item.
 
     Args:
-        items: Read at most twice as far ahead as there are workers.
+        items: Read at most twice as far ahead as there are workers. An error of theirs comes after the results of the
+            items before it.
         workers: Give the same result for the same item.
     """
     if len(workers) == 1:
@@ -37,14 +38,24 @@ def spread(items: Iterable[Item], workers: Sequence[Callable[[Item], Result]]) -
             free.put(worker)
 
     waiting: deque[Future[Result]] = deque()
+    source, source_error = iter(items), None
     with ThreadPoolExecutor(len(workers)) as pool:
         try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) == 2 * len(workers):
-                    yield waiting.popleft().result()
+            while source_error is None:
+                try:
+                    item = next(source)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    source_error = error
+                else:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) == 2 * len(workers):
+                        yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+            if source_error is not None:
+                raise source_error
         finally:  # after an error, or where the reader stops early
             for future in waiting:
                 future.cancel()

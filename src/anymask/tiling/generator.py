@@ -9,13 +9,22 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from ..masks.rle import Rle, rle_area, rle_to_coco, rle_to_mask, rle_to_runs, runs_to_rle, split_at_columns
+from ..masks.rle import (
+    Rle,
+    rle_area,
+    rle_to_coco,
+    rle_to_mask,
+    rle_to_part,
+    rle_to_runs,
+    runs_to_rle,
+    split_at_columns,
+)
 from .grid import Tile, cut_edges, make_grid, overlap_xyxy
 from .pieces import Piece, PieceStore, make_piece
 from .sources import LargeImage, Sliceable, large_image
@@ -96,8 +105,7 @@ class TiledGenerator:
         whole, factor = self._whole(image, store) if self.full_image and len(tiles) > 1 else ([], 1)
         seen = np.zeros(len(whole))
         for found in stitch_objects(tiles, store):
-            for number, piece in enumerate(whole):
-                seen[number] = max(seen[number], _iou_reduced(piece, found, factor))
+            seen = np.maximum(seen, _ious_reduced(whole, found, factor))
             yield found
         for number, piece in enumerate(whole):
             if seen[number] < SAME_OBJECT_IOU:
@@ -139,10 +147,14 @@ class TiledGenerator:
         factor = max(1, -(-max(height, width) // self.tile))
         if tile not in store:
             pixels, is_valid, _ = image.read_small(self.tile, self.tile)
-            facts = [(mask, _facts(record, (0, 0))) for record, mask in self._masks(pixels, is_valid)]
-            pieces = [make_piece(mask, (0, 0), is_cut=False, **fact) for mask, fact in facts]
-            store.put(tile, [piece for piece in pieces if piece is not None])
-        return [piece for piece in store.get(tile) if factor * _longer_side(piece) > 2 * self.halo], factor
+            pieces = [
+                piece
+                for record, mask in self._masks(pixels, is_valid)
+                if (piece := make_piece(mask, (0, 0), is_cut=False, **_facts(record, (0, 0))))
+                and factor * _longer_side(piece) > 2 * self.halo
+            ]
+            store.put(tile, pieces)
+        return store.get(tile), factor
 
 
 def _facts(record: Mapping[str, Any], left_top: tuple[int, int]) -> dict[str, Any]:
@@ -161,19 +173,27 @@ def _longer_side(piece: Piece) -> int:
     return max(right - left, bottom - top)
 
 
-def _iou_reduced(piece: Piece, found: StitchedObject, factor: int) -> float:
-    """IoU of a piece of the reduced image and an object of the image, in pixels of the reduced one."""
+def _ious_reduced(pieces: Sequence[Piece], found: StitchedObject, factor: int) -> np.ndarray:
+    """IoU of each piece of the reduced image with an object of the image, in pixels of the reduced one."""
+    ious = np.zeros(len(pieces))
     left, top, right, bottom = found.box_xyxy
-    columns = np.arange(-(-left // factor), -(-right // factor))
-    rows = np.arange(-(-top // factor), -(-bottom // factor))
-    if len(columns) == 0 or len(rows) == 0:
-        return 0.0
-    box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    if overlap_xyxy(piece.box_xyxy, box) is None or (box[2] - box[0]) * (box[3] - box[1]) * SAME_OBJECT_IOU < 1:
-        return 0.0
-    small = rle_to_mask(found.rle)[np.ix_(rows * factor - top, columns * factor - left)]
-    shared = count_shared((box, small), (piece.box_xyxy, piece.mask()))
-    return shared / (np.count_nonzero(small) + piece.area - shared)
+    box = (-(-left // factor), -(-top // factor), -(-right // factor), -(-bottom // factor))
+    if (box[2] - box[0]) * (box[3] - box[1]) == 0:
+        return ious
+    # What is much smaller or larger needs no look at its pixels.
+    near = [
+        number
+        for number, piece in enumerate(pieces)
+        if overlap_xyxy(piece.box_xyxy, box) and (box[2] - box[0]) * (box[3] - box[1]) >= SAME_OBJECT_IOU * piece.area
+    ]
+    if near:
+        rows, columns = slice(box[1] * factor - top, None, factor), slice(box[0] * factor - left, None, factor)
+        small = rle_to_part(found.rle, rows, columns)
+        area = np.count_nonzero(small)
+        for number in near:
+            shared = count_shared((box, small), (pieces[number].box_xyxy, pieces[number].mask()))
+            ious[number] = shared / (area + pieces[number].area - shared)
+    return ious
 
 
 def _enlarge(piece: Piece, factor: int, size_hw: tuple[int, int]) -> StitchedObject:

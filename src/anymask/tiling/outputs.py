@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..masks.polygons import rle_to_polygons
-from ..masks.rle import rle_to_coco, rle_to_mask, runs_to_rle
+from ..masks.rle import rle_to_coco, rle_to_part, runs_to_rle
 from ..support.atomic_files import write_whole
 from .grid import make_grid, overlap_xyxy
 from .pieces import place_runs
-from .sources import LargeImage, map_xy, no_place_is_needed
+from .sources import LargeImage, bounded_cache, map_xy, no_place_is_needed
 from .stitch import StitchedObject
 
 LABEL_BLOCK = 512
@@ -205,8 +205,11 @@ def paint_labels(objects: SavedObjects, size_hw: Sequence[int]) -> Iterator[tupl
         block = np.zeros((bottom - top, right - left), dtype=np.uint32)
         for number, found in zip(members, objects.take(members.tolist()), strict=True):
             x0, y0, x1, y1 = overlap_xyxy(found.box_xyxy, tile.core_xyxy) or (0, 0, 0, 0)
-            mask = rle_to_mask(found.rle)[y0 - found.box_xyxy[1] : y1 - found.box_xyxy[1]]
-            mask = mask[:, x0 - found.box_xyxy[0] : x1 - found.box_xyxy[0]]
+            rows, columns = (
+                slice(y0 - found.box_xyxy[1], y1 - found.box_xyxy[1]),
+                slice(x0 - found.box_xyxy[0], x1 - found.box_xyxy[0]),
+            )
+            mask = rle_to_part(found.rle, rows, columns)
             block[y0 - top : y1 - top, x0 - left : x1 - left][mask] = number + 1
         yield (left, top), block
 
@@ -230,7 +233,7 @@ def write_label_raster(path: _PathLike, objects: SavedObjects, image: LargeImage
         profile |= dict(transform=rasterio.Affine(*image.transform), crs=image.crs)
     unfinished = Path(path).with_name(f".{Path(path).name}.part")
     try:
-        with no_place_is_needed(), rasterio.open(unfinished, "w", **profile) as raster:
+        with bounded_cache(), no_place_is_needed(), rasterio.open(unfinished, "w", **profile) as raster:
             for (left, top), block in paint_labels(objects, image.size_hw):
                 window = ((top, top + block.shape[0]), (left, left + block.shape[1]))
                 raster.write(block, 1, window=window)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..masks.rle import mask_to_rle, rle_to_coco, rle_to_mask
+from ..prompts.prompt import Prompt
 from .grid import Box
 from .pieces import make_piece
 from .sources import LargeImage, Sliceable, large_image, pixel_xy, window_around
@@ -56,60 +58,89 @@ class LargeImagePredictor:
         boxes: Any = None,
         *,
         labels: Sequence[int] | None = None,
+        prompts: Sequence[Prompt] | None = None,
         crs: Any = None,
+        **options: Any,
     ) -> list[StitchedObject]:
-        """Masks of what points or boxes point at, one for each, in their order.
+        """Masks of what prompts point at, one for each, in their order.
 
         Args:
             points: (N, 2) x and y of N prompts, in pixels, or a GeoDataFrame of points.
             boxes: (N, 4) left, top, right, bottom in pixels, or a GeoDataFrame, whose bounds are taken.
             labels: 1 or 0 for each point, 1 by default.
-            crs: Reference system of `points` and `boxes` given as numbers on a map, such as "EPSG:4326" for longitude
-                and latitude; None where they are pixels.
+            prompts: `Prompt`s of points and boxes in the place of these, for several points of one object.
+            crs: Reference system of prompts given as numbers on a map, such as "EPSG:4326" for longitude and latitude;
+                None where they are pixels.
+            **options: Of `SAM.predict`, such as `min_mask_region_area`.
 
         Raises:
-            ValueError: If neither or both are given, a prompt lies outside of the image, or a map is asked of an image
-                that has no place on earth.
+            ImportError: If places on a map are given and pyproj is not installed.
+            ValueError: If none or several of points, boxes and prompts are given, a prompt lies outside of the image,
+                or a map is asked of an image that has no place on earth.
         """
-        if (points is None) == (boxes is None):
-            raise ValueError(f"Either points or boxes must be given, got {'neither' if points is None else 'both'}.")
+        given = [
+            name for name, value in (("points", points), ("boxes", boxes), ("prompts", prompts)) if value is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(f"Either points, boxes or prompts must be given, got {' and '.join(given) or 'none'}.")
         if points is not None:
-            corners = self._pixels(points, crs, 2)
-            boxes_xyxy = np.concatenate([corners, corners], axis=1)
+            places = self._pixels(points, crs, 2)
+            kinds = [1] * len(places) if labels is None else [int(label) for label in labels]
+            if len(kinds) != len(places):
+                raise ValueError(f"`labels` must hold one for each of {len(places)} points, got {len(kinds)}.")
+            asked = [Prompt(((x, y),), (kind,)) for (x, y), kind in zip(places.tolist(), kinds, strict=True)]
+        elif boxes is not None:
+            asked = [Prompt(box_xyxy=(x0, y0, x1, y1)) for x0, y0, x1, y1 in self._pixels(boxes, crs, 4).tolist()]
         else:
-            boxes_xyxy = self._pixels(boxes, crs, 4)
-        kinds = list(labels) if labels is not None else [1] * len(boxes_xyxy)
-        if len(kinds) != len(boxes_xyxy):
-            raise ValueError(f"`labels` must hold one for each of {len(boxes_xyxy)} points, got {len(kinds)}.")
-        return [self._answer(box, label, is_box=points is None) for box, label in zip(boxes_xyxy, kinds, strict=True)]
+            asked = [self._prompt_in_pixels(prompt, crs) for prompt in prompts or ()]
+        return [self._answer(prompt, options) for prompt in asked]
 
-    def _answer(self, box_xyxy: np.ndarray, label: int, is_box: bool) -> StitchedObject:
+    def _prompt_in_pixels(self, prompt: Prompt, crs: Any) -> Prompt:
+        if prompt.mask is not None or prompt.is_empty:
+            raise ValueError("Prompts on a large image must be points and boxes; masks have no window.")
+        points = tuple((x, y) for x, y in self._pixels(prompt.points_xy, crs, 2).tolist())
+        box = None
+        if prompt.box_xyxy is not None:
+            [[left, top, right, bottom]] = self._pixels(prompt.box_xyxy, crs, 4).tolist()
+            box = (left, top, right, bottom)
+        return replace(prompt, points_xy=points, box_xyxy=box)
+
+    def _answer(self, prompt: Prompt, options: Mapping[str, Any]) -> StitchedObject:
+        places = [*prompt.points_xy, *(() if prompt.box_xyxy is None else (prompt.box_xyxy[:2], prompt.box_xyxy[2:]))]
+        xy = np.array(places, dtype=np.float64)
         height, width = self.image.size_hw
-        if not (0 <= box_xyxy[0] <= box_xyxy[2] <= width and 0 <= box_xyxy[1] <= box_xyxy[3] <= height):
+        if not ((xy >= 0) & (xy <= (width, height))).all():
             raise ValueError(
-                f"Prompts must lie in the image of {width} x {height} pixels, got {box_xyxy.tolist()}; coordinates on "
-                "a map need `crs`."
+                f"Prompts must lie in the image of {width} x {height} pixels, got {xy.ravel().tolist()}; coordinates "
+                "on a map need `crs`."
             )
-        window = self._window(box_xyxy)
-        shift = np.array(window[:2])
-        prompts = (
-            dict(boxes=[(box_xyxy - np.tile(shift, 2)).tolist()])
-            if is_box
-            else dict(points=[(box_xyxy[:2] - shift).tolist()], labels=[int(label)])
+        window = self._window(np.concatenate([xy.min(axis=0), xy.max(axis=0)]))
+        left, top = window[:2]
+        in_window = Prompt(
+            tuple((x - left, y - top) for x, y in prompt.points_xy),
+            prompt.labels,
+            None
+            if prompt.box_xyxy is None
+            else (
+                prompt.box_xyxy[0] - left,
+                prompt.box_xyxy[1] - top,
+                prompt.box_xyxy[2] - left,
+                prompt.box_xyxy[3] - top,
+            ),
         )
-        record = self._sam.predict(self._embedding(window), **prompts)[0][0]
+        record = self._sam.predict(self._embedding(window), prompts=[in_window], **options)[0][0]
         segmentation = record["segmentation"]
         mask = rle_to_mask(segmentation) if isinstance(segmentation, dict) else np.asarray(segmentation)
         score, stability = float(record["predicted_iou"]), float(record["stability_score"])
-        points = () if is_box else ((float(box_xyxy[0]), float(box_xyxy[1])),)
         piece = make_piece(mask, window[:2], is_cut=False, score=score, stability=stability, point_xy=None)
         if piece is None:
-            x, y = (int(edge) for edge in box_xyxy[:2])
-            return StitchedObject((x, y, x, y), rle_to_coco(mask_to_rle(np.zeros((0, 0)))), 0, score, stability, points)
-        return StitchedObject(piece.box_xyxy, piece.rle, piece.area, score, stability, points)
+            x, y = (int(edge) for edge in xy[0])
+            nothing = rle_to_coco(mask_to_rle(np.zeros((0, 0))))
+            return StitchedObject((x, y, x, y), nothing, 0, score, stability, prompt.points_xy)
+        return StitchedObject(piece.box_xyxy, piece.rle, piece.area, score, stability, prompt.points_xy)
 
     def _window(self, box_xyxy: np.ndarray) -> Box:
-        """A window around a box, on a grid of half windows, so that prompts near each other share one."""
+        """A window around a box, on a grid of quarters of it, so that prompts near each other share one."""
         longest = float(max(box_xyxy[2] - box_xyxy[0], box_xyxy[3] - box_xyxy[1]))
         side = self.window
         while side < 2 * longest:
@@ -138,8 +169,12 @@ class LargeImagePredictor:
             return numbers
         if self.image.crs is None:
             raise ValueError("Prompts on a map need an image with a place on earth, got one without; pass pixels.")
-        from pyproj import Transformer
-
+        try:
+            from pyproj import Transformer
+        except ImportError as error:
+            raise ImportError(
+                "Places on a map need pyproj, which is not installed; run pip install 'anymask[geo]', or pass pixels."
+            ) from error
         on_map = Transformer.from_crs(crs, self.image.crs, always_xy=True)
         pairs = np.stack(on_map.transform(*numbers.reshape(-1, 2).T), axis=1)
         pixels = pixel_xy(pairs, self.image.transform).reshape(-1, columns)

@@ -13,6 +13,8 @@ import numpy as np
 
 from .grid import Box
 
+GDAL_CACHE_BYTES = 1 << 26
+
 Transform = tuple[float, float, float, float, float, float]
 
 
@@ -124,7 +126,8 @@ class RasterPixels:
     def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
         rows, columns = (part.indices(side) for part, side in zip(index, self.shape[:2], strict=True))
         window = ((rows[0], rows[1]), (columns[0], columns[1]))
-        return np.moveaxis(self._dataset.read(window=window), 0, -1)
+        with bounded_cache():
+            return np.moveaxis(self._dataset.read(window=window), 0, -1)
 
 
 def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None = None) -> LargeImage:
@@ -168,6 +171,13 @@ def _open_dataset(path: str | os.PathLike[str]) -> Any:
             return rasterio.open(path)
     except RasterioIOError as error:
         raise OSError(f"{os.fspath(path)} must be a raster that rasterio reads, but: {error}.") from error
+
+
+def bounded_cache() -> Any:
+    """GDAL with little memory for blocks of rasters: by itself it fills a twentieth of the machine's as it reads on."""
+    import rasterio
+
+    return rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from ..images.windows import Window
-from ..masks.rle import rle_to_mask
+from ..masks.rle import Rle, rle_area, rle_to_mask
+from .slices import SliceStore
 from .volume import Volume, Windowing
 
 
@@ -31,6 +34,8 @@ def segment_volume(
     link_iou: float = 0.5,
     gap_closing: int = 1,
     min_extent: int = 2,
+    work_folder: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
     progress: bool = False,
 ) -> np.ndarray:
     """Segment everything in each slice, and link what overlaps to objects.
@@ -46,13 +51,16 @@ def segment_volume(
         link_iou: IoU from which masks of two slices may be one object.
         gap_closing: Slices in a row in which an object may be missing; they are filled between the masks around them.
         min_extent: Objects in fewer slices than this are dropped.
+        work_folder: Where the masks of each slice are kept, so that a call after a stop goes on; None keeps nothing.
+        settings: What else the masks follow from, such as the model's name: a folder made with others is refused.
         progress: Show a bar over slices.
 
     Returns:
         (I, J, K) int32 labels: 0 is background, objects are numbered from 1 in the order in which they begin.
 
     Raises:
-        ValueError: If an option has a value that it cannot have.
+        ValueError: If an option has a value that it cannot have, or `work_folder` is of another volume or of other
+            settings.
     """
     volume = volume if isinstance(volume, Volume) else Volume(volume)
     if not 0 < link_iou <= 1 or gap_closing < 0 or min_extent < 1:
@@ -61,13 +69,13 @@ def segment_volume(
             f"{link_iou}, {gap_closing} and {min_extent}."
         )
     windowing = Windowing(volume, window, value_range)
+    store = SliceStore(work_folder, volume, windowing, settings)
     labels = np.zeros(volume.shape, dtype=np.int32)
     last_seen: dict[int, int] = {}  # position of the last slice of each object that may go on
     extent: dict[int, int] = {}
     for position in tqdm(range(len(volume)), desc="Slices", unit="slice", disable=not progress):
-        in_slice = _label_map(
-            generator.generate(windowing(volume.read(position)), output_mode="uncompressed_rle"), volume.slice_size_hw
-        )
+        masks = store.masks(f"slice_{position:05d}", partial(_find, generator, volume, windowing, position))
+        in_slice = _label_map(masks, volume.slice_size_hw)
         last_seen = {number: seen for number, seen in last_seen.items() if position - seen <= gap_closing + 1}
         objects = {number: labels[volume.index(seen)] == number for number, seen in last_seen.items()}
         names = _continue(in_slice, objects, link_iou)
@@ -89,11 +97,16 @@ def segment_volume(
     return _renumber(labels, [number for number, length in extent.items() if length >= min_extent])
 
 
-def _label_map(records: Sequence[Any], size_hw: tuple[int, int]) -> np.ndarray:
+def _find(generator: SliceGenerator, volume: Volume, windowing: Windowing, position: int) -> list[Rle]:
+    records = generator.generate(windowing(volume.read(position)), output_mode="uncompressed_rle")
+    return [record["segmentation"] for record in records]
+
+
+def _label_map(masks: Sequence[Rle], size_hw: tuple[int, int]) -> np.ndarray:
     """(height, width) int32: which mask is on top, from 1 on; smaller masks lie on larger ones."""
     painted = np.zeros(size_hw, dtype=np.int32)
-    for number, record in enumerate(sorted(records, key=lambda record: -record["area"]), start=1):
-        painted[rle_to_mask(record["segmentation"])] = number
+    for number, mask in enumerate(sorted(masks, key=lambda mask: -rle_area(mask)), start=1):
+        painted[rle_to_mask(mask)] = number
     return painted
 
 

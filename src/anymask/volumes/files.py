@@ -51,8 +51,7 @@ def save_labels(path: str | os.PathLike[str], labels: np.ndarray, volume: Volume
     """
     nibabel = _nibabel()
     path = Path(path)
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise ValueError(f"Labels must be written to a file that ends in .nii or .nii.gz, got {path.name!r}.")
+    check_labels_path(path)
     if labels.shape != volume.shape:
         raise ValueError(f"Labels must have the volume's shape {volume.shape}, got {labels.shape}.")
     dtype = np.min_scalar_type(int(labels.max(initial=0)))
@@ -71,6 +70,16 @@ def save_labels(path: str | os.PathLike[str], labels: np.ndarray, volume: Volume
     except BaseException:
         os.unlink(unfinished)
         raise
+
+
+def check_labels_path(path: Path) -> None:
+    """Refuse a file for labels whose name says another format.
+
+    Raises:
+        ValueError: If it ends neither in .nii nor in .nii.gz.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ValueError(f"Labels must be written to a file that ends in .nii or .nii.gz, got {path.name!r}.")
 
 
 def _nibabel() -> Any:

@@ -8,6 +8,8 @@ Source: the way of micro-sam (https://doi.org/10.1038/s41592-024-02580-4) to seg
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import numpy as np
 
 from ..images.windows import Window
 from ..masks.rle import rle_to_mask
+from .slices import SliceStore
 from .volume import Volume, Windowing
 
 PROJECTIONS = ("box", "mask", "box+mask", "point", "box+point")
@@ -65,6 +68,8 @@ class VolumePredictor:
         window: See `Windowing`.
         value_range: Likewise.
         slices_kept: How many embeddings are kept, those used last.
+        work_folder: Where answers are kept, so that a call after a stop goes on; None keeps nothing.
+        settings: What else the masks follow from, such as the model's name: a folder made with others is refused.
 
     Examples:
         >>> import numpy as np
@@ -85,9 +90,12 @@ class VolumePredictor:
         window: Window | None = None,
         value_range: Sequence[float] | None = None,
         slices_kept: int = 1024,
+        work_folder: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ):
         self.volume = volume if isinstance(volume, Volume) else Volume(volume)
         self.windowing = Windowing(self.volume, window, value_range)
+        self._store = SliceStore(work_folder, self.volume, self.windowing, settings)
         self._sam, self._slices_kept = sam, slices_kept
         self._embeddings: OrderedDict[int, Any] = OrderedDict()
 
@@ -165,9 +173,11 @@ class VolumePredictor:
 
     def answer(self, position: int, **prompts: Any) -> np.ndarray:
         """The mask (height, width) of bool of one prompt in one slice; prompts as in `SAM.predict`."""
-        record = self._sam.predict(self._embedding(position), **prompts)[0][0]
-        segmentation = record["segmentation"]
-        return rle_to_mask(segmentation) if isinstance(segmentation, dict) else np.asarray(segmentation)
+        name = f"slice_{position:05d}_{_digest(prompts)}"
+        [mask] = self._store.masks(
+            name, lambda: [self._sam.predict(self._embedding(position), **prompts)[0][0]["segmentation"]]
+        )
+        return rle_to_mask(mask) if isinstance(mask, dict) else np.asarray(mask)
 
     def _embedding(self, position: int) -> Any:
         if position in self._embeddings:
@@ -207,6 +217,15 @@ class _Walk:
             prompts["points"] = [[_inner_point(mask)]]
             prompts["labels"] = [[1]]
         return prompts
+
+
+def _digest(prompts: Mapping[str, Any]) -> str:
+    """A name for prompts: the same for the same numbers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(prompts.items()):
+        digest.update(f"{name} {value.shape if isinstance(value, np.ndarray) else value}".encode())
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else b"")
+    return digest.hexdigest()[:16]
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> float:

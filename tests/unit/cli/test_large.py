@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
+from rasterio.warp import transform_bounds
 
 from anymask.cli import large
 from anymask.cli.files import find_photos
 from anymask.cli.main import app
-from anymask.masks.rle import coco_to_rle, rle_area
+from anymask.masks.rle import coco_to_rle, rle_area, rle_to_mask
 from anymask.sam import SAM
 from anymask.tiling.sources import no_place_is_needed
 
@@ -50,6 +51,41 @@ def test_a_photo_above_the_size_is_segmented_in_tiles(photo, tmp_path, capsys):
     with pytest.raises(SystemExit):
         app([*arguments, "--resume"])
     assert json.loads(capsys.readouterr().out)["status"] == "skipped"
+
+
+def test_prompts_on_a_large_photo_are_answered_in_windows(photo, tmp_path, capsys):
+    arguments = ["segment", str(photo), "--output", str(tmp_path / "out"), "--tiles-above", "0.04"]
+    with pytest.raises(SystemExit) as ended:
+        app([*arguments, "--box", "48,28,122,92", "--point", "80,60 200,150,0"])
+    said = capsys.readouterr()
+    assert not ended.value.code and "huge.tif: 2 masks" in said.out
+    assert "0.0468 megapixels, so prompts are answered in windows around them" in said.err
+    annotations = json.loads((tmp_path / "out/huge_coco.json").read_text())["annotations"]
+    truth = np.zeros((180, 260), bool)
+    truth[30:90, 50:120] = True
+    masks = [rle_to_mask(annotation["segmentation"]) for annotation in annotations]
+    assert len(masks) == 2 and np.count_nonzero(masks[1] & truth) > 0.9 * np.count_nonzero(masks[1] | truth)
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_prompts_are_longitude_and_latitude(tmp_path, capsys):
+    pixels = np.full((3, 180, 260), 40, dtype=np.uint8)
+    pixels[:, 30:90, 50:120] = 220
+    place = rasterio.Affine(0.5, 0, 500000, 0, -0.5, 5000000)
+    profile = dict(driver="GTiff", height=180, width=260, count=3, dtype="uint8", crs="EPSG:32632", transform=place)
+    with rasterio.open(tmp_path / "field.tif", "w", **profile) as raster:
+        raster.write(pixels)
+    corners = transform_bounds("EPSG:32632", "EPSG:4326", *(place @ (49, 91)), *(place @ (121, 29)))
+    arguments = ["segment", str(tmp_path / "field.tif"), "--output", str(tmp_path / "out"), "--crs", "EPSG:4326"]
+    with pytest.raises(SystemExit) as ended:
+        app([*arguments, "--box", ",".join(map(str, corners))])
+    assert not ended.value.code
+    annotation = json.loads((tmp_path / "out/field_coco.json").read_text())["annotations"][0]
+    mask = rle_to_mask(annotation["segmentation"])
+    assert np.count_nonzero(mask & (pixels[0] > 128)) > 0.9 * np.count_nonzero(mask | (pixels[0] > 128))
+    with pytest.raises(SystemExit) as ended:
+        app(arguments)
+    assert ended.value.code == 2 and "--crs must come with --point or --box" in capsys.readouterr().err
 
 
 def test_a_photo_below_the_size_is_not(photo, tmp_path, capsys):

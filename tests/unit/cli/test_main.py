@@ -45,7 +45,7 @@ def test_defaults(calls, tmp_path):
     assert formats == ["overlay", "sa1b"]
     assert options == {
         **dict(model="sam-vit-nano", device="auto", dtype="float32", prompts=[], options={}, look={}, resume=False),
-        **dict(images={}, coco_file=None, tiles_above=80),
+        **dict(images={}, coco_file=None, tiles_above=80, crs=None),
     }
 
 

@@ -40,6 +40,29 @@ def test_everything(ct, tmp_path):
     assert np.asarray(nibabel.load(tmp_path / "o.nii").dataobj).shape == (48, 56, 5)
 
 
+@pytest.mark.parametrize("how", [["--points-per-side", 3, "--min-extent", 1], ["--seed", "2:12,8,46,40"]])
+def test_a_stopped_run_goes_on(ct, tmp_path, how):
+    arguments = ["--value-range", "-1000,400", "--resume", *how]
+    assert run(ct, "-o", tmp_path / "whole.nii.gz", *arguments).exit_code == 0
+    assert not (tmp_path / "whole_slices").exists()
+    done = run(ct, "-o", tmp_path / "whole.nii.gz", *arguments)
+    assert done.exit_code == 0 and "whole.nii.gz: finished before, skipped" in done.output
+    # A folder in the place of the file stops the run when all slices are done.
+    (tmp_path / "o.nii.gz").mkdir()
+    stopped = run(ct, "-o", tmp_path / "o.nii.gz", *arguments)
+    assert stopped.exit_code != 0
+    kept = sorted((tmp_path / "o_slices").glob("slice_*.json"))
+    assert len(kept) == 5
+    made = kept[0].stat().st_mtime_ns
+    kept[3].unlink()
+    (tmp_path / "o.nii.gz").rmdir()
+    assert run(ct, "-o", tmp_path / "o.nii.gz", "--resume", "--model", "other", *how).exit_code == 2
+    assert kept[0].stat().st_mtime_ns == made
+    assert run(ct, "-o", tmp_path / "o.nii.gz", *arguments).exit_code == 0
+    assert (tmp_path / "o.nii.gz").read_bytes() == (tmp_path / "whole.nii.gz").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ct.nii.gz", "o.nii.gz", "whole.nii.gz"]
+
+
 def test_seeds():
     assert read_seed("40: 1,2.5,30,40")[0] == 40
     assert read_seed("40:1,2.5,30,40")[1].box_xyxy == [1, 2.5, 30, 40]
@@ -58,3 +81,5 @@ def test_what_cannot_be(ct, tmp_path):
         done = run(ct, "-o", tmp_path / "o.nii.gz", "--json", *arguments)
         assert done.exit_code == 2 and message in json.loads(done.stdout)["error"]
         assert not (tmp_path / "o.nii.gz").exists()
+    done = run(ct, "-o", tmp_path / "o.nrrd", "--seed", "1:2,3")
+    assert done.exit_code == 2 and "ends in .nii or .nii.gz, got 'o.nrrd'" in done.output

@@ -1,11 +1,17 @@
+import functools
 import io
+import json
+import shutil
 import tarfile
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from anymask.distributed.generate import generate
 from anymask.distributed.inputs import ImageReference, list_images
 
 NAMES = ["broken.jpg", "part0/p0.png", "part0/p2.png", "part0/p4.png", "part1/p1.png", "part1/p3.png"]
@@ -47,6 +53,60 @@ def test_parquet(photos, tmp_path, form):
     parquet.write_table(pa.table({"picture": images}), tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="must have a column 'image' of bytes, but its columns are picture"):
         list_images(tmp_path / "other.parquet")[0].read()
+
+
+@pytest.fixture
+def served(photos):
+    """Address of the photos on this machine."""
+    handler = functools.partial(QuietHandler, directory=str(photos))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_urls_are_read_once_and_what_is_missing_is_a_row(photos, options, served, tmp_path):
+    (tmp_path / "urls.txt").write_text(f"{served}/part0/p0.png\n{served}/gone.jpg\n")
+    manifest = generate(tmp_path / "urls.txt", tmp_path / "out", options=options)
+    assert manifest["totals"]["images"] == 2 and manifest["totals"]["errors"] == 1
+    host = served.removeprefix("http://")
+    with tarfile.open(tmp_path / "out/shard_00000.tar") as tar:
+        assert tar.getnames() == [f"{host}/gone.json", f"{host}/part0/p0.png", f"{host}/part0/p0.json"]
+        assert tar.extractfile(f"{host}/part0/p0.png").read() == (photos / "part0/p0.png").read_bytes()
+        assert "must be reachable, but: HTTP Error 404" in json.load(tar.extractfile(f"{host}/gone.json"))["error"]
+
+
+def test_every_input_gives_the_same_masks(photos, options, tmp_path):
+    """A folder, a glob, a list, an SA-1B tar, a webdataset and Parquet hold the same two pictures."""
+    paths = [photos / "part0/p0.png", photos / "part0/p2.png"]
+    (tmp_path / "folder").mkdir()
+    for path in paths:
+        shutil.copy(path, tmp_path / "folder" / path.name)
+    (tmp_path / "list.txt").write_text("folder/p0.png\nfolder/p2.png\n")
+    with tarfile.open(tmp_path / "sa_000000.tar", "w") as tar:
+        for path in paths:
+            tar.add(path, f"./{path.name}")
+            tar.addfile(tarfile.TarInfo(f"./{path.stem}.json"), io.BytesIO())
+    with tarfile.open(tmp_path / "web-000000.tar", "w") as tar:
+        for path in paths:
+            tar.addfile(tarfile.TarInfo(f"{path.stem}.cls"), io.BytesIO())
+            tar.add(path, path.name)
+    table = pa.table({"image": [{"bytes": path.read_bytes(), "path": path.name} for path in paths]})
+    parquet.write_table(table, tmp_path / "images.parquet")
+    masks = []
+    for number, source in enumerate(
+        ("folder", "folder/*.png", "list.txt", "sa_000000.tar", "web-*.tar", "images.parquet")
+    ):
+        generate(f"{tmp_path}/{source}", tmp_path / f"out{number}", options=options, format_name="parquet")
+        masks.append(parquet.read_table(tmp_path / f"out{number}/shard_00000.parquet")["masks"].to_pylist())
+    assert len(masks[0]) == 2 and masks[0][0] and all(one == masks[0] for one in masks)
 
 
 def test_nothing_and_two_of_a_name(photos, tmp_path):

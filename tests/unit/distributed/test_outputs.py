@@ -6,7 +6,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from anymask.distributed.inputs import list_images
-from anymask.distributed.outputs import FORMATS, write_shard
+from anymask.distributed.outputs import FORMATS, Segmented, write_shard
 from anymask.masks.rle import mask_to_rle, rle_to_coco, rle_to_mask
 from anymask.results.results import Results
 
@@ -35,7 +35,7 @@ def pairs(photos):
                 "error": "ValueError: no picture" if bad else None,
             }
         )
-    return list(zip(list_images(photos), rows, strict=True))
+    return [Segmented(image.name, image.read(), row) for image, row in zip(list_images(photos), rows, strict=True)]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -59,6 +59,15 @@ def test_sa1b(tmp_path, pairs, photos):
     assert len(Results.load(tmp_path / "part0/p2.json")) == 2
 
 
+def test_two_images_of_one_stem_have_a_json_each(tmp_path):
+    row = {"name": "", "height": 60, "width": 90, "masks": [RECORD], "error": None}
+    images = [Segmented("a/cup.jpg", b"1", row), Segmented("a/cup.png", b"2", row), Segmented("cup.jpg", b"3", row)]
+    write_shard(tmp_path / "s.tar", tmp_path / "c", "sa1b", images)
+    with tarfile.open(tmp_path / "s.tar") as tar:
+        names = tar.getnames()
+    assert names == ["a/cup.jpg", "a/cup.json", "a/cup.png", "a/cup.png.json", "cup.jpg", "cup.json"]
+
+
 def test_coco(tmp_path, pairs):
     write_shard(tmp_path / "s.json", tmp_path / "c", "coco", pairs)
     document = json.loads((tmp_path / "s.json").read_text())
@@ -71,4 +80,4 @@ def test_coco(tmp_path, pairs):
 def test_parquet(tmp_path, pairs):
     write_shard(tmp_path / "s.parquet", tmp_path / "c", "parquet", pairs)
     rows = parquet.read_table(tmp_path / "s.parquet").to_pylist()
-    assert rows == [row for _, row in pairs]
+    assert rows == [image.row for image in pairs]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anymask.masks import rle as rle_module
 from anymask.masks.rle import (
     as_rle,
     coco_to_rle,
@@ -14,6 +15,7 @@ from anymask.masks.rle import (
     rle_to_box_xyxy,
     rle_to_coco,
     rle_to_mask,
+    rle_to_part,
     rle_to_runs,
     runs_to_rle,
 )
@@ -218,3 +220,12 @@ def test_of_equally_large_islands_the_topmost_is_kept():
 def test_empty_mask_has_no_islands():
     rle = {"size": [3, 4], "counts": [12]}
     assert remove_small_regions_rle(rle, 5, "islands") == (rle, False)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(3, 6), slice(1, None, 3), slice(4, 4)])
+@pytest.mark.parametrize("columns", [slice(None), slice(2, 4), slice(1, None, 2), slice(3, 3)])
+@pytest.mark.parametrize("pixels_at_a_time", [1, 30, 1 << 22])
+def test_a_part_is_that_of_the_mask(rows, columns, pixels_at_a_time, monkeypatch):
+    monkeypatch.setattr(rle_module, "PIXELS_AT_A_TIME", pixels_at_a_time)
+    for mask in [*random_masks(), np.zeros((8, 9), bool), np.ones((9, 7), bool)]:
+        np.testing.assert_array_equal(rle_to_part(rle_to_coco(mask_to_rle(mask)), rows, columns), mask[rows, columns])

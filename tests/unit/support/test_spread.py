@@ -58,3 +58,15 @@ def test_an_error_comes_in_its_place():
     assert [next(results), next(results)] == [6, 3]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+def test_an_error_of_the_items_comes_after_the_results_before_it(n_workers):
+    def items():
+        yield from range(3)
+        raise OSError("the camera is gone")
+
+    results = spread(items(), [slower_for_even] * n_workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 4]
+    with pytest.raises(OSError, match="the camera is gone"):
+        next(results)

@@ -6,6 +6,7 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask.masks.rle import rle_to_mask
 from anymask.processing_sam import SamProcessor
+from anymask.prompts.prompt import Prompt
 from anymask.sam import SAM
 from anymask.tiling.predictor import LargeImagePredictor
 from anymask.tiling.sources import LargeImage
@@ -64,13 +65,34 @@ def test_places_on_the_map(sam):
     assert (dense(box) != dense(of_pixels)).mean() < 1e-3
 
 
+def test_several_points_of_one_object_share_its_window(sam):
+    predictor = LargeImagePredictor(sam, PIXELS, window=64)
+    prompt = Prompt(((150, 100), (190, 112)), (1, 0), (140, 90, 200, 120))
+    (found,) = predictor.predict(prompts=[prompt], min_mask_region_area=5)
+    left, top, right, bottom = predictor._window(np.array([140, 90, 200, 120.0]))
+    assert right - left == 128
+    asked = Prompt(
+        ((150 - left, 100 - top), (190 - left, 112 - top)), (1, 0), (140 - left, 90 - top, 200 - left, 120 - top)
+    )
+    [[record]] = sam.predict(PIXELS[top:bottom, left:right], prompts=[asked], min_mask_region_area=5)
+    np.testing.assert_array_equal(dense(found)[top:bottom, left:right], rle_to_mask(record["segmentation"]))
+    assert found.points_xy == ((150, 100), (190, 112))
+    image = LargeImage(PIXELS, transform=TRANSFORM, crs="EPSG:32632")
+    on_map = Prompt(((500300, 4999800), (500380, 4999776)), (1, 0), (500280, 4999760, 500400, 4999820))
+    (same,) = LargeImagePredictor(sam, image, window=64).predict(
+        prompts=[on_map], crs="EPSG:32632", min_mask_region_area=5
+    )
+    np.testing.assert_array_equal(dense(same), dense(found))
+
+
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        (dict(), "Either points or boxes must be given, got neither"),
-        (dict(points=[[1, 2]], boxes=[[1, 2, 3, 4]]), "got both"),
+        (dict(), "Either points, boxes or prompts must be given, got none"),
+        (dict(points=[[1, 2]], boxes=[[1, 2, 3, 4]]), "got points and boxes"),
         (dict(points=[[411, 2]]), r"must lie in the image of 410 x 300 pixels, got \[411.0, 2.0"),
         (dict(points=[[1, 2]], labels=[1, 0]), "one for each of 1 points, got 2"),
+        (dict(prompts=[Prompt(mask=np.ones(SIZE_HW))]), "must be points and boxes; masks have no window"),
         (dict(points=[[1, 2]], crs="EPSG:4326"), "need an image with a place on earth"),
     ],
 )

@@ -1,8 +1,13 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import rasterio
+import tifffile
+import tiffslide
+import zarr
 
-from anymask.tiling.sources import LargeImage, map_xy, open_raster, pixel_xy, window_around
+from anymask.tiling.sources import LargeImage, large_image, map_xy, open_raster, pixel_xy, window_around
 
 TRANSFORM = (0.5, 0.0, 500000.0, 0.0, -0.5, 5000000.0)
 CRS = "EPSG:32632"
@@ -65,3 +70,60 @@ def test_memory_maps_and_nan(tmp_path):
     read, is_valid = image.read((2, 1, 6, 4))
     np.testing.assert_array_equal(read, pixels[1:4, 2:6])
     assert np.argwhere(~is_valid).tolist() == [[1, 1]]
+
+
+SCENE = np.random.default_rng(1).integers(1, 255, (150, 190, 3), dtype=np.uint8)
+
+
+@contextmanager
+def memmap(folder):
+    np.save(folder / "scene.npy", SCENE)
+    yield np.load(folder / "scene.npy", mmap_mode="r")
+
+
+@contextmanager
+def raster(folder):
+    profile = dict(driver="GTiff", height=150, width=190, count=3, dtype="uint8", tiled=True, blockxsize=64)
+    place = dict(crs=CRS, transform=rasterio.Affine(*TRANSFORM))
+    with rasterio.open(folder / "scene.tif", "w", **profile, blockysize=64, **place) as written:
+        written.write(np.moveaxis(SCENE, -1, 0))
+    yield open_raster(folder / "scene.tif")
+
+
+@contextmanager
+def zarr_array(folder):
+    array = zarr.create_array(store=folder / "scene.zarr", shape=SCENE.shape, chunks=(64, 64, 3), dtype="uint8")
+    array[:] = SCENE
+    yield zarr.open_array(folder / "scene.zarr", mode="r")
+
+
+def pyramid(folder):
+    with tifffile.TiffWriter(folder / "slide.tif") as written:
+        written.write(SCENE, tile=(64, 64), photometric="rgb", subifds=1)
+        written.write(SCENE[::2, ::2], tile=(64, 64), photometric="rgb", subfiletype=1)
+    return folder / "slide.tif"
+
+
+@contextmanager
+def tifffile_as_zarr(folder):
+    with tifffile.imread(pyramid(folder), aszarr=True) as store:
+        yield zarr.open_group(store, mode="r")["0"]
+
+
+@contextmanager
+def tiffslide_level(folder):
+    with tiffslide.TiffSlide(pyramid(folder)) as slide:
+        yield slide.zarr_group["0"]
+
+
+@pytest.mark.parametrize("source", [memmap, raster, zarr_array, tifffile_as_zarr, tiffslide_level])
+def test_everything_with_a_shape_and_slices_is_read_alike(source, tmp_path):
+    with source(tmp_path) as opened:
+        image = large_image(opened)
+        assert image.size_hw == (150, 190)
+        pixels, is_valid = image.read((60, 30, 131, 99))
+        np.testing.assert_array_equal(pixels, SCENE[30:99, 60:131])
+        assert is_valid is None
+        small, _, factor = image.read_small(95, 70)
+        assert factor == 2
+        np.testing.assert_array_equal(small, SCENE.reshape(75, 2, 95, 2, 3).mean(axis=(1, 3)).astype(np.uint8))

@@ -47,3 +47,26 @@ def test_gaps_are_closed_and_filled():
 def test_options_that_cannot_be():
     with pytest.raises(ValueError, match=r"`link_iou` must lie in \(0, 1\]"):
         segment((LARGE, 0), link_iou=0)
+
+
+def test_a_stopped_run_goes_on(tmp_path):
+    class Stops(ColourEverything):
+        def __init__(self, after):
+            self.left = after
+
+        def generate(self, image, *, output_mode):
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return super().generate(image, output_mode=output_mode)
+
+    volume = Volume(noisy(SHAPE, (LARGE, 0), (SMALL, 250)))
+    how = dict(value_range=VALUE_RANGE, link_iou=0.2)
+    with pytest.raises(KeyboardInterrupt):
+        segment_volume(Stops(11), volume, work_folder=tmp_path, **how)
+    again = Stops(SHAPE[0] - 11)
+    resumed = segment_volume(again, volume, work_folder=tmp_path, **how)
+    assert again.left == 0
+    np.testing.assert_array_equal(resumed, segment_volume(ColourEverything(), volume, **how))
+    with pytest.raises(ValueError, match="was made with another shown"):
+        segment_volume(again, volume, work_folder=tmp_path, value_range=(-1000, 500))
