@@ -221,8 +221,9 @@ class SAM:
             on_error: What to do with an image that cannot be read: "raise" its error, or "skip" it with a warning and
                 go on with the next. A mistake in prompts is an error either way.
             stream: Return an iterator that reads each image when it is asked for, for many images and for videos.
-            **options: `min_mask_region_area`, or `max_hole_area` and `max_sprinkle_area`, clean up each mask. Without
-                prompts, all of `MaskGenerationOptions`: `points_per_side`, `pred_iou_thresh` ...
+            **options: `min_mask_region_area`, or `max_hole_area` and `max_sprinkle_area`, or `hole_share` and
+                `island_share`, clean up each mask. Without prompts, all of `MaskGenerationOptions`:
+                `points_per_side`, `pred_iou_thresh` ...
 
         Returns:
             One `Results` per image: a list, or an iterator with `stream=True`. Masks are kept as uncompressed RLE.

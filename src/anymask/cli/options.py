@@ -83,6 +83,8 @@ CropNPointsDownscaleFactor = Annotated[int | None, _count("Layer i has a grid sm
 MinMaskRegionArea = Annotated[int | None, _count("Fill holes and drop islands of fewer pixels.")]
 MaxHoleArea = Annotated[int | None, _count("Fill holes of up to this many pixels.")]
 MaxSprinkleArea = Annotated[int | None, _count("Drop islands of up to this many pixels.")]
+HoleShare = Annotated[float | None, _number("Fill holes of less than this part of their mask.")]
+IslandShare = Annotated[float | None, _number("Drop islands of less than this part of their mask.")]
 
 EVERYTHING = {
     "points": Points,
@@ -102,6 +104,8 @@ EVERYTHING = {
     "min_mask_region_area": MinMaskRegionArea,
     "max_hole_area": MaxHoleArea,
     "max_sprinkle_area": MaxSprinkleArea,
+    "hole_share": HoleShare,
+    "island_share": IslandShare,
 }
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from ..geometry.crops import boxes_near_crop_edge
+from ..masks.clean_up import CleanUp
 from ..masks.measures import nms
 from ..masks.overlaps import kept_of_overlapping
 from ..masks.record import MaskRecord, make_record, xyxy_to_xywh
-from ..masks.rle import Rle, remove_small_regions_of_both_kinds, rle_to_box_xyxy, runs_to_rle
+from ..masks.rle import Rle, rle_to_box_xyxy, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.outputs import MaskProposals
 from ..support.chunks import masks_per_chunk
@@ -131,7 +132,7 @@ def make_records(
         scores = [1 / _box_area(proposal.crop_box_xyxy) for proposal in proposals]
         proposals = remove_duplicates(proposals, scores, options.crop_nms_thresh)
     rles = [proposal_to_rle(proposal, size_hw, options.mask_threshold) for proposal in proposals]
-    if options.min_hole_area > 0 or options.min_island_area > 0:
+    if options.clean_up != CleanUp():
         proposals, rles = _clean_up(proposals, rles, options)
     if options.mask_nms_thresh is not None:
         ranks = np.array([proposal.predicted_iou for proposal in proposals])
@@ -146,7 +147,7 @@ def _clean_up(
     """Fill small holes and remove small islands, then drop duplicates, masks that did not change winning."""
     cleaned = []
     for proposal, rle in zip(proposals, rles, strict=True):
-        clean, changed = remove_small_regions_of_both_kinds(rle, options.min_hole_area, options.min_island_area)
+        clean, changed = options.clean_up.apply(rle)
         box = rle_to_box_xyxy(clean) if changed else proposal.box_xyxy
         cleaned.append((replace(proposal, box_xyxy=box), clean, changed))
     boxes = torch.tensor([proposal.box_xyxy for proposal, _, _ in cleaned], device="cpu").reshape(-1, 4)

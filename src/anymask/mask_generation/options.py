@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ..geometry.crops import build_point_grids
+from ..masks.clean_up import CleanUp
 from ..masks.overlaps import MEASURES
 from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
@@ -61,6 +62,8 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "min_mask_region_area": _WHOLE,
     "max_hole_area": _AREA_OR_NONE,
     "max_sprinkle_area": _AREA_OR_NONE,
+    "hole_share": _FRACTION,
+    "island_share": _FRACTION,
     "output_mode": (f"one of {', '.join(SEGMENTATION_FORMS)}", lambda value: value in SEGMENTATION_FORMS),
     "points": (f"one of {', '.join(POINT_CHOICES)}", lambda value: value in POINT_CHOICES),
     "progress": ("True, False or None", lambda value: value is None or isinstance(value, bool)),
@@ -97,6 +100,8 @@ class MaskGenerationOptions:
             again.
         max_hole_area: holes of up to this many pixels are filled, in place of `min_mask_region_area`.
         max_sprinkle_area: islands of up to this many pixels are removed, in place of `min_mask_region_area`.
+        hole_share: holes of less than this part of their mask's area are filled, whatever the size of the image.
+        island_share: islands of less than this part of their mask's area are removed.
         output_mode: "binary_mask" for NumPy arrays of bool, "uncompressed_rle", or "coco_rle" as pycocotools reads it.
         points: "grid" asks all points. "adaptive" asks a coarse grid first, and then those of the rest that may find
             something new: fewer than half, at the price of some masks (see docs/lab-book.md).
@@ -126,6 +131,8 @@ class MaskGenerationOptions:
     min_mask_region_area: int = 0
     max_hole_area: int | None = None
     max_sprinkle_area: int | None = None
+    hole_share: float = 0.0
+    island_share: float = 0.0
     output_mode: str = "binary_mask"
     points: str = "grid"
     progress: bool | None = None
@@ -191,14 +198,14 @@ class MaskGenerationOptions:
         return build_point_grids(self.points_per_side, self.crop_n_layers, self.crop_n_points_downscale_factor)
 
     @property
-    def min_hole_area(self) -> int:
-        """Holes of fewer pixels than this are filled."""
-        return self.min_mask_region_area if self.max_hole_area is None else self.max_hole_area + 1
-
-    @property
-    def min_island_area(self) -> int:
-        """Islands of fewer pixels than this are removed."""
-        return self.min_mask_region_area if self.max_sprinkle_area is None else self.max_sprinkle_area + 1
+    def clean_up(self) -> CleanUp:
+        """Which holes and islands of a mask go."""
+        return CleanUp(
+            min_hole_area=self.min_mask_region_area if self.max_hole_area is None else self.max_hole_area + 1,
+            min_island_area=self.min_mask_region_area if self.max_sprinkle_area is None else self.max_sprinkle_area + 1,
+            hole_share=self.hole_share,
+            island_share=self.island_share,
+        )
 
     @classmethod
     def from_kwargs(cls, **kwargs: Any) -> MaskGenerationOptions:
@@ -209,18 +216,18 @@ class MaskGenerationOptions:
         """These options with some replaced, by Meta's names or Transformers'.
 
         `point_grids` replaces `points_per_side` and the other way round, unless both are given here; and so do
-        `min_mask_region_area` and the pair of `max_hole_area` and `max_sprinkle_area`.
+        `min_mask_region_area`, the pair of `max_hole_area` and `max_sprinkle_area`, and that of `hole_share` and
+        `island_share`.
 
         Raises:
             TypeError: If an option is unknown; the message names the nearest one.
             ValueError: If a value is not possible, or two names of one option have different values.
         """
         changes = canonical_options(kwargs)
-        areas = ("max_hole_area", "max_sprinkle_area")
-        if any(changes.get(name) is not None for name in areas):
-            changes.setdefault("min_mask_region_area", 0)
-        elif changes.get("min_mask_region_area"):
-            changes.update({name: changes.get(name) for name in areas})
+        for ways in _WAYS_TO_CLEAN_UP:
+            if any(changes.get(name) is not None for name in ways):
+                others = {name: none for way in _WAYS_TO_CLEAN_UP if way is not ways for name, none in way.items()}
+                changes = {**others, **changes}
         if changes.get("point_grids") is not None:
             changes.setdefault("points_per_side", None)
         elif changes.get("points_per_side") is not None:
@@ -251,6 +258,8 @@ class EverythingOptions(TypedDict, total=False):
     min_mask_region_area: int
     max_hole_area: int | None
     max_sprinkle_area: int | None
+    hole_share: float
+    island_share: float
     output_mode: str
     points: str
     progress: bool | None
@@ -259,7 +268,13 @@ class EverythingOptions(TypedDict, total=False):
     crops_nms_thresh: float
 
 
-AREA_OPTIONS = ("min_mask_region_area", "max_hole_area", "max_sprinkle_area")
+# Of ways to say which small regions go a later one replaces an earlier one: their options, and what switches them off.
+_WAYS_TO_CLEAN_UP: tuple[dict[str, Any], ...] = (
+    {"min_mask_region_area": 0},
+    {"max_hole_area": None, "max_sprinkle_area": None},
+    {"hole_share": 0.0, "island_share": 0.0},
+)
+AREA_OPTIONS = tuple(name for way in _WAYS_TO_CLEAN_UP for name in way)
 """Those that say something of masks of prompts, too."""
 
 

@@ -241,15 +241,6 @@ def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, b
     return runs_to_rle(starts[kept], ends[kept], (height, width)), True
 
 
-def remove_small_regions_of_both_kinds(rle: Rle, min_hole_area: int, min_island_area: int) -> tuple[Rle, bool]:
-    """Fill holes of fewer pixels than one area, then remove islands of fewer than another; say whether any was."""
-    filled, had_holes = remove_small_regions_rle(rle, min_hole_area, "holes") if min_hole_area > 0 else (rle, False)
-    if min_island_area <= 0:
-        return filled, had_holes
-    clean, had_islands = remove_small_regions_rle(filled, min_island_area, "islands")
-    return clean, had_holes or had_islands
-
-
 def _largest_region(starts: np.ndarray, regions: np.ndarray, areas: np.ndarray, size_hw: tuple[int, int]) -> int:
     """Find the largest region; of equally large ones the topmost, as Meta's generator does, then the leftmost."""
     height, width = size_hw

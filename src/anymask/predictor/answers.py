@@ -156,7 +156,7 @@ def with_areas(decoding: DecodingOptions, options: Mapping[str, Any]) -> Decodin
     if not options:
         return decoding
     areas = MaskGenerationOptions.from_kwargs(**options)
-    return dataclasses.replace(decoding, min_hole_area=areas.min_hole_area, min_island_area=areas.min_island_area)
+    return dataclasses.replace(decoding, clean_up=areas.clean_up)
 
 
 def encode(network: SamNetwork, preprocessor: ImagePreprocessor, image: Any) -> EncodedImage:

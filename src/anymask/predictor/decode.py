@@ -7,9 +7,8 @@ unless these logits are kept, nor the size of the image.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,8 +18,9 @@ import torch
 from ..embeddings.image_embedding import EncodedImage
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
 from ..images.preparation import ImagePreprocessor
+from ..masks.clean_up import CleanUp
 from ..masks.record import MaskRecord, make_record
-from ..masks.rle import remove_small_regions_of_both_kinds, runs_to_rle
+from ..masks.rle import runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.fast.decoder import PreparedImage
 from ..modeling.promptable import PromptableModel
@@ -29,7 +29,6 @@ from ..prompts.tensors import to_tensors
 from .choice import STABLE_SCORE, check_choice, choose_masks, masks_wanted
 
 PROMPTS_AT_A_TIME = 64  # as many as the points that the generator decodes at a time
-NO_CLEAN_UP = {"hole_share": 0.0, "island_share": 0.0}
 STABILITY_OFFSET = 1.0  # of the stability score in records, as in Meta's generator
 
 
@@ -42,17 +41,14 @@ class DecodingOptions:
         choice: "best", "stable" or "all"; see `choose_masks`.
         stable_score: From which stability on "stable" trusts the single mask.
         keep_logits: Return low-resolution logits too.
-        min_hole_area: Fill holes of fewer pixels than this; None as the checkpoint says, see `prompted_masks` in
-            `SamConfig`.
-        min_island_area: Remove islands of fewer pixels than this; None likewise.
+        clean_up: Which holes and islands go; None as the checkpoint says, see `prompted_masks` in `SamConfig`.
     """
 
     multimask_output: bool = True
     choice: str = "best"
     stable_score: float = STABLE_SCORE
     keep_logits: bool = True
-    min_hole_area: int | None = None
-    min_island_area: int | None = None
+    clean_up: CleanUp | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.choice, self.multimask_output)
@@ -161,7 +157,7 @@ def decode_prompts(
     image = model.prepare_image(embedding.tensor.to(model.device)) if prepared is None else prepared
     low_res_hw = tuple(MASK_PIXELS_PER_PATCH * side for side in embedding.tensor.shape[-2:])
     upsampler = SparseUpsampler.from_geometry(embedding.geometry, low_res_hw, model.device)
-    shares = {**NO_CLEAN_UP, **(getattr(model.config, "prompted_masks", None) or {})}
+    clean_up = options.clean_up or CleanUp(**(getattr(model.config, "prompted_masks", None) or {}))
     records: dict[int, list[MaskRecord]] = {}
     kept: dict[int, torch.Tensor] = {}
     for batch in batches:
@@ -176,9 +172,7 @@ def decode_prompts(
             logits, iou_scores = choose_masks(
                 output.pred_masks[0], output.iou_scores[0], options.choice, upsampler, options.stable_score
             )
-            made = _records(
-                logits.flatten(0, 1), iou_scores.flatten(), upsampler, embedding.original_size_hw, options, shares
-            )
+            made = _records(logits.flatten(0, 1), iou_scores.flatten(), upsampler, embedding.original_size_hw, clean_up)
             for index in batch.indices:
                 records[index] = [_about(next(made), prompts[index]) for _ in range(logits.shape[1])]
             if options.choice == "all":
@@ -207,15 +201,9 @@ def _records(
     iou_scores: torch.Tensor,
     upsampler: SparseUpsampler,
     size_hw: tuple[int, int],
-    options: DecodingOptions,
-    shares: Mapping[str, float],
+    clean_up: CleanUp,
 ) -> Iterator[MaskRecord]:
-    """A record without points for each of the logits (N, h, w).
-
-    Args:
-        shares: With the keys of `NO_CLEAN_UP`: where the options say no areas, holes and islands of less than these
-            shares of a mask's own area go.
-    """
+    """A record without points for each of the logits (N, h, w)."""
     height, width = size_hw
     stability = upsampler.stability_scores(logits, stability_score_offset=STABILITY_OFFSET).tolist()
     scores = iou_scores.tolist()
@@ -225,14 +213,7 @@ def _records(
         if is_mask:
             of_box, box_logits = upsampler.crop(logits[index], box)
             starts, ends = of_box.runs(box_logits, 0.0, height)
-        rle = runs_to_rle(starts, ends, size_hw)
-        area = int((ends - starts).sum())
-        hole_area, island_area = options.min_hole_area, options.min_island_area
-        rle, is_changed = remove_small_regions_of_both_kinds(
-            rle,
-            math.ceil(shares["hole_share"] * area) if hole_area is None else hole_area,
-            math.ceil(shares["island_share"] * area) if island_area is None else island_area,
-        )
+        rle, is_changed = clean_up.apply(runs_to_rle(starts, ends, size_hw))
         yield make_record(
             rle,
             box_xyxy=None if is_changed else box,

@@ -68,6 +68,7 @@ def test_options_of_everything(calls, tmp_path):
         **dict(mask_nms_thresh=0.5, mask_nms_measure="smaller"),
         **dict(crop_nms_thresh=0.65, crop_overlap_ratio=0.3, crop_n_points_downscale_factor=2),
         **dict(min_mask_region_area=10, max_hole_area=11, max_sprinkle_area=12),
+        **dict(hole_share=0.1, island_share=0.2),
     }
     given = [text for name, value in names.items() for text in (f"--{name.replace('_', '-')}", value)]
     assert invoke("segment", tmp_path / "a.jpg", *given, "--model", "x", "--dtype", "bfloat16").exit_code == 0

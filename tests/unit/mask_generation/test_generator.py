@@ -202,6 +202,10 @@ def test_small_regions():
     assert generator(min_mask_region_area=16).generate(picture)[0]["area"] == untouched["area"]
     assert generator(max_hole_area=16).generate(picture)[0]["area"] == 28 * 32 + 16
     assert generator(max_sprinkle_area=16).generate(picture)[0]["area"] == 28 * 32 - 16
+    of_mask = 16 / untouched["area"]  # what is smaller than a share goes, what is as large stays
+    assert generator(hole_share=1.01 * of_mask).generate(picture)[0]["area"] == 28 * 32 + 16
+    assert generator(island_share=1.01 * of_mask).generate(picture)[0]["area"] == 28 * 32 - 16
+    assert generator(hole_share=of_mask, island_share=of_mask).generate(picture)[0]["area"] == untouched["area"]
 
 
 def test_after_clean_up_masks_that_did_not_change_win():

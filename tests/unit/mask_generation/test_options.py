@@ -13,6 +13,7 @@ from anymask.mask_generation.options import (
     MaskGenerationOptions,
     canonical_options,
 )
+from anymask.masks.clean_up import CleanUp
 
 # Meta's SamAutomaticMaskGenerator, segment-anything 1.0.
 META_DEFAULTS = {
@@ -89,10 +90,10 @@ def test_grids_fit_the_layers():
 
 def test_areas_of_holes_and_islands():
     meta = MaskGenerationOptions(min_mask_region_area=9)
-    assert (meta.min_hole_area, meta.min_island_area) == (9, 9)  # fewer than 9 pixels
+    assert meta.clean_up == CleanUp(9, 9)  # fewer than 9 pixels
     transformers = MaskGenerationOptions(max_hole_area=8)
-    assert (transformers.min_hole_area, transformers.min_island_area) == (9, 0)  # up to 8 pixels
-    assert MaskGenerationOptions(max_sprinkle_area=0).min_island_area == 1
+    assert transformers.clean_up == CleanUp(9, 0)  # up to 8 pixels
+    assert MaskGenerationOptions(max_sprinkle_area=0).clean_up == CleanUp(0, 1)
     with pytest.raises(ValueError, match=r"pass either it, or `max_hole_area` \(8\)"):
         MaskGenerationOptions(min_mask_region_area=9, max_hole_area=8)
 
@@ -101,10 +102,14 @@ def test_of_two_ways_to_say_areas_the_later_holds():
     """A checkpoint may bring the one, and a call the other."""
     of_checkpoint = MaskGenerationOptions.from_kwargs(min_mask_region_area=250)
     holes = of_checkpoint.updated(max_hole_area=50)
-    assert (holes.min_hole_area, holes.min_island_area) == (51, 0)
+    assert holes.clean_up == CleanUp(51, 0)
     again = holes.updated(min_mask_region_area=7)
-    assert (again.min_hole_area, again.min_island_area) == (7, 7)
-    assert of_checkpoint.updated(points_per_side=3).min_hole_area == 250
+    assert again.clean_up == CleanUp(7, 7)
+    assert of_checkpoint.updated(points_per_side=3).clean_up == CleanUp(250, 250)
+    shares = again.updated(island_share=0.1)
+    assert shares.clean_up == CleanUp(island_share=0.1)
+    assert shares.updated(min_mask_region_area=0).clean_up == CleanUp()
+    assert shares.updated(hole_share=0.2, max_hole_area=3).clean_up == CleanUp(4, 0, 0.2, 0.0)
     with pytest.raises(ValueError, match="pass either it"):
         of_checkpoint.updated(min_mask_region_area=7, max_hole_area=50)
 

@@ -6,6 +6,7 @@ import torch
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask.embeddings.image_embedding import embed_image
+from anymask.masks.clean_up import CleanUp
 from anymask.masks.measures import masks_to_boxes_xyxy, stability_scores
 from anymask.masks.record import make_record
 from anymask.masks.rle import remove_small_regions_rle, rle_to_mask
@@ -165,7 +166,7 @@ def test_all_masks_of_a_prompt_follow_each_other():
 
 def test_small_holes_are_filled_and_islands_removed():
     prompts = [Prompt(((10, 20),), (1,)), Prompt(box_xyxy=(5, 6, 60, 40))]
-    plain, clean = decoded(prompts), decoded(prompts, min_hole_area=9, min_island_area=7)
+    plain, clean = decoded(prompts), decoded(prompts, clean_up=CleanUp(9, 7))
     assert plain.records != clean.records
     for before, after in zip(plain.records, clean.records, strict=True):
         expected, _ = remove_small_regions_rle(before["segmentation"], 9, "holes")
@@ -184,7 +185,7 @@ def test_a_checkpoint_says_how_its_masks_are_cleaned_up_unless_areas_are_given(m
         expected, _ = remove_small_regions_rle(before["segmentation"], int(np.ceil(0.04 * area)), "holes")
         expected, _ = remove_small_regions_rle(expected, int(np.ceil(0.2 * area)), "islands")
         assert after == {**before, **make_record(expected)}
-    assert decoded(prompts, min_hole_area=0, min_island_area=0).records == plain.records
+    assert decoded(prompts, clean_up=CleanUp()).records == plain.records
 
 
 def test_logits_can_be_trained_on():
