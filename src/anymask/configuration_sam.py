@@ -71,7 +71,7 @@ _RULES: dict[str, Rule] = {
         lambda value: isinstance(value, list) and all(is_whole(index, 0) for index in value),
     ),
     "hidden_act": ("the name of an activation that Transformers knows, such as 'gelu'", _is_activation),
-    "layer_norm_eps": ("a number above 0 and below 1", lambda value: is_number(value, 0, 1) and 0 < value < 1),
+    "layer_norm_eps": ("a number above 0, up to 1", lambda value: is_number(value, 0, 1) and value > 0),
     "attention_dropout": ("a number from 0 to 1", lambda value: is_number(value, 0, 1)),
     "mlp_ratio": (f"a number above 0, up to {_MAX_SIZE}", lambda value: is_number(value, 0, _MAX_SIZE) and value > 0),
     "initializer_range": ("a number of at least 0", lambda value: is_number(value, 0)),

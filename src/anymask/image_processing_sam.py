@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.processing_utils import ImagesKwargs
 
 from .checkpoints import CheckpointError, explained_errors, is_checkpoint_file, processor_options, processor_source
 from .images import post_processing
@@ -25,10 +26,20 @@ HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "token", "local_files_o
 _FILE_OPTIONS = (*HUB_OPTIONS, "image_processor_filename", "_from_auto", "_from_pipeline")
 
 
+class SamImagesKwargs(ImagesKwargs, total=False):
+    """The options of SAM's image processors beside those that all image processors have, for Transformers' code."""
+
+    mask_size: dict[str, int]
+    mask_pad_size: dict[str, int]
+    size_divisor: int | None
+    value_range: Any
+
+
 class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
     """An `ImagePreprocessor` that loads and saves as Transformers' image processors do, and takes masks back too."""
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
+    valid_kwargs: ClassVar[type] = SamImagesKwargs
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:

@@ -227,6 +227,10 @@ class SamModel(SegmentAnything, SamPreTrainedModel):
             setattr(model, name, part)
         return model.train(network.training)
 
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """Tie the positional encoding of image and prompts, whatever `tie_word_embeddings` says: SAM has one."""
+        return dict(self._tied_weights_keys)
+
     def get_input_embeddings(self) -> nn.Module:
         """The patch embedding."""
         return self.vision_encoder.patch_embed

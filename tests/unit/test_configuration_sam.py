@@ -140,8 +140,8 @@ WRONG = [
     ),
     (SamVisionConfig, dict(hidden_size="768"), "hidden_size must be a whole number from 1 to 65536, got '768'"),
     (SamVisionConfig, dict(hidden_act="mishx"), "hidden_act must be the name of an activation .* got 'mishx'"),
-    (SamVisionConfig, dict(layer_norm_eps=-1), "layer_norm_eps must be a number above 0 and below 1, got -1"),
-    (SamVisionConfig, dict(layer_norm_eps=float("nan")), "layer_norm_eps must be a number above 0 .* got nan"),
+    (SamVisionConfig, dict(layer_norm_eps=-1), "layer_norm_eps must be a number above 0, up to 1, got -1"),
+    (SamVisionConfig, dict(layer_norm_eps=float("nan")), "layer_norm_eps must be a number above 0, up to 1, got nan"),
     (SamVisionConfig, dict(use_rel_pos="no"), "use_rel_pos must be true or false, got 'no'"),
     (SamVisionConfig, dict(mlp_ratio=float("inf")), "mlp_ratio must be a number above 0, up to 65536, got inf"),
     (SamVisionConfig, dict(image_size=2**40), "image_size must be one positive number"),
@@ -166,6 +166,12 @@ WRONG = [
 def test_wrong_fields(config_class, fields, message):
     with pytest.raises(ValueError, match=message):
         config_class(**fields)
+
+
+def test_an_epsilon_of_one_is_possible():
+    """Transformers' own tests, and others that compare numbers, set it to even out rounding."""
+    for config_class in (SamVisionConfig, SamPromptEncoderConfig, SamMaskDecoderConfig):
+        assert config_class(layer_norm_eps=1.0).layer_norm_eps == 1.0
 
 
 def test_global_blocks_beyond_the_last_mean_none():

@@ -9,6 +9,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast
+from anymask.images.options import OPTION_NAMES
 from anymask.images.preparation import ImagePreprocessor
 
 BOTH = pytest.mark.parametrize("make", [SamImageProcessor, SamImageProcessorFast])
@@ -117,3 +118,7 @@ def test_a_class_built_on_it_is_saved_under_its_own_name():
         """Someone's own."""
 
     assert Mine().to_dict()["image_processor_type"] == "Mine"
+
+
+def test_transformers_finds_the_names_of_all_options():
+    assert set(OPTION_NAMES) <= set(SamImageProcessor.valid_kwargs.__annotations__)

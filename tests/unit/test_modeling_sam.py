@@ -265,6 +265,20 @@ def test_positions_are_one_parameter(saved):
         }
 
 
+def test_positions_are_one_whatever_the_configuration_says_of_tying(tmp_path):
+    config = tiny_config()
+    config.tie_word_embeddings = False
+    model = SamModel(config)
+    model.save_pretrained(tmp_path)
+    loaded, info = SamModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"]
+    for one in (model, loaded):
+        assert (
+            one.prompt_encoder.shared_embedding.positional_embedding is one.shared_image_embedding.positional_embedding
+        )
+    torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
 def test_checkpointed_gradients_are_equal():
     pixel_values, prompts = images(), dict(input_points=points(), input_labels=labels())
     gradients = []
