@@ -39,7 +39,8 @@ def nano_config() -> SamConfig:
             "pred_iou_thresh": 0.55,
             "stability_score_thresh": 0.55,
             "box_nms_thresh": 0.6,
-            "min_mask_region_area": 250,
+            "hole_share": 0.05,
+            "island_share": 0.1,
         },
         prompted_masks={"hole_share": 0.05, "island_share": 0.2},
     )

@@ -190,6 +190,21 @@ def test_points_per_batch_changes_no_mask(points_per_batch):
     assert generator(output_mode="coco_rle", points_per_batch=points_per_batch).generate(PICTURE) == expected
 
 
+@pytest.mark.parametrize("points", ["grid", "adaptive"])
+@pytest.mark.parametrize("most_prompts", [None, 5])
+@pytest.mark.filterwarnings("ignore:Out of memory")
+def test_threads_change_no_mask_and_no_order(points, most_prompts):
+    options = dict(output_mode="coco_rle", points=points, points_per_batch=16)
+    expected = generator(**options).generate(PICTURE)
+    model = ColourModel(most_prompts)
+    torch.set_num_threads(3)
+    try:
+        assert generator(model, **options).generate(PICTURE) == expected
+    finally:
+        torch.set_num_threads(1)
+    assert sum(model.decoded) >= 9 and max(model.decoded) <= 16
+
+
 def test_small_regions():
     # A hole of 4 x 4, and an island of 4 x 4 to the right of the object.
     picture = draw((48, 64), (*LARGE, 100, 240, 0), (12, 16, 16, 20, 0, 0, 0), (40, 8, 44, 12, 100, 240, 0))
