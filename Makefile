@@ -105,7 +105,7 @@ bench: $(STAMP) ## run the benchmarks, bring the tables of README and docs up to
 
 .PHONY: train
 train: $(STAMP) ## train sam-vit-nano on: on drawn scenes, and with DATA=FOLDER on photographs too (hours)
-	$(BIN)/python -m anymask.training.train --output runs/nano --start sam-vit-nano $(if $(DATA),--data '$(DATA)') \
+	$(BIN)/python -m anymask.training.nano.train --output runs/nano --start sam-vit-nano $(if $(DATA),--data '$(DATA)') \
 		--num-prompts 8 --learning-rate 8e-4 --average-decay 0.99 --stage 192:50m --stage 256:40m --decay 75m
 
 .PHONY: demo-training

@@ -29,7 +29,8 @@ class EvaluationTask(str, Enum):
 def evaluate(
     task: Annotated[EvaluationTask, typer.Argument(metavar="TASK", help="One of those above.")],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Folder, COCO file, npz, or synthetic:50 for drawn scenes.")
+        list[str],
+        typer.Argument(metavar="DATA...", help="Folder, COCO file, npz, or synthetic:50; of several, the mean too."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report; rows in it are kept.")],
     model: take.Model = "sam-vit-nano",
@@ -58,8 +59,9 @@ def evaluate(
     TASK is points (one click per object), clicks (up to 20, each where the mask is most wrong), boxes, masks (coarse
     ones as prompts), proposals (segment everything, COCO's AR), instances (boxes, COCO's AP) or edges (BSDS500).
 
-    Writes report.md, report.json, rows.jsonl and pictures of the worst cases. A run that was stopped goes on where it
-    was. Needs pip install 'anymask[evaluation]'. Exits with 2 if it cannot be done.
+    Writes report.md, report.json, rows.jsonl and pictures of the worst cases. Several DATA get a folder each, and the
+    mean over data sets. A run that was stopped goes on where it was. Needs pip install 'anymask[evaluation]'. Exits
+    with 2 if it cannot be done.
     """
     with errors_reported(as_json):
         report = _evaluate(
@@ -73,7 +75,7 @@ def evaluate(
             limit=limit,
             points_per_side=points_per_side,
             detections=detections,
-            on_broken="skip" if skip_broken else "raise",
+            skip_broken=skip_broken,
             seed=seed,
             device=device,
             dtype=dtype.value,
@@ -87,7 +89,7 @@ def evaluate(
 
 def _evaluate(
     task: str,
-    data: str,
+    data: list[str],
     output: Path,
     *,
     model: str,
@@ -97,7 +99,7 @@ def _evaluate(
     limit: int | None,
     points_per_side: int | None,
     detections: Path | None,
-    on_broken: str,
+    skip_broken: bool,
     seed: int,
     device: str,
     dtype: str,
@@ -108,24 +110,38 @@ def _evaluate(
         from ..evaluation.protocols import protocol_named
         from ..evaluation.runs import evaluate as run
         from ..evaluation.segmenters import load_segmenter
+        from ..evaluation.several import evaluate_several
 
         keep_libraries_quiet()
     settings = protocol_named(protocol)
     if points_per_side is not None:
         settings = replace(settings, points_per_side=points_per_side, edge_points_per_side=points_per_side)
-    dataset = open_dataset(data, data_format)
-    boxes = None if detections is None else read_detections(detections, dataset.origin)
+    if detections is not None and len(data) > 1:
+        raise ValueError(f"--detections must come with one DATA, of whose images they are, got {len(data)}.")
+    datasets = [open_dataset(path, data_format) for path in data]
+    boxes = None if detections is None else read_detections(detections, datasets[0].origin)
     if limit is not None:
-        dataset = dataset.limited(limit, seed)
+        datasets = [dataset.limited(limit, seed) for dataset in datasets]
     segmenter = load_segmenter(model, implementation, device, dtype)
-    return run(
-        task,
-        dataset,
-        segmenter,
-        output,
+    how: dict[str, Any] = dict(
         protocol=settings,
         protocol_name=protocol,
         seed=seed,
-        on_broken=on_broken,
+        on_broken="skip" if skip_broken else "raise",
         detections=boxes,
     )
+    if len(data) == 1:
+        return run(task, datasets[0], segmenter, output, **how)
+    return evaluate_several(task, dict(zip(_folder_names(data), datasets, strict=True)), segmenter, output, **how)
+
+
+def _folder_names(data: list[str]) -> list[str]:
+    """A name of its own for each path: its last part, with a number where another has the same."""
+    names: list[str] = []
+    for path in data:
+        name = wanted = Path(path).resolve().stem.replace(":", "_")
+        number = 2
+        while name in names:
+            name, number = f"{wanted}_{number}", number + 1
+        names.append(name)
+    return names

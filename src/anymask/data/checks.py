@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..masks.rle import rle_area
-from .samples import BrokenSampleError, MaskDataset
+from .samples import BrokenSampleError, MaskDataset, Sample
 
 ALMOST_FULL = 0.9  # of the image: SAM's own training leaves such masks out
 TINY_PIXELS = 10
@@ -48,6 +48,7 @@ class DataReport:
         objects: how many masks they have.
         sizes_hw: how many samples have each height and width.
         findings: what may be wrong, in the order of the samples.
+        unusable: names of samples that can be read, but have no mask to learn from: all are empty or almost full.
     """
 
     origin: str
@@ -55,6 +56,7 @@ class DataReport:
     objects: int = 0
     sizes_hw: Counter[tuple[int, int]] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
 
     @property
     def is_usable(self) -> bool:
@@ -104,10 +106,17 @@ def check(dataset: MaskDataset) -> DataReport:
         if not sample.rles:
             report.findings.append(Finding("no masks", name, "it has no objects"))
         pixels = sample.size_hw[0] * sample.size_hw[1]
-        for object_id, rle in zip(sample.object_ids, sample.rles, strict=True):
-            area = rle_area(rle)
+        areas = [rle_area(rle) for rle in sample.rles]
+        if not any(0 < area <= ALMOST_FULL * pixels for area in _known_areas(sample, areas)):
+            report.unusable.append(name)
+        for object_id, area in zip(sample.object_ids, areas, strict=True):
             kind = "empty" if area == 0 else "almost full" if area > ALMOST_FULL * pixels else None
             kind = "tiny" if kind is None and area < TINY_PIXELS else kind
             if kind is not None:
                 report.findings.append(Finding(kind, name, f"object {object_id} has {area} of {pixels} pixels"))
     return report
+
+
+def _known_areas(sample: Sample, areas: list[int]) -> list[int]:
+    """Pixels of each mask that are not ignored."""
+    return areas if sample.ignored is None else (sample.targets == 1).sum(axis=(1, 2)).tolist()

@@ -132,7 +132,8 @@ def match(pixels: np.ndarray, others: np.ndarray, reach: float) -> np.ndarray:
     """Which pixels (N, 2) have a partner among the others (M, 2) when as many as possible have one each.
 
     A pair lies at most `reach` apart. BSDS500 looks for the cheapest matching, but prices an unmatched pixel at a
-    hundred times the reach, so that the number of pairs is the greatest there is; that number is all that counts.
+    hundred times the reach, so that the number of pairs is the greatest there is. Which pixels those are is free: where
+    annotators are several, pixels that match any of them may be some percent fewer or more than with its matching.
 
     Returns:
         Indices of matched pixels.

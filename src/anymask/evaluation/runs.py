@@ -195,12 +195,17 @@ def _begin(path: Path, settings: dict[str, Any]) -> dict[str, int]:
         first = file.readline()
     before = json.loads(first).get("settings") if first else None
     if before != settings:
-        differences = [name for name in settings if (before or {}).get(name) != settings[name]]
         raise ValueError(
-            f"{path} must hold rows of this evaluation to go on with, but {', '.join(differences)} differ; "
-            "name another folder, or remove the file."
+            f"{path} must hold rows of this evaluation to go on with, but {_differences(before or {}, settings)}; name "
+            "another --output, or remove the folder to begin anew."
         )
     return {name: _count_objects(rows) for name, rows in read_rows(path)}
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Which settings are others; one that only one of the two has is of another version of anymask."""
+    names = [name for name in {**now, **before} if before.get(name, ...) != now.get(name, ...)]
+    return ", ".join(f"{name} was {before.get(name, 'not asked')} and is {now.get(name, 'gone')}" for name in names)
 
 
 def _plain(value: Any) -> Any:

@@ -184,6 +184,7 @@ def segmentation_loss(
     options: LossOptions,
     max_size_hw: tuple[int, int] | None = None,
     num_items_in_batch: Tensor | int | None = None,
+    learning: Tensor | None = None,
 ) -> SegmentationLoss:
     """Loss of the masks of a batch of prompts, averaged over objects.
 
@@ -199,6 +200,8 @@ def segmentation_loss(
         num_items_in_batch: Pixels of labels that are not -100 in all batches of an optimizer step, as
             `transformers.Trainer` counts them; the loss is then divided by the objects of that step. None divides by
             the objects of this batch.
+        learning: (batch, prompts) int64, which mask of an object learns; -1 is the one with the least loss, as is all
+            that None leaves to it.
 
     Raises:
         ValueError: Labels have another number or shape than the masks, or values that mean nothing.
@@ -218,6 +221,9 @@ def segmentation_loss(
             real_iou = masks_iou(logits, targets, weights)
             points = None if options.points is None else _uncertain_points(logits, options.points)
             best = _mask_losses(logits, targets, weights, points, options)["all"].argmin(dim=1)
+            if learning is not None:
+                asked = learning[is_object]
+                best = torch.where(asked < 0, best, asked)
         row = torch.arange(len(best), device=best.device)
         losses = _mask_losses(logits[row, best].unsqueeze(1), targets, weights, points, options)
         losses = {name: values.squeeze(1) for name, values in losses.items()}

@@ -1,6 +1,6 @@
-"""Training. Read `samples`, `collate`, `trainer_contract`; then `recipes`, `interactive`, `adapters`, `finetune`.
+"""Training. Read `samples`, `collate`, `trainer`; then `recipes`, `interactive`, `adapters`, `finetune`.
 
-How sam-vit-nano was made is in `train`, `step`, `data` and what they import; `python -m anymask.training.train --help`.
+How sam-vit-nano is made, with the same trainer, is in `nano`; `python -m anymask.training.nano.train --help`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .interactive import PromptedSamModel
     from .recipes import PromptRecipe
     from .samples import HeldOutPrompts, TrainingSamples
-    from .trainer_contract import SegmentationMetrics, arguments
+    from .trainer import SamTrainer, SegmentationMetrics, arguments
 
 _HOME_OF = {
     "FineTuneOptions": "finetune",
@@ -21,10 +21,11 @@ _HOME_OF = {
     "PromptRecipe": "recipes",
     "PromptedSamModel": "interactive",
     "SamDataCollator": "collate",
-    "SegmentationMetrics": "trainer_contract",
+    "SamTrainer": "trainer",
+    "SegmentationMetrics": "trainer",
     "TrainingSamples": "samples",
     "add_adapter": "adapters",
-    "arguments": "trainer_contract",
+    "arguments": "trainer",
     "cache_image_embeddings": "cached_embeddings",
     "fine_tune": "finetune",
     "merge_adapter": "adapters",
@@ -35,6 +36,7 @@ __all__ = [
     "PromptRecipe",
     "PromptedSamModel",
     "SamDataCollator",
+    "SamTrainer",
     "SegmentationMetrics",
     "TrainingSamples",
     "add_adapter",

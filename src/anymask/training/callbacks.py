@@ -1,4 +1,4 @@
-"""What `fine_tune` adds to Trainer's loop: a log in JSON, lines and a bar for people, a stop that loses nothing."""
+"""What is added to Trainer's loop: a log in JSON, lines and a bar for people, a stop that loses nothing."""
 
 from __future__ import annotations
 
@@ -115,8 +115,30 @@ class ShowProgress(TrainerCallback):
         self._bar.close()
 
 
+class RefuseNonsense(TrainerCallback):
+    """Ends a run whose gradient is not finite, before weights are spoilt; needs `max_grad_norm`.
+
+    Clipping divides by the norm of all gradients, so that after it one of them tells of all.
+    """
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        """Look.
+
+        Raises:
+            FloatingPointError: If the gradient is not finite.
+        """
+        gradient = next((weight.grad for weight in model.parameters() if weight.grad is not None), None)
+        if gradient is not None and not gradient.isfinite().all():
+            raise FloatingPointError(
+                f"The gradient must be finite, but is not in step {state.global_step + 1}; resume from the last "
+                "checkpoint with a lower learning rate."
+            )
+
+
 class StopWhenAsked(TrainerCallback):
-    """Ctrl-C ends training after the step that runs, with a checkpoint; a second one ends it at once.
+    """Ctrl-C or SIGTERM ends training after the step that runs, with a checkpoint; a second one ends it at once.
 
     Attributes:
         was_asked: whether it was.
@@ -125,14 +147,14 @@ class StopWhenAsked(TrainerCallback):
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
         self.was_asked = False
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Listen."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._ask)
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Save and stop, if asked."""
@@ -143,9 +165,9 @@ class StopWhenAsked(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Listen no more."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before = {}
 
     def _ask(self, *_: Any) -> None:
         if self.was_asked:

@@ -3,10 +3,10 @@
     result = fine_tune(FineTuneOptions(data="cells", output="out"))
     result.model_folder             # what SamModel.from_pretrained and SAM load
 
-It is `transformers.Trainer` on a `PromptedSamModel`: the prompts are those of a recipe, evaluation shows exact boxes
-and clicks, the weights with the best Dice there are kept, and training ends when they have not been beaten for a while.
-Where only the decoder learns, images are encoded once. A run that was stopped, by Ctrl-C or by the loss of its machine,
-goes on with `resume=True` from its last checkpoint.
+It is `SamTrainer`, a `transformers.Trainer`, on a `PromptedSamModel`: the prompts are those of a recipe, evaluation
+shows exact boxes and clicks, the weights with the best Dice there are kept, and training ends when they have not been
+beaten for a while. Where only the decoder learns, images are encoded once. A run that was stopped, by Ctrl-C or by the
+loss of its machine, goes on with `resume=True` from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch.utils.data import Dataset
 from tqdm import tqdm
-from transformers import EarlyStoppingCallback, Trainer, set_seed
+from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..checkpoints.model_card import write_model_card
@@ -34,13 +34,13 @@ from ..support.unknown_names import check_known_options, did_you_mean
 from ..weights.names import WEIGHTS_FOLDER
 from .adapters import PRESETS, add_adapter, count_trainable, merge_adapter
 from .cached_embeddings import cache_image_embeddings
-from .callbacks import ShowProgress, StopWhenAsked, TellEpoch, WriteLog
+from .callbacks import RefuseNonsense, ShowProgress, StopWhenAsked, TellEpoch, WriteLog
 from .collate import SamDataCollator
 from .interactive import PromptedSamModel
 from .recipes import PromptRecipe
 from .report import Scores, score, write_report
 from .samples import HeldOutPrompts, TrainingSamples
-from .trainer_contract import SegmentationMetrics, arguments
+from .trainer import SamTrainer, SegmentationMetrics, arguments, last_checkpoint
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -181,7 +181,8 @@ def fine_tune(
     say(f"{options.learn}: {trainable:,} of {total:,} numbers learn")
     stop = StopWhenAsked(say)
     trainer = _make_trainer(learner, model, processor, train_data, validation_data, options, stop, say)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(output) if resume else None)
+    checkpoint = last_checkpoint(output / CHECKPOINTS) if resume else None
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model_folder = output / MODEL_FOLDER
     if options.learn.startswith(ADAPTER_PREFIX):
         learner.save_pretrained(output / "adapter")
@@ -222,18 +223,13 @@ def _looked_through(dataset: MaskDataset, options: FineTuneOptions, say: Say) ->
             f"{next(finding.detail for finding in report.findings if finding.kind == 'broken')} Leave them out "
             "(--skip-broken, skip_broken=True), or mend them."
         )
-    readable = [index for index, entry in enumerate(dataset.entries) if entry.name not in broken]
-    kept = [index for index in readable if _has_object(dataset, index)]
+    left_out = broken.union(report.unusable)
+    kept = [index for index, entry in enumerate(dataset.entries) if entry.name not in left_out]
     if len(kept) < len(dataset):
         say(f"  {len(dataset) - len(kept)} images without a usable object are left out")
     if len(kept) < 2:
         raise ValueError(f"{dataset.origin} must have 2 images with usable objects or more, got {len(kept)}.")
     return dataset[kept]
-
-
-def _has_object(dataset: MaskDataset, index: int) -> bool:
-    shares = (dataset[index].targets == 1).mean(axis=(1, 2))
-    return bool(((shares > 0) & (shares <= 0.9)).any())
 
 
 def _make_learner(model: SamModel, options: FineTuneOptions) -> Any:
@@ -254,7 +250,7 @@ def _make_trainer(
     options: FineTuneOptions,
     stop: StopWhenAsked,
     say: Say,
-) -> Trainer:
+) -> SamTrainer:
     augment = partial(_augment, Augmentation()) if options.augment else None
     shared: dict[str, Any] = dict(max_objects=options.max_objects, seed=options.seed)
     training: Any = TrainingSamples(train_data, processor, augment=augment, sample_seeds=True, **shared)
@@ -269,7 +265,7 @@ def _make_trainer(
     share = PromptRecipe.named(options.recipe).box_share
     evaluation = HeldOutPrompts(evaluation, (side, side), {0.0: "click", 1.0: "box"}.get(share, "both"))
     metrics = SegmentationMetrics()
-    trainer = Trainer(
+    trainer = SamTrainer(
         model=learner,
         args=_training_arguments(options),
         data_collator=SamDataCollator(),
@@ -280,6 +276,7 @@ def _make_trainer(
         callbacks=[
             EarlyStoppingCallback(early_stopping_patience=options.patience),
             TellEpoch(training),
+            RefuseNonsense(),
             WriteLog(Path(options.output) / LOG, say),
             ShowProgress(),
             stop,
@@ -329,22 +326,6 @@ def _training_arguments(options: FineTuneOptions) -> TrainingArguments:
 def _has_learned(output: Path) -> bool:
     """Whether the folder holds what a run has learned; one that failed before its first epoch ended left nothing."""
     return any((output / name).exists() for name in (MODEL_FOLDER, LOG))
-
-
-def _last_checkpoint(output: Path) -> str | None:
-    """The newest checkpoint that was written whole: Trainer writes its state last."""
-    folders = (output / CHECKPOINTS).glob("checkpoint-*")
-    newest = max(filter(_is_whole, folders), key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
-    return None if newest is None else str(newest)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether Trainer's state can be read: a run that is killed may leave it empty, or cut short."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_bytes())
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
 
 
 def fine_tune_in_place(

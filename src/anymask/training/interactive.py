@@ -77,7 +77,7 @@ class PromptedSamModel(SamModel):
             if pixel_values is None:
                 raise ValueError("Exactly one of pixel_values and image_embeddings must be given, got neither.")
             image_embeddings = self.get_image_embeddings(
-                pixel_values, interpolate_pos_encoding=others.get("interpolate_pos_encoding", False)
+                pixel_values, interpolate_pos_encoding=others.get("interpolate_pos_encoding", True)
             )
         rounds = PromptedRounds(
             self.recipe,
@@ -87,24 +87,28 @@ class PromptedSamModel(SamModel):
             torch.randint(2**62, (len(labels),)) if sample_seed is None else sample_seed,
         )
         prompts, shown = rounds.first(), None
-        outputs = []
+        outputs: list[SamImageSegmentationOutput] = []
         for index in range(-1, len(rounds.keeps_mask)):
-            if index >= 0:
-                last = outputs[-1]
-                shown = _most_confident(last.pred_masks.detach(), last.iou_scores.detach())
+            if outputs:
+                shown = _most_confident(outputs[-1].pred_masks.detach(), outputs[-1].iou_scores.detach())
                 prompts = rounds.next(index, prompts, shown)
-            outputs.append(
-                super().forward(
-                    image_embeddings=image_embeddings,
-                    input_points=prompts.points,
-                    input_labels=prompts.labels,
-                    input_masks=shown if index >= 0 and rounds.keeps_mask[index] else None,
-                    multimask_output=index < 0 and self.recipe.multimask_first,
-                    labels=labels,
-                    num_items_in_batch=num_items_in_batch,
-                    return_dict=True,
-                )
+            output = super().forward(
+                image_embeddings=image_embeddings,
+                input_points=prompts.points,
+                input_labels=prompts.labels,
+                input_masks=shown if outputs and rounds.keeps_mask[index] else None,
+                multimask_output=not outputs and rounds.asks_several,
+                return_dict=True,
             )
+            loss = self.loss_function(
+                pred_masks=output.pred_masks,
+                iou_scores=output.iou_scores,
+                labels=labels,
+                num_items_in_batch=num_items_in_batch,
+                **({"learning": rounds.learning_masks(output.pred_masks.shape[2])} if self.recipe.exploration else {}),
+            )
+            output.loss, output.loss_parts = getattr(loss, "total", loss), getattr(loss, "parts", None)
+            outputs.append(output)
         outputs[-1].loss = torch.stack([output.loss for output in outputs]).mean()
         return outputs[-1]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..evaluation.clicks import PLACES, next_click
+from ..evaluation.clicks import PLACES, Clicks, next_click
 from ..geometry.coordinates import (
     LABEL_BOX_BOTTOM_RIGHT,
     LABEL_BOX_TOP_LEFT,
@@ -22,6 +22,7 @@ from ..geometry.coordinates import (
 from ..modeling.losses import PADDED_OBJECT
 from ..support.unknown_names import did_you_mean
 
+POINTS = (*PLACES, "either")
 BOX_NOISES = ("gaussian", "uniform", "outward")
 NOISE_FRAME = 1024
 """Limits of noise in pixels are of a frame of this side, and smaller in a smaller one."""
@@ -33,17 +34,20 @@ class PromptRecipe:
 
     Attributes:
         box_share: share of objects whose first prompt is a box; the others begin with a point.
-        first_point: "random" anywhere inside, or "center", the innermost pixel.
+        first_point: "random" anywhere inside, "center", the innermost pixel, or "either", half of each.
         box_noise: standard deviation ("gaussian") or largest shift ("uniform") of each coordinate, as a share of the
             box's side.
         box_noise_max: the largest shift in pixels of a frame of 1024; of "outward", the largest shift itself.
         box_noise_kind: "gaussian", "uniform", or "outward", which enlarges a box as MedSAM does.
         points: rounds with a click that corrects the last mask.
         mask_only_rounds: rounds without a new click: the last one, and others at random places before it.
-        error_point: "random" anywhere in the error, or "center", the innermost pixel of the larger error.
+        error_point: "random" anywhere in the error, "center", the innermost pixel of the larger error, or "either".
         truth_point_share: share of clicks that are placed in the object, whatever the mask is.
         previous_mask_share: share of later rounds that have the logits of the round before as a prompt.
-        multimask_first: whether several masks answer the first prompt; one answers all later rounds.
+        multimask_share: share of steps in which several masks answer the first prompt; one answers all later rounds.
+        round_shares: how often a step has 0, 1, 2 ... later rounds, as shares of any sum; empty plays all of them.
+        exploration: share of objects of which a mask learns that is drawn at random, rather than the best of several.
+            From random weights one mask wins every prompt at first, and the others would never learn to compete.
     """
 
     box_share: float = 0.5
@@ -56,17 +60,24 @@ class PromptRecipe:
     error_point: str = "random"
     truth_point_share: float = 0.0
     previous_mask_share: float = 1.0
-    multimask_first: bool = True
+    multimask_share: float = 1.0
+    round_shares: tuple[float, ...] = ()
+    exploration: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("box_share", "truth_point_share", "previous_mask_share"):
+        for name in ("box_share", "truth_point_share", "previous_mask_share", "multimask_share", "exploration"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"`{name}` must be a share from 0 to 1, got {getattr(self, name)}.")
-        for name, known in (("first_point", PLACES), ("error_point", PLACES), ("box_noise_kind", BOX_NOISES)):
+        for name, known in (("first_point", POINTS), ("error_point", POINTS), ("box_noise_kind", BOX_NOISES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
         if min(self.box_noise, self.box_noise_max, self.points, self.mask_only_rounds) < 0:
             raise ValueError(f"Noise and numbers of rounds must be 0 or more, got {self}.")
+        later = self.points + self.mask_only_rounds
+        if self.round_shares and (len(self.round_shares) != 1 + later or min(self.round_shares) < 0):
+            raise ValueError(
+                f"`round_shares` must have a share for each of 0 to {later} later rounds, got {self.round_shares}."
+            )
 
     @classmethod
     def named(cls, name: str) -> PromptRecipe:
@@ -86,9 +97,17 @@ RECIPES: dict[str, PromptRecipe] = {
     "box": PromptRecipe(box_share=1.0, points=0),
     "paper": PromptRecipe(points=8, mask_only_rounds=2),
     "sam2": PromptRecipe(points=7, box_noise_kind="uniform", truth_point_share=0.1),
-    "medsam": PromptRecipe(box_share=1.0, box_noise_kind="outward", points=0, multimask_first=False),
+    "medsam": PromptRecipe(box_share=1.0, box_noise_kind="outward", points=0, multimask_share=0.0),
     # micro-sam asks for one mask after a box; here the kind of answer is the same for all prompts of a round.
     "micro-sam": PromptRecipe(box_noise=0.025, box_noise_kind="uniform", points=7, previous_mask_share=0.5),
+    "nano": PromptRecipe(  # sam-vit-nano's, from random weights: docs/decisions/0007-training-nano.md
+        first_point="either",
+        error_point="either",
+        previous_mask_share=0.75,
+        multimask_share=0.75,
+        round_shares=(0.6, 0.3, 0.1),
+        exploration=0.1,
+    ),
 }
 """Recipes of the field, and short ones. See docs/fine-tuning.md for where the numbers are from."""
 
@@ -128,9 +147,10 @@ class PromptedRounds:
         self.is_object = labels.flatten(2)[..., 0] != PADDED_OBJECT
         self._generators = [torch.Generator(labels.device).manual_seed(int(seed)) for seed in seeds.tolist()]
         # The kinds of rounds are one for all samples of a batch, as the seed of the first has it.
-        self.is_mask_only, self.keeps_mask = self._plan(torch.Generator().manual_seed(int(seeds[0])))
+        self.is_mask_only, self.keeps_mask, self.asks_several = self._plan(torch.Generator().manual_seed(int(seeds[0])))
 
-    def _plan(self, generator: torch.Generator) -> tuple[list[bool], list[bool]]:
+    def _plan(self, generator: torch.Generator) -> tuple[list[bool], list[bool], bool]:
+        """Which later rounds have no new click, which get the last mask, and whether the first asks for several."""
         recipe = self.recipe
         rounds = recipe.points + recipe.mask_only_rounds
         is_mask_only = [False] * recipe.points
@@ -139,7 +159,10 @@ class PromptedRounds:
         is_mask_only += [True] * min(recipe.mask_only_rounds, 1)
         draws = torch.rand(rounds, generator=generator)
         keeps = [only or draw < recipe.previous_mask_share for only, draw in zip(is_mask_only, draws, strict=True)]
-        return is_mask_only, [bool(keep) for keep in keeps]
+        asks_several = bool(torch.rand(1, generator=generator) < recipe.multimask_share)
+        if recipe.round_shares:
+            rounds = int(torch.multinomial(torch.tensor(recipe.round_shares), 1, generator=generator))
+        return is_mask_only[:rounds], [bool(keep) for keep in keeps[:rounds]], asks_several
 
     def first(self) -> Prompts:
         """The first prompts: a box as two points of labels 2 and 3, or a point and padding."""
@@ -184,11 +207,17 @@ class PromptedRounds:
             shown = None if predicted is None else predicted[image][real].clone()
             if shown is not None and truth_share:
                 shown[torch.rand(len(shown), generator=generator, device=shown.device) < truth_share] = False
-            clicks = next_click(shown, self.labels[image][real], where, generator=generator)
+            clicks = _choose_clicks(shown, self.labels[image][real], where, generator)
             # The middle of a label's pixel; the model adds the half pixel of its own frame.
             points[image, real] = (clicks.points_xy + 0.5) * scale - 0.5
             labels[image, real] = clicks.labels.to(labels)
         return points, labels
+
+    def learning_masks(self, count: int) -> Tensor:
+        """Which of `count` masks learns of each object, (batch, prompts) int64: one that is drawn, or -1, the best."""
+        explores = self._draw(torch.rand) < self.recipe.exploration
+        drawn = (self._draw(torch.rand) * count).long().clamp(max=count - 1)
+        return torch.where(explores, drawn, -1)
 
     def _noisy_boxes(self) -> Tensor:
         recipe = self.recipe
@@ -219,6 +248,20 @@ class PromptedRounds:
         return drawn
 
 
+def _choose_clicks(shown: Tensor | None, labels: Tensor, where: str, generator: torch.Generator) -> Clicks:
+    """`next_click` for the objects (N, h, w) of an image; "either" draws for each which of the two it is."""
+    if where != "either":
+        return next_click(shown, labels, where, generator=generator)
+    is_center = torch.rand(len(labels), generator=generator, device=labels.device) < 0.5
+    clicks = Clicks(torch.zeros(len(labels), 2, device=labels.device), labels.new_zeros(len(labels), dtype=torch.long))
+    for place, members in (("center", is_center), ("random", ~is_center)):
+        if members.any():
+            part = None if shown is None else shown[members]
+            for into, found in zip(clicks, next_click(part, labels[members], place, generator=generator), strict=True):
+                into[members] = found
+    return clicks
+
+
 def count_rounds(recipe: PromptRecipe) -> int:
-    """How often the decoder runs in a step."""
+    """How often the decoder runs in a step, at most."""
     return 1 + recipe.points + recipe.mask_only_rounds

@@ -64,6 +64,7 @@ class TrainingSamples(Dataset):
         sample_seeds: whether samples have `sample_seed` too, a number that depends on the seed, the epoch and the
             index: what `PromptedSamModel` draws its prompts with.
         keep_almost_full: whether masks of more than 90 % of the image are used.
+        by_area: whether `max_objects` are chosen so that every size is as likely, rather than every object.
 
     Raises:
         ValueError: when a sample is asked for that has no usable object.
@@ -80,6 +81,7 @@ class TrainingSamples(Dataset):
         seed: int = 0,
         sample_seeds: bool = False,
         keep_almost_full: bool = False,
+        by_area: bool = False,
     ) -> None:
         self.samples = samples
         self.image_processor = image_processor_of(processor)
@@ -89,6 +91,7 @@ class TrainingSamples(Dataset):
         self.seed = seed
         self.sample_seeds = sample_seeds
         self.keep_almost_full = keep_almost_full
+        self.by_area = by_area
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -116,12 +119,12 @@ class TrainingSamples(Dataset):
         geometry = self.image_processor.geometry(targets.shape[1:])
         side = self.label_side or min(max(geometry.padded_size_hw), MAX_LABEL_SIDE)
         labels = labels_in_frame(torch.from_numpy(targets), geometry, side)
-        usable = np.flatnonzero(self._usable(targets) & (labels == 1).flatten(1).any(dim=1).numpy())
+        usable = np.flatnonzero(self._usable(targets))
         if len(usable) == 0:
             name = getattr(sample, "name", index)
             raise ValueError(
                 f"Every sample must have an object to learn from, but sample {name!r} has none of {len(targets)} that "
-                "is seen at the size of the labels and is not almost the whole image; leave it out."
+                "is neither empty nor almost the whole image; leave it out."
             )
         boxes_xyxy = np.stack([outer_box_xyxy(targets[object_index] == 1) for object_index in usable])
         boxes_xyxy_model = geometry.boxes_to_model(torch.from_numpy(boxes_xyxy))
@@ -136,7 +139,10 @@ class TrainingSamples(Dataset):
         rng = self._generator(index, 1)
         labels, boxes_xyxy = prepared["labels"], prepared["boxes_xyxy"]
         if self.max_objects is not None and len(labels) > self.max_objects:
-            chosen = np.sort(rng.choice(len(labels), self.max_objects, replace=False))
+            if self.by_area:
+                chosen = choose_by_area((labels == 1).sum(dim=(1, 2)).numpy(), self.max_objects, rng)
+            else:
+                chosen = np.sort(rng.choice(len(labels), self.max_objects, replace=False))
             labels, boxes_xyxy = labels[chosen], boxes_xyxy[chosen]
         drawn = {"labels": labels, "input_boxes": boxes_xyxy}
         if self.sample_seeds:
@@ -193,6 +199,22 @@ class HeldOutPrompts(Dataset):
         }
 
 
+def choose_by_area(areas: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose `count` of more masks so that every octave of area is as likely as the others.
+
+    Args:
+        areas: (N,) positive, N of `count` or more.
+        count: how many.
+        rng: what is drawn with.
+
+    Returns:
+        (count,) int64 indices into `areas`, rising.
+    """
+    octaves = np.floor(np.log2(areas)).astype(int)
+    weights = 1.0 / np.bincount(octaves)[octaves]
+    return np.sort(rng.choice(len(areas), size=count, replace=False, p=weights / weights.sum()))
+
+
 def labels_in_frame(targets: Tensor, geometry: ResizeGeometry, label_side: int) -> Tensor:
     """Masks of an image as labels of the model's input, padding included.
 
@@ -203,7 +225,8 @@ def labels_in_frame(targets: Tensor, geometry: ResizeGeometry, label_side: int) 
 
     Returns:
         (objects, label height, label width) int8: 1 where the object covers half or more of a pixel, 0 where not, and
-        -1 where half or more of it is ignored, and beyond the image.
+        -1 where half or more of it is ignored, and beyond the image. An object too small for that is the pixel of
+        which it covers most.
     """
     scale = label_side / max(geometry.padded_size_hw)
     height, width = (max(round(side * scale), 1) for side in geometry.padded_size_hw)
@@ -211,9 +234,13 @@ def labels_in_frame(targets: Tensor, geometry: ResizeGeometry, label_side: int) 
     labels = torch.full((len(targets), height, width), IGNORED_PIXEL, dtype=torch.int8)
     if len(targets) == 0:
         return labels
-    shares = _resize_by_area((targets == 1).float(), inner_hw) >= 0.5
+    shares = _resize_by_area((targets == 1).float(), inner_hw)
     unknown = _resize_by_area((targets == IGNORED_PIXEL).float(), inner_hw) >= 0.5
-    labels[:, : inner_hw[0], : inner_hw[1]] = torch.where(unknown, IGNORED_PIXEL, shares.to(torch.int8))
+    inner = torch.where(unknown, IGNORED_PIXEL, (shares >= 0.5).to(torch.int8))
+    most = shares.amax(dim=(1, 2), keepdim=True)
+    is_lost = (most > 0) & ~(inner == 1).any(dim=(1, 2), keepdim=True)
+    inner[is_lost & (shares == most)] = 1
+    labels[:, : inner_hw[0], : inner_hw[1]] = inner
     return labels
 
 

@@ -32,6 +32,7 @@ def test_every_fault_is_found(tmp_path, photo, shapes, save):
         ("values", "white.png"),
     }
     assert (report.samples, report.objects, report.is_usable) == (5, 5, False)
+    assert [name.removeprefix("images/") for name in report.unusable] == ["empty.png", "full.png"]
     assert "2 cannot be read, the first: images/broken.png" in str(report)
     assert json.loads(json.dumps(report.as_dict()))["sizes_hw"] == {"20 x 30": 5}
 

@@ -10,7 +10,7 @@ import torch
 from anymask.evaluation.evaluate import evaluate, main, parse_arguments, table
 from anymask.evaluation.examples import Example
 from anymask.evaluation.predict import score_example
-from anymask.training.nano import nano_image_processor
+from anymask.training.nano.model import nano_image_processor
 
 
 class KnowingModel:

@@ -62,8 +62,12 @@ def test_images_are_drawn_until_there_are_enough_masks(tmp_path):
 
 def test_rows_of_another_evaluation_are_refused(tmp_path):
     evaluate("boxes", dataset(*SAMPLES), KnowingSegmenter(*SAMPLES), tmp_path)
-    with pytest.raises(ValueError, match="rows of this evaluation to go on with, but task, seed differ"):
+    with pytest.raises(ValueError, match="but task was boxes and is points, seed was 0 and is 1; name another"):
         evaluate("points", dataset(*SAMPLES), KnowingSegmenter(*SAMPLES), tmp_path, seed=1)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(rows.read_text().replace('"max_masks": 10000, ', ""))  # an earlier version did not know it
+    with pytest.raises(ValueError, match="max_masks was not asked and is 10000; name another --output, or remove"):
+        evaluate("boxes", dataset(*SAMPLES), KnowingSegmenter(*SAMPLES), tmp_path)
 
 
 def test_broken_samples(tmp_path):

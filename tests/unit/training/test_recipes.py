@@ -31,7 +31,7 @@ def value_at(masks, points):
     return masks[batch, prompts, y, x]
 
 
-@pytest.mark.parametrize("where", ["random", "center"])
+@pytest.mark.parametrize("where", ["random", "center", "either"])
 def test_first_points_lie_inside(where):
     masks, _ = labels()
     first = rounds(PromptRecipe(box_share=0, first_point=where)).first()
@@ -134,3 +134,29 @@ def test_recipes_by_name():
     assert PromptRecipe.named("sam2") is RECIPES["sam2"]
     with pytest.raises(ValueError, match="did you mean 'medsam'"):
         PromptRecipe.named("medsm")
+
+
+def test_either_is_half_of_each():
+    masks = torch.zeros(1, 400, SIDE, SIDE, dtype=torch.int8)
+    masks[..., 20:41, 10:31] = 1  # the innermost pixel is (20, 30)
+    first = rounds(PromptRecipe(box_share=0, first_point="either"), masks, torch.zeros(1, 400, 4), [5]).first()
+    is_center = (first.points[0, :, 0] == (torch.tensor([20.0, 30]) + 0.5) * 4 - 0.5).all(dim=-1)
+    assert is_center.float().mean().item() == pytest.approx(0.5, abs=0.08)
+    assert (value_at(masks, first.points[:, :, 0]) == 1).all()
+
+
+def test_rounds_and_kinds_of_answers_are_drawn_by_their_shares():
+    recipe = PromptRecipe(points=2, round_shares=(0.5, 0.25, 0.25), multimask_share=0.25)
+    drawn = [rounds(recipe, seeds=(seed, 1)) for seed in range(300)]
+    counts = torch.tensor([len(played.keeps_mask) for played in drawn]).bincount() / 300
+    assert counts.tolist() == pytest.approx([0.5, 0.25, 0.25], abs=0.08)
+    assert sum(played.asks_several for played in drawn) / 300 == pytest.approx(0.25, abs=0.08)
+    with pytest.raises(ValueError, match="a share for each of 0 to 2 later rounds, got"):
+        PromptRecipe(points=2, round_shares=(1.0,))
+
+
+def test_explored_masks_are_drawn_for_a_share_of_the_objects():
+    masks = torch.ones(1, 600, SIDE, SIDE, dtype=torch.int8)
+    learning = rounds(PromptRecipe(exploration=0.3), masks, torch.zeros(1, 600, 4), [6]).learning_masks(3)
+    shares = (learning + 1).flatten().bincount() / 600
+    assert shares.tolist() == pytest.approx([0.7, 0.1, 0.1, 0.1], abs=0.05)

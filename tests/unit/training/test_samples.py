@@ -48,8 +48,11 @@ def test_labels_of_another_side():
 
 def test_what_cannot_be_learned_is_left_out():
     nothing, dot, full = (0, 0, 0, 0), (50, 50, 51, 51), (0, 0, 119, 60)
-    samples = TrainingSamples([drawn(nothing, dot, full, (30, 30, 60, 60))], tiny_image_processor(), label_side=40)
+    samples = TrainingSamples([drawn(nothing, full, (30, 30, 60, 60))], tiny_image_processor(), label_side=40)
     assert samples[0]["input_boxes"].tolist() == [[20, 20, 40, 40]]
+    # A pixel of the image is a ninth of one of the labels: it is the one there.
+    small = TrainingSamples([drawn(nothing, dot)], tiny_image_processor(), label_side=40)[0]["labels"]
+    assert (small == 1).nonzero().tolist() == [[0, 16, 16]]
     kept = TrainingSamples([drawn(full)], tiny_image_processor(), keep_almost_full=True)
     assert len(kept[0]["labels"]) == 1
     with pytest.raises(ValueError, match="sample 'drawn' has none of 2"):

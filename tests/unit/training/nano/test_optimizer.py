@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from anymask.training.optimizers import Muon, WeightAverage, make_optimizers, orthogonalise
+from anymask.training.nano.optimizer import Muon, WeightAverage, make_optimizer, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 10), (2, 12, 5), (1, 7, 7)])
@@ -35,19 +35,44 @@ def test_one_optimizer_for_each_parameter():
     model = nn.Sequential(
         nn.Linear(40, 64), nn.LayerNorm(64), nn.Linear(64, 4), nn.Conv2d(3, 5, 2), nn.Embedding(6, 40)
     )
-    adamw, muon = make_optimizers(model, 1e-3, 0.05, use_muon=True)
-    decayed, plain = ([id(weight) for weight in group["params"]] for group in adamw.param_groups)
-    assert [group["weight_decay"] for group in adamw.param_groups] == [0.05, 0.0]
-    assert [id(weight) for weight in muon.param_groups[0]["params"]] == [id(model[0].weight)]
-    assert set(decayed) == {id(model[2].weight), id(model[3].weight)}
-    assert len(plain) == 6 and id(model[4].weight) in plain
-    (only,) = make_optimizers(model, 1e-3, 0.05, use_muon=False)
-    assert sum(len(group["params"]) for group in only.param_groups) == len(list(model.parameters()))
+    hidden, decayed, plain = make_optimizer(model, 1e-3, 0.05, use_muon=True).param_groups
+    assert [group["weight_decay"] for group in (hidden, decayed, plain)] == [0.05, 0.05, 0.0]
+    assert [group["muon"] for group in (hidden, decayed, plain)] == [True, False, False]
+    assert [id(weight) for weight in hidden["params"]] == [id(model[0].weight)]
+    assert {id(weight) for weight in decayed["params"]} == {id(model[2].weight), id(model[3].weight)}
+    assert len(plain["params"]) == 6 and any(weight is model[4].weight for weight in plain["params"])
+    only = make_optimizer(model, 1e-3, 0.05, use_muon=False).param_groups
+    assert not any(group["muon"] for group in only)
+    assert sum(len(group["params"]) for group in only) == len(list(model.parameters()))
+
+
+def test_what_is_no_hidden_matrix_is_stepped_as_by_adamw():
+    torch.manual_seed(3)
+    ours, theirs = nn.Conv2d(3, 5, 2), nn.Conv2d(3, 5, 2)
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = make_optimizer(ours, 1e-2, 0.05, use_muon=True)
+    oracle = torch.optim.AdamW(
+        [{"params": [theirs.weight]}, {"params": [theirs.bias], "weight_decay": 0.0}],
+        lr=1e-2,
+        betas=(0.9, 0.98),
+        weight_decay=0.05,
+    )
+    for number in range(4):
+        images = torch.randn(2, 3, 6, 7)
+        for model, steps in ((ours, optimizer), (theirs, oracle)):
+            model(images).square().mean().backward()
+            steps.step()
+            steps.zero_grad()
+        if number == 1:  # what is saved goes on alike
+            resumed = make_optimizer(ours, 1.0, 0.0, use_muon=True)
+            resumed.load_state_dict(optimizer.state_dict())
+            optimizer = resumed
+    torch.testing.assert_close(list(ours.parameters()), list(theirs.parameters()))
 
 
 def test_nothing_to_train_is_an_error():
     with pytest.raises(ValueError, match="must have parameters that require a gradient"):
-        make_optimizers(nn.Linear(2, 3).requires_grad_(False), 1e-3, 0.0, use_muon=True)
+        make_optimizer(nn.Linear(2, 3).requires_grad_(False), 1e-3, 0.0, use_muon=True)
 
 
 def test_average_follows_with_a_short_memory_at_first():

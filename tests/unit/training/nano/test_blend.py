@@ -5,7 +5,7 @@ import torch
 from tests.tiny_sam import tiny_config, tiny_model
 
 from anymask.modeling_sam import SamModel
-from anymask.training.blend import blend
+from anymask.training.nano.blend import blend
 
 
 def test_blended_weights_are_means():

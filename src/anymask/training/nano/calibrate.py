@@ -1,6 +1,6 @@
 """Fit the head that predicts IoU, and nothing else, once the masks no longer change.
 
-    python -m anymask.training.calibrate --model runs/nano/export --data DATA --output runs/nano/calibrated
+    python -m anymask.training.nano.calibrate --model runs/nano/export --data DATA --output runs/nano/calibrated
 
 While the whole model learns, the head follows masks that change under it. Here everything else stays as it is: what the
 head sees and the real IoU of all four masks are collected once, for clicks and boxes on photographs that are not held
@@ -17,13 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..modeling_sam import SamModel
-from .data import SampleOptions, make_loader, normalise_images
-from .export import export_model
-from .losses import thresholded_iou
-from .nano import MASK_STRIDE
-from .photo_samples import PhotoSamples
-from .prompt_simulation import first_prompts
+from ...modeling.losses import masks_iou
+from ...modeling_sam import SamModel
+from ..collate import SamDataCollator
+from ..recipes import PromptedRounds, PromptRecipe
+from ..samples import TrainingSamples
+from .model import export_model
+from .photographs import PhotoPictures
+from .scenes import NanoSamples
 
 FIRST_SAMPLE = 10_000_000  # none that a training run has seen
 TRIAL_SHARE = 0.2  # of the prompts, kept to say when to stop
@@ -32,7 +33,7 @@ PATIENCE = 20
 
 
 @torch.no_grad()
-def collect(model: SamModel, samples: PhotoSamples, num_images: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def collect(model: SamModel, samples: TrainingSamples, num_images: int) -> tuple[torch.Tensor, torch.Tensor]:
     """What the head sees and what it must say, for clicks and boxes in equal parts.
 
     Returns:
@@ -40,22 +41,26 @@ def collect(model: SamModel, samples: PhotoSamples, num_images: int, seed: int) 
     """
     seen: list[torch.Tensor] = []
     hook = model.mask_decoder.iou_prediction_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    generator = torch.Generator().manual_seed(seed)
+    collate, recipe = SamDataCollator(), PromptRecipe.named("nano")
     features, real = [], []
     # One image at a time: the decoder takes prompts some at a time, and their order must be that of the targets.
-    loader = make_loader(samples, FIRST_SAMPLE, batch_size=1, num_workers=0)
-    for _, batch in zip(range(num_images), loader, strict=False):
-        targets = batch["targets"]
-        embeddings = model.get_image_embeddings(normalise_images(batch["image"]))
-        points, labels = first_prompts(targets, batch["boxes"], MASK_STRIDE, 0.5, generator)
-        prompts = {"image_embeddings": embeddings, "input_points": points, "input_labels": labels}
+    for index in range(num_images):
+        batch = collate([samples[FIRST_SAMPLE + index]])
+        pixel_values, labels = batch["pixel_values"], batch["labels"]
+        frame_hw = (pixel_values.shape[2], pixel_values.shape[3])
+        prompts = PromptedRounds(recipe, labels, batch["input_boxes"], frame_hw, batch["sample_seed"]).first()
+        given = {
+            "image_embeddings": model.get_image_embeddings(pixel_values),
+            "input_points": prompts.points,
+            "input_labels": prompts.labels,
+        }
         ious = []
         for several in (False, True):
             seen.clear()
-            output = model(**prompts, multimask_output=several)
-            ious.append(thresholded_iou(output.pred_masks, targets.unsqueeze(-3)))
+            masks = model(**given, multimask_output=several).pred_masks[0]
+            ious.append(masks_iou(masks, (labels[0] == 1).float(), (labels[0] >= 0).float()))
         features.append(torch.cat([inputs.reshape(-1, inputs.shape[-1]) for inputs in seen]))
-        real.append(torch.cat(ious, dim=-1).flatten(0, 1))
+        real.append(torch.cat(ious, dim=-1))
     hook.remove()
     return torch.cat(features).float(), torch.cat(real)
 
@@ -99,7 +104,7 @@ def fit(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m anymask.training.calibrate", description=(__doc__ or "").split("\n")[0]
+        prog="python -m anymask.training.nano.calibrate", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--model", required=True, help="folder or name for SamModel.from_pretrained")
     parser.add_argument("--data", type=Path, required=True, help="folder with photos, cutouts and backgrounds")
@@ -110,8 +115,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.manual_seed(arguments.seed)
     model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
-    options = SampleOptions(model.config.vision_config.image_size, arguments.num_prompts, seed=arguments.seed)
-    features, real = collect(model, PhotoSamples(options, arguments.data), arguments.images, arguments.seed)
+    pictures = PhotoPictures(arguments.data, arguments.seed, model.config.vision_config.image_size)
+    samples = NanoSamples(pictures, per_epoch=1, num_prompts=arguments.num_prompts)
+    features, real = collect(model, samples, arguments.images)
     before, after = fit(model.mask_decoder.iou_prediction_head, features, real)
     print(f"{len(features)} prompts; mean squared error on a fifth of them {before:.4f} before, {after:.4f} after")
     export_model(model, arguments.output)

@@ -1,7 +1,7 @@
-"""Training samples from photographs, collages and drawn scenes, mixed.
+"""Pictures from photographs, collages and drawn scenes, mixed.
 
 Sources count alike, whatever their numbers of photographs and masks, except for the weights below. As with drawn
-scenes, a sample depends on the seed and its own index alone.
+scenes, a picture depends on the seed and its own index alone.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torch.utils.data import Dataset
 
-from ..data.collages import camera_effects, cut_out, mosaic, paste_objects
-from ..data.photographs import Photograph, read_sources, split_held_out
-from ..masks.rle import rle_area
-from .data import SampleOptions, SceneSamples, frame_sample, sample_by_area
+from ...data.collages import camera_effects, cut_out, mosaic, paste_objects
+from ...data.photographs import Photograph, read_sources, split_held_out
+from ...masks.rle import rle_area
+from ..samples import choose_by_area
+from .model import IMAGE_SIZE
+from .scenes import Picture, Pictures, ScenePictures, finish_picture
 
-SCENE_EVERY = 4  # one sample in so many is a drawn scene
+SCENE_EVERY = 4  # one picture in so many is a drawn scene
 KINDS = {"photograph": 0.45, "pasted": 0.25, "mosaic": 0.12, "collage": 0.18}
 # Sources of one subject each, or of few photographs, would teach little else if they counted as much as the others.
 SOURCE_WEIGHTS = {
@@ -37,28 +37,33 @@ MASKS_DECODED = 24
 PHOTOGRAPH_CUTOUTS = 0.4  # share of pasted objects that come from photographs
 CUTOUT_WEIGHTS = {"sweethome3d": 2.0, "fluent-emoji-3d": 1.0, "openclipart": 0.7}
 
-Picture = tuple[np.ndarray, np.ndarray]
+Masked = tuple[np.ndarray, np.ndarray]
 
 
-class PhotoSamples(Dataset):
-    """Endless map from an index to a sample like those of `SceneSamples`.
+class PhotoPictures(Pictures):
+    """Photographs, with objects pasted into some, collages, and drawn scenes.
 
     Args:
-        folder: with `photos`, `cutouts` and `backgrounds`; see `anymask.data.photographs`. The first sample
+        folder: with `photos`, `cutouts` and `backgrounds`; see `anymask.data.photographs`. The first picture
             reads it.
+        seed: see `Pictures`.
+        image_size: likewise.
     """
 
-    def __init__(self, options: SampleOptions, folder: Path):
-        self.options, self.folder = options, Path(folder)
-        self._scenes = SceneSamples(options)
+    def __init__(self, folder: Path, seed: int = 0, image_size: int = IMAGE_SIZE) -> None:
+        super().__init__(seed, image_size)
+        self.folder = Path(folder)
+        self._scenes = ScenePictures(seed, image_size)
         self._photos: dict[str, list[Photograph]] = {}
         self._cutouts: dict[str, list[Photograph]] = {}
         self._backgrounds: dict[str, list[Photograph]] = {}
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> Picture:
+        """See `Pictures`."""
         if index % SCENE_EVERY == 0:
+            self._scenes.image_size = self.image_size
             return self._scenes[index // SCENE_EVERY]
-        rng = np.random.default_rng((self.options.seed, 1, index))
+        rng = np.random.default_rng((self.seed, 1, index))
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         if not self._photos:
             self._read()
@@ -68,10 +73,10 @@ class PhotoSamples(Dataset):
                 continue
             if rng.random() < 0.5:
                 image, masks = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(masks[:, :, ::-1])
-            sample = frame_sample(camera_effects(image, rng), masks, self.options, rng)
-            if sample is not None:
-                return sample
-        raise RuntimeError(f"Twenty pictures in a row for sample {index} have no mask that can be a target.")
+            picture = finish_picture(camera_effects(image, rng), masks, self.image_size, rng)
+            if picture is not None:
+                return picture
+        raise RuntimeError(f"Twenty photographs in a row for picture {index} have no mask that can be a target.")
 
     def _read(self) -> None:
         photos = read_sources(self.folder / "photos")
@@ -82,26 +87,26 @@ class PhotoSamples(Dataset):
         self._cutouts = read_sources(self.folder / "cutouts")
         self._backgrounds = read_sources(self.folder / "backgrounds")
 
-    def _photograph(self, rng: np.random.Generator) -> Picture:
+    def _photograph(self, rng: np.random.Generator) -> Masked:
         photo = _choose(self._photos, SOURCE_WEIGHTS, rng)
         areas = np.array([rle_area(rle) for rle in photo.rles])
         large_enough = np.flatnonzero(areas > 0)
         chosen = large_enough
         if len(chosen) > MASKS_DECODED:
-            chosen = chosen[np.unique(sample_by_area(areas[chosen], MASKS_DECODED, rng))]
+            chosen = chosen[choose_by_area(areas[chosen], MASKS_DECODED, rng)]
         image, masks = photo.image(), photo.masks(chosen)
         return _zoomed(image, masks, rng) if rng.random() < 0.4 else (image, masks)
 
-    def _pasted(self, rng: np.random.Generator) -> Picture:
+    def _pasted(self, rng: np.random.Generator) -> Masked:
         image, masks = self._photograph(rng)
         return paste_objects(image, masks, self._objects(int(rng.integers(1, 4)), rng), (0.1, 0.5), rng)
 
-    def _mosaic(self, rng: np.random.Generator) -> Picture:
+    def _mosaic(self, rng: np.random.Generator) -> Masked:
         sizes = [(352, 352), (264, 352), (352, 264)]
         pictures = [self._photograph(rng) for _ in range(4)]
         return mosaic(pictures, sizes[int(rng.integers(3))], rng)
 
-    def _collage(self, rng: np.random.Generator) -> Picture:
+    def _collage(self, rng: np.random.Generator) -> Masked:
         image = _choose(self._backgrounds, {}, rng).image()
         objects = self._objects(int(rng.integers(2, 8)), rng)
         return paste_objects(image, np.zeros((0, *image.shape[:2]), bool), objects, (0.12, 0.95), rng)
@@ -128,7 +133,7 @@ def _choose(sources: dict[str, list[Photograph]], weights: dict[str, float], rng
     return photographs[int(rng.integers(len(photographs)))]
 
 
-def _zoomed(image: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> Picture:
+def _zoomed(image: np.ndarray, masks: np.ndarray, rng: np.random.Generator) -> Masked:
     """A window of 35 to 100 % of each side that holds the centre of one of the masks."""
     height, width = image.shape[:2]
     share = rng.uniform(0.35, 1.0)

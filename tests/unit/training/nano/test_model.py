@@ -2,7 +2,7 @@
 
 import torch
 
-from anymask.training.nano import MASK_STRIDE, nano_image_processor, nano_model
+from anymask.training.nano.model import MASK_STRIDE, nano_image_processor, nano_model
 
 
 def test_cross_attention_begins_near_the_prompt():

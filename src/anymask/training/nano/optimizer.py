@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from itertools import repeat
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
@@ -43,9 +45,10 @@ def orthogonalise(matrices: torch.Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> t
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised: for hidden weight matrices (rows, columns).
+    """Momentum whose update is orthogonalised for hidden weight matrices (rows, columns), AdamW for all else.
 
-    Matrices of one shape are orthogonalised together, a few at a time, by the threads of `pool` when it is given.
+    Which of the two a group of parameters has, its "muon" says. Matrices of one shape are orthogonalised together, a
+    few at a time, by the threads of `pool` when it is given.
 
     The update is scaled to the root mean square of an AdamW update (0.2 times the square root of the longer side), so
     that both share one learning rate. Source: Liu et al., Muon is Scalable for LLM Training.
@@ -53,22 +56,28 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float,
+        *,
         momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.98),
         weight_decay: float = 0.0,
         pool: Executor | None = None,
     ):
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        options = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay, "muon": True}
+        super().__init__(params, options)
         self.pool = pool
 
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if not group["muon"]:
+                self._step_adamw(parameters, group)
+                continue
             by_shape = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    by_shape[parameter.shape].append(parameter)
+            for parameter in parameters:
+                by_shape[parameter.shape].append(parameter)
             jobs = [
                 members[start : start + MATRICES_PER_JOB]
                 for members in by_shape.values()
@@ -78,17 +87,42 @@ class Muon(torch.optim.Optimizer):
             list(run(self._step_same_shape, jobs, repeat(group)))
 
     @torch.no_grad()
-    def _step_same_shape(self, parameters: list[nn.Parameter], group: dict) -> None:
+    def _step_same_shape(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         directions = []
         for parameter in parameters:
+            gradient = parameter.grad
+            assert gradient is not None
             buffer = self.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
-            buffer.lerp_(parameter.grad, 1 - group["momentum"])
-            directions.append(parameter.grad.lerp(buffer, group["momentum"]))  # Nesterov's look ahead
+            buffer.lerp_(gradient, 1 - group["momentum"])
+            directions.append(gradient.lerp(buffer, group["momentum"]))  # Nesterov's look ahead
         updates = orthogonalise(torch.stack(directions))
         scale = 0.2 * max(updates.shape[1:]) ** 0.5
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
             parameter.add_(update, alpha=-group["lr"] * scale)
+
+    @torch.no_grad()
+    def _step_adamw(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                zeros = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+                self.state[parameter] = {"step": torch.tensor(0.0), **zeros}
+        states = [self.state[parameter] for parameter in parameters]
+        adamw(
+            parameters,
+            [cast(Tensor, parameter.grad) for parameter in parameters],
+            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def is_hidden_matrix(module: nn.Module, name: str, parameter: nn.Parameter) -> bool:
@@ -96,13 +130,13 @@ def is_hidden_matrix(module: nn.Module, name: str, parameter: nn.Parameter) -> b
     return isinstance(module, nn.Linear) and name == "weight" and min(parameter.shape) >= 32
 
 
-def make_optimizers(
+def make_optimizer(
     model: nn.Module, learning_rate: float, weight_decay: float, use_muon: bool, pool: Executor | None = None
-) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon beside it when asked for; weight decay only on matrices and kernels.
+) -> Muon:
+    """Muon for hidden matrices when asked for, AdamW for all else; weight decay only on matrices and kernels.
 
     Raises:
-        ValueError: if no parameter can be trained.
+        ValueError: If no parameter can be trained.
     """
     hidden, decayed, plain = [], [], []
     seen = set()
@@ -119,14 +153,12 @@ def make_optimizers(
                 plain.append(parameter)
     if not seen:
         raise ValueError("The model must have parameters that require a gradient, but it has none.")
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    groups = [
+        {"params": hidden, "weight_decay": weight_decay, "muon": True},
+        {"params": decayed, "weight_decay": weight_decay, "muon": False},
+        {"params": plain, "weight_decay": 0.0, "muon": False},
     ]
-    if hidden:
-        optimizers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay, pool=pool))
-    return optimizers
+    return Muon([group for group in groups if group["params"]], lr=learning_rate, pool=pool)
 
 
 class WeightAverage:
@@ -151,13 +183,6 @@ class WeightAverage:
         for name, weight in model.named_parameters():
             if name in self.weights:
                 self.weights[name].lerp_(weight, 1 - decay)
-
-    @torch.no_grad()
-    def copy_to(self, model: nn.Module) -> None:
-        """Write the average into the model's parameters."""
-        for name, weight in model.named_parameters():
-            if name in self.weights:
-                weight.copy_(self.weights[name])
 
     @torch.no_grad()
     def swap(self, model: nn.Module) -> None:

@@ -2,15 +2,21 @@
 
 arguments(...)           TrainingArguments with these settings made
 SegmentationMetrics()    IoU and Dice of the evaluation, batch by batch
+SamTrainer               the Trainer of `anymask train` and of sam-vit-nano: threads may share a batch
+last_checkpoint(...)     what a run goes on from
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import EvalPrediction, TrainingArguments
+from torch import Tensor, nn
+from transformers import EvalPrediction, Trainer, TrainingArguments
 
 from ..modeling.losses import PADDED_OBJECT, check_mask_labels
 
@@ -40,6 +46,78 @@ def arguments(output_dir: str, **kwargs: Any) -> TrainingArguments:
         "report_to": "none",
     }
     return TrainingArguments(output_dir=output_dir, **{**settings, **kwargs})
+
+
+class SamTrainer(Trainer):
+    """`transformers.Trainer`, of whose batches threads may take shares.
+
+    On a CPU that does other work too, each of the thousands of operations of a step waits for the slowest of torch's
+    own threads. Here every thread takes its share of the images through the model and meets the others once in a step;
+    call `torch.set_num_threads(1)` with it.
+
+    Args:
+        threads: that share a batch. With 1, which is the default, this is Trainer.
+        **kwargs: as for `transformers.Trainer`.
+
+    Raises:
+        ValueError: If there are several threads beside several processes.
+    """
+
+    def __init__(self, *args: Any, threads: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if threads > 1 and self.args.world_size > 1:
+            raise ValueError(
+                f"Batches must be shared by threads or by processes, got {threads} threads of each process."
+            )
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(threads)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Add the gradient of a batch to the parameters' gradients, and return its loss."""
+        if self.threads == 1:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        if num_items_in_batch is None:
+            num_items_in_batch = inputs["labels"].ne(PADDED_OBJECT).sum()
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+        def share_of(thread: int) -> tuple[Tensor, Sequence[Tensor | None]]:
+            part = {name: tensor[thread :: self.threads] for name, tensor in inputs.items()}
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, part, num_items_in_batch=num_items_in_batch)
+            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+        shares = min(self.threads, len(inputs["labels"]))
+        losses, gradients = zip(*self.pool.map(share_of, range(shares)), strict=True)
+        for parameter, *parts in zip(parameters, *gradients, strict=True):
+            for part in parts:
+                if part is not None:
+                    parameter.grad = part if parameter.grad is None else parameter.grad.add_(part)
+        return torch.stack(losses).sum()
+
+
+def last_checkpoint(folder: Path, needs: Sequence[str] = ()) -> Path | None:
+    """The newest checkpoint in a folder that was written whole; Trainer writes its state last.
+
+    Args:
+        folder: Trainer's `output_dir`.
+        needs: files that must be there besides.
+    """
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    whole = [path for path in found if _is_whole(path) and all((path / name).exists() for name in needs)]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether Trainer's state can be read: a run that is killed may leave it empty, or cut short."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 class SegmentationMetrics:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainingArguments
 
 from anymask.training import PromptedSamModel, SamDataCollator, SegmentationMetrics
-from anymask.training.trainer_contract import score_masks
+from anymask.training.trainer import score_masks
 
 CHECKPOINTING = "activation_checkpointing"  # its name from transformers 5.22 on
 if CHECKPOINTING not in TrainingArguments.__dataclass_fields__:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from anymask.training.schedule import Amount, Schedule, Stage
+from anymask.training.nano.schedule import Amount, Schedule, Stage
 
 
 def schedule(*stages, decay="20", warmup_steps=10):

@@ -1,6 +1,6 @@
 """Mix the weights of a model that went on learning with those that it began from.
 
-    python -m anymask.training.blend --model runs/nano/export --start BEFORE --output runs/nano/blended
+    python -m anymask.training.nano.blend --model runs/nano/export --start BEFORE --output runs/nano/blended
 
 What was learned last is kept nearly whole, and what was known before comes back: for `sam-vit-nano` a fifth of the old
 weights gave back half of what drawn scenes had lost, at no cost on photographs. It works only between models of which
@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from ..modeling_sam import SamModel
-from .export import export_model
+from ...modeling_sam import SamModel
+from .model import export_model
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def blend(model: SamModel, start: SamModel, share: float) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m anymask.training.blend", description=(__doc__ or "").split("\n")[0]
+        prog="python -m anymask.training.nano.blend", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--model", required=True, help="folder or name for SamModel.from_pretrained")
     parser.add_argument("--start", required=True, help="the model that it was trained on from")

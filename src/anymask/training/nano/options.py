@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from .schedule import Amount, Schedule, Stage
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """One run of `anymask.training.train`.
+    """One run of `anymask.training.nano.train`.
 
     Attributes:
         stages: image size and amount of each stage, as "128:50m" (time) or "128:2000" (steps).
@@ -24,7 +24,8 @@ class TrainingOptions:
         average_decay: of the running average of the weights that is exported.
         clip_norm: largest norm of the gradient.
         batch_size: images per step.
-        num_prompts: targets per image.
+        num_prompts: objects of an image that are asked for, at most.
+        pictures_per_epoch: a stage begins with an epoch, so that this says how exactly stages are kept to.
         seed: of the weights, the scenes and the prompts.
         log_every: steps per line of the log.
         evaluate_every: seconds of training between evaluations.
@@ -45,6 +46,7 @@ class TrainingOptions:
     clip_norm: float = 1.0
     batch_size: int = 8
     num_prompts: int = 12
+    pictures_per_epoch: int = 512
     seed: int = 0
     log_every: int = 50
     evaluate_every: float = 300.0
@@ -57,6 +59,10 @@ class TrainingOptions:
     def schedule(self) -> Schedule:
         """Stages and decay, parsed and checked."""
         return Schedule(tuple(Stage.parse(stage) for stage in self.stages), Amount.parse(self.decay), self.warmup_steps)
+
+    def of_schedule(self, schedule: Schedule) -> TrainingOptions:
+        """These options with another schedule's stages and decay."""
+        return replace(self, stages=tuple(map(str, schedule.stages)), decay=str(schedule.decay))
 
     def to_dict(self) -> dict[str, Any]:
         """All options, for JSON."""
@@ -76,7 +82,7 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
         resumed run takes all others from its checkpoint.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m anymask.training.train",
+        prog="python -m anymask.training.nano.train",
         description="Train sam-vit-nano on drawn scenes. Stop it with SIGINT or SIGTERM: it saves and exports first.",
         argument_default=argparse.SUPPRESS,
     )

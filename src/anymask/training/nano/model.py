@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import torch
 from torch import nn
 
-from ..configuration_sam import SamConfig
-from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
-from ..image_processing_sam import SamImageProcessor
-from ..modeling.two_way_transformer import TwoWayAttentionBlock, TwoWayTransformer
-from ..modeling_sam import SamModel
+from ...configuration_sam import SamConfig
+from ...geometry.coordinates import MASK_PIXELS_PER_PATCH
+from ...image_processing_sam import SamImageProcessor
+from ...modeling.two_way_transformer import TwoWayAttentionBlock, TwoWayTransformer
+from ...modeling_sam import SamModel
+from ...processing_sam import SamProcessor
 
 IMAGE_SIZE = 256
 PATCH_SIZE = 8
@@ -77,3 +81,21 @@ def nano_image_processor(image_size: int = IMAGE_SIZE) -> SamImageProcessor:
         mask_size={"longest_edge": mask_size},
         mask_pad_size={"height": mask_size, "width": mask_size},
     )
+
+
+def export_model(model: SamModel, folder: Path) -> Path:
+    """Write a trained model as a folder for `from_pretrained`: the weights in float16, and the processor's settings.
+
+    The model itself stays as it is. The configuration says float32, so that the half-size file is loaded for computing
+    and training in full precision unless `dtype=` says otherwise; and nothing of the loss that it was trained with.
+    """
+    half = copy.deepcopy(SamModel.from_network(model)).to(torch.float16)
+    if hasattr(half.config, "loss"):
+        del half.config.loss
+    half.save_pretrained(folder)
+    half.config.dtype = torch.float32
+    half.config.save_pretrained(folder)
+    image_processor = nano_image_processor(model.config.vision_config.image_size)
+    SamProcessor(image_processor).save_pretrained(folder)
+    image_processor.save_pretrained(folder)
+    return folder
