@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ..data import MaskDataset, open_dataset
 from ..evaluation.clicks import next_click
@@ -22,6 +22,7 @@ from ..results.overlay import draw_overlay
 from ..sam import SAM
 
 PICTURES = 6
+PANEL = (400, 300)  # width and height of one of the curves, in pixels
 PROMPTS = ("box", "click")
 
 
@@ -137,7 +138,10 @@ def write_report(
         if sample.name in shown:
             panels = [sample.rles, masks_before[sample.name], masks_after[sample.name]]
             _draw_side_by_side(sample.image, panels).save(output / "overlays" / _file_name(sample.name))
-    has_curves = _draw_curves(output)
+    log = [json.loads(line) for line in (output / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    curves = draw_curves(log, {"loss": "loss", "eval_dice": "held-out Dice"})
+    if curves is not None:
+        curves.save(output / "curves.png")
     rows = [
         f"| {label} | {getattr(first, name):.3f} | {getattr(last, name):.3f} | "
         f"{getattr(last, name) - getattr(first, name):+.3f} |"
@@ -158,7 +162,7 @@ def write_report(
         "| --- | --- | --- | --- |",
         *rows,
         "",
-        *(["![Loss and Dice over the steps](curves.png)", ""] if has_curves else []),
+        *(["![Loss and Dice over the steps](curves.png)", ""] if curves is not None else []),
         "Masks for exact boxes: the truth, before, after. The images that gained most come first, then the one that "
         "gained least.",
         "",
@@ -186,20 +190,48 @@ def _file_name(name: str) -> str:
     return str(Path(name.replace("/", "_")).with_suffix(".png"))
 
 
-def _draw_curves(output: Path) -> bool:
-    """Loss and held-out Dice over the steps; not drawn without Matplotlib, which only this needs."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    for axes, key, title in zip(figure.subplots(1, 2), ("loss", "eval_dice"), ("loss", "held-out Dice"), strict=True):
-        entries = [entry for entry in log if key in entry]
-        axes.plot([entry["step"] for entry in entries], [entry[key] for entry in entries], marker=".")
-        axes.set(title=title, xlabel="step")
-    figure.savefig(output / "curves.png", dpi=100)
-    return True
+def draw_curves(log: Sequence[Mapping[str, float]], curves: Mapping[str, str]) -> Image.Image | None:
+    """Numbers of a log over its steps, one panel beside the other; None where there are none yet.
+
+    Args:
+        log: entries with a "step" and some of the numbers.
+        curves: what a number is called in the picture, by its name in the log.
+    """
+    drawn = {title: [(entry["step"], entry[name]) for entry in log if name in entry] for name, title in curves.items()}
+    drawn = {title: points for title, points in drawn.items() if points}
+    if not drawn:
+        return None
+    width, height = PANEL
+    picture = Image.new("RGB", (width * len(drawn), height), "white")
+    for place, (title, points) in enumerate(drawn.items()):
+        _draw_panel(ImageDraw.Draw(picture), place * width, title, points)
+    return picture
+
+
+def _draw_panel(draw: ImageDraw.ImageDraw, left: int, title: str, points: Sequence[tuple[float, float]]) -> None:
+    """One curve in a frame, with the ends of both axes and the last value written beside it."""
+    width, height = PANEL
+    frame = (left + 60, 34, left + width - 20, height - 40)
+    x0, y0, x1, y1 = frame
+    steps, values = zip(*points, strict=True)
+    low, high = min(values), max(values)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    first, last = min(steps), max(max(steps), min(steps) + 1)
+    draw.rectangle(frame, outline="#999999")
+    font = ImageFont.load_default(13)
+    draw.text(((x0 + x1) / 2, 18), title, "black", font, anchor="mm")
+    for value, y in ((high, y0), (low, y1)):
+        draw.text((x0 - 6, y), f"{value:.3g}", "#555555", font, anchor="rm")
+    for step, x in ((first, x0), (last, x1)):
+        draw.text((x, y1 + 14), f"{step:.0f}", "#555555", font, anchor="mm")
+    draw.text(((x0 + x1) / 2, y1 + 28), "step", "#555555", font, anchor="mm")
+    corners = [
+        (x0 + (x1 - x0) * (step - first) / (last - first), y1 - (y1 - y0) * (value - low) / (high - low))
+        for step, value in points
+    ]
+    draw.line(corners, fill="#1f6fb4", width=2)
+    for x, y in corners:
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill="#1f6fb4")
 
 
 def score_data(model: SamModel, processor: SamProcessor, data: Any) -> Scores:

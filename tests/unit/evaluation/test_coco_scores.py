@@ -76,14 +76,32 @@ def in_pycocotools(images, max_detections):
     return evaluation.stats
 
 
-def test_as_in_pycocotools():
-    images = random_images(12)
-    scores = coco_scores(images, (1, 10, 100))
-    expected = in_pycocotools(images, (1, 10, 100))
-    names = ["AP", "AP50", "AP75", "AP small", "AP medium", "AP large", "AR@1", "AR@10", "AR@100"]
-    names += ["AR@100 small", "AR@100 medium", "AR@100 large"]
+def image_of_extremes():
+    """The whole image, one pixel, and what the border cuts; found exactly, moved by a pixel, and as an empty mask."""
+    masks = np.zeros((3, 120, 160), dtype=bool)
+    masks[0], masks[1, 50, 60], masks[2, :40, 100:] = True, True, True
+    found = np.concatenate([masks, np.roll(masks[1:], 1, axis=2), np.zeros((1, 120, 160), dtype=bool)])
+    truth, shown = ([rle_to_coco(mask_to_rle(mask)) for mask in some] for some in (masks, found))
+    return ScoredImage(
+        (120, 160),
+        truth,
+        ["cat", "dog", "dog"],
+        shown,
+        ["cat", "dog", "dog", "dog", "dog", "cat"],
+        [0.9, 0.4, 0.6, 0.8, 0.7, 1.0],
+    )
+
+
+@pytest.mark.parametrize("most", [(1, 10, 100), (10, 100, 1000)])
+@pytest.mark.parametrize("images", [random_images(12), [image_of_extremes()], [*random_images(3), image_of_extremes()]])
+def test_as_in_pycocotools(images, most):
+    scores = coco_scores(images, most)
+    expected = in_pycocotools(images, most)
+    names = ["AP", "AP50", "AP75", "AP small", "AP medium", "AP large", *(f"AR@{count}" for count in most)]
+    names += [f"AR@{most[-1]} {size}" for size in ("small", "medium", "large")]
     for name, value in zip(names, expected, strict=True):
-        assert scores.get(name, -1) == pytest.approx(value, abs=1e-6), name
+        if most[-1] == 100 or not name.startswith("AP"):  # its AP is of the first 100 detections
+            assert scores.get(name, -1) == pytest.approx(value, abs=1e-6), name
 
 
 def test_nothing_found_has_no_scores():

@@ -62,6 +62,9 @@ def predict_masks(
         ]
         masks.append(strips[0] if len(strips) == 1 else torch.cat(strips, dim=3))
     logits = masks[0] if len(masks) == 1 else torch.cat(masks, dim=1)
+    if torch.is_grad_enabled():  # a copy, whose gradient is another; that of `gather` adds up one by one
+        by_pixel = logits.unflatten(3, (height, width, 2, 2, 2, 2)).permute(0, 1, 2, 3, 5, 7, 4, 6, 8)
+        return by_pixel.reshape(batch, prompts, -1, 4 * height, 4 * width)
     order = _row_by_row(height, width, tokens.device)
     return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
 

@@ -32,7 +32,7 @@ def test_features_lead_to_the_scores_that_the_model_gives(data_folder):
 
 def test_nothing_but_the_head_changes(data_folder, tmp_path, capsys):
     arguments = ["--model", "sam-vit-nano", "--data", str(data_folder), "--output", str(tmp_path)]
-    main([*arguments, "--images", "3", "--num-prompts", "2"])
+    main([*arguments, "--images", "8", "--num-prompts", "4"])
     assert "prompts; mean squared error" in capsys.readouterr().out
     before = SamModel.from_pretrained("sam-vit-nano").state_dict()
     after = load_file(tmp_path / "model.safetensors")
