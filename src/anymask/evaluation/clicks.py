@@ -18,9 +18,12 @@ import numpy as np
 import torch
 
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from ..support.chunks import is_accelerator, slices
 
 PLACES = ("center", "random")
 IGNORED = -1
+PIXELS_AT_A_TIME = 2**19
+"""Pixels of masks that a CPU looks at at a time, so that they stay in its cache."""
 
 
 class Clicks(NamedTuple):
@@ -74,16 +77,34 @@ def next_click(
         raise ValueError(
             f"`predicted` must have the shape of `truth`, {tuple(truth.shape)}, got {tuple(predicted.shape)}."
         )
+    exclude = None if exclude is None else _checked_pixels(exclude, truth)
+    at_a_time = len(truth) if is_accelerator(truth.device) else PIXELS_AT_A_TIME // (truth.shape[1] * truth.shape[2])
+    found = [
+        _click_some(predicted[some], truth[some], where, ignore, None if exclude is None else exclude[some], generator)
+        for some in slices(len(truth), max(at_a_time, 1))
+    ]
+    return Clicks(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _click_some(
+    predicted: torch.Tensor,
+    truth: torch.Tensor,
+    where: str,
+    ignore: int,
+    exclude: torch.Tensor | None,
+    generator: torch.Generator | None,
+) -> Clicks:
     counts = torch.ones_like(predicted) if truth.dtype == torch.bool else truth != ignore
     is_object = truth.bool() & counts
     regions = torch.stack((is_object & ~predicted, ~is_object & counts & predicted), dim=1)
+    is_left = _clickable(regions, exclude).flatten(1).any(dim=1)
     # Where nothing is wrong, the background takes the place of the error, and then the object.
     for confirmed, kind in ((~is_object & counts, 1), (is_object, 0)):
-        nothing_left = ~_clickable(regions, exclude).flatten(1).any(dim=1)
-        if not nothing_left.any():
+        if is_left.all():
             break
-        regions[nothing_left, kind] |= confirmed[nothing_left]
-    if not _clickable(regions, exclude).flatten(1).any(dim=1).all():
+        regions[~is_left, kind] |= confirmed[~is_left]
+        is_left = _clickable(regions, exclude).flatten(1).any(dim=1)
+    if not is_left.all():
         raise ValueError("Every object must have a pixel that can be clicked, but all of one are ignored or excluded.")
     choose = _innermost if where == "center" else _anywhere
     flat, is_foreground = choose(regions, exclude, generator)
@@ -110,21 +131,25 @@ def distance_inside(region: np.ndarray) -> np.ndarray:
     return distances
 
 
-def _clickable(regions: torch.Tensor, exclude: torch.Tensor | np.ndarray | None) -> torch.Tensor:
+def _checked_pixels(exclude: torch.Tensor | np.ndarray, truth: torch.Tensor) -> torch.Tensor:
+    pixels = torch.as_tensor(exclude, device=truth.device).long()
+    if pixels.ndim != 3 or pixels.shape[0] != len(truth) or pixels.shape[2] != 2:
+        raise ValueError(f"`exclude` must have shape ({len(truth)}, K, 2), got {tuple(pixels.shape)}.")
+    return pixels
+
+
+def _clickable(regions: torch.Tensor, exclude: torch.Tensor | None) -> torch.Tensor:
     """The regions (N, 2, H, W) without the pixels (N, K, 2) that are not to be clicked."""
     if exclude is None:
         return regions
-    pixels = torch.as_tensor(exclude, device=regions.device).long()
-    if pixels.ndim != 3 or pixels.shape[0] != regions.shape[0] or pixels.shape[2] != 2:
-        raise ValueError(f"`exclude` must have shape ({regions.shape[0]}, K, 2), got {tuple(pixels.shape)}.")
     clickable = regions.clone()
     objects = torch.arange(len(regions), device=regions.device)[:, None]
-    clickable[objects, :, pixels[..., 1], pixels[..., 0]] = False
+    clickable[objects, :, exclude[..., 1], exclude[..., 0]] = False
     return clickable
 
 
 def _innermost(
-    regions: torch.Tensor, exclude: torch.Tensor | np.ndarray | None, generator: torch.Generator | None
+    regions: torch.Tensor, exclude: torch.Tensor | None, generator: torch.Generator | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Flat index (N,) of the deepest pixel of either region, and whether it lies in the first."""
     clickable = _clickable(regions, exclude).cpu().numpy()
@@ -138,14 +163,15 @@ def _innermost(
 
 
 def _anywhere(
-    regions: torch.Tensor, exclude: torch.Tensor | np.ndarray | None, generator: torch.Generator | None
+    regions: torch.Tensor, exclude: torch.Tensor | None, generator: torch.Generator | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Flat index (N,) of a pixel drawn uniformly from both regions, and whether it lies in the first."""
     clickable = _clickable(regions, exclude).flatten(2)
     either = clickable.any(dim=1)
     # The n-th pixel of the region, where n is drawn: exact for any size, and one number per object from the generator.
-    counts = either.sum(dim=1)
+    places = either.nonzero()
+    counts = torch.bincount(places[:, 0], minlength=len(either))
     draws = torch.rand(len(either), dtype=torch.float64, device=either.device, generator=generator)
     wanted = torch.minimum((draws * counts).long(), counts - 1)
-    flat = torch.searchsorted(either.long().cumsum(dim=1), wanted[:, None] + 1)[:, 0]
+    flat = places[counts.cumsum(dim=0) - counts + wanted, 1]
     return flat, clickable[torch.arange(len(flat), device=flat.device), 0, flat]
