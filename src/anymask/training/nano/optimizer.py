@@ -109,11 +109,12 @@ class Muon(torch.optim.Optimizer):
                 self.state[parameter] = {"step": torch.tensor(0.0), **zeros}
         states = [self.state[parameter] for parameter in parameters]
         adamw(
-            parameters,
+            list[Tensor](parameters),
             [cast(Tensor, parameter.grad) for parameter in parameters],
-            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
-            [],
-            [state["step"] for state in states],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            max_exp_avg_sqs=[],
+            state_steps=[state["step"] for state in states],
             fused=True,
             amsgrad=False,
             beta1=group["betas"][0],
