@@ -26,7 +26,7 @@ HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "token", "local_files_o
 _FILE_OPTIONS = (*HUB_OPTIONS, "image_processor_filename", "_from_auto", "_from_pipeline")
 
 
-class SamImagesKwargs(ImagesKwargs, total=False):
+class SamImageProcessorKwargs(ImagesKwargs, total=False):
     """The options of SAM's image processors beside those that all image processors have, for Transformers' code."""
 
     mask_size: dict[str, int]
@@ -39,7 +39,7 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
     """An `ImagePreprocessor` that loads and saves as Transformers' image processors do, and takes masks back too."""
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
-    valid_kwargs: ClassVar[type] = SamImagesKwargs
+    valid_kwargs: ClassVar[type] = SamImageProcessorKwargs
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:

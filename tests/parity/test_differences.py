@@ -8,7 +8,7 @@ from tests.tiny_sam import IMAGE_SIZE, draw_weights, tiny_config, tiny_image_pro
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil as TheirImageProcessor
 from transformers.models.sam.modeling_sam import SamModel as TheirModel
 
-from anymask import SamModel, SamProcessor
+from anymask import SamImageProcessor, SamImageProcessorFast, SamModel, SamProcessor
 
 pytestmark = pytest.mark.parity
 
@@ -113,6 +113,32 @@ def test_attentions(models, inputs):
     assert [tuple(output.shape[-1:]) for output in theirs.mask_decoder_attentions] == [(32,), (32,)]  # channels
     for weight in (*ours.vision_attentions, *ours.mask_decoder_attentions):
         torch.testing.assert_close(weight.sum(-1), torch.ones(weight.shape[:-1]))
+    their_model = TheirModel._from_config(models[1].config, attn_implementation="eager")
+    their_weights = their_model(**inputs, output_attentions=True).vision_attentions
+    assert [weight.ndim for weight in their_weights] == [3] * 3
+    shapes = [(heads * windows, *rest) for windows, heads, *rest in (weight.shape for weight in ours.vision_attentions)]
+    assert [tuple(weight.shape) for weight in their_weights] == shapes
+
+
+def test_attention_implementations(models):
+    models[0].set_attn_implementation("folded")
+    models[0].set_attn_implementation("sdpa")
+    with pytest.raises(ValueError, match="folded"):
+        TheirModel._from_config(models[1].config, attn_implementation="folded")
+
+
+def test_a_file_names_the_class_that_wrote_it(processors):
+    assert processors[0].image_processor.to_dict()["image_processor_type"] == "SamImageProcessor"
+    assert SamImageProcessorFast().to_dict()["image_processor_type"] == "SamImageProcessorFast"
+    assert processors[1].image_processor.to_dict()["image_processor_type"] == "SamImageProcessor"
+
+
+def test_four_channels():
+    four = dict(image_mean=[0.5] * 4, image_std=[0.5] * 4)
+    how = dict(input_data_format="channels_first", do_convert_rgb=False)
+    assert TheirImageProcessor(**four)(np.zeros((4, 6, 8), np.uint8), **how)["pixel_values"][0].shape[0] == 4
+    with pytest.raises(ValueError, match="`image_mean` must be one finite number or three"):
+        SamImageProcessor(**four)
 
 
 def test_gradients(models, inputs):
