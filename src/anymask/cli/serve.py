@@ -33,7 +33,10 @@ def serve(
     allow_host: AllowedHosts = [],  # noqa: B006  (Typer reads it)
     label_studio: Annotated[
         str | None,
-        typer.Option(help="Address of Label Studio, whose pictures are read; its key in LABEL_STUDIO_API_KEY."),
+        typer.Option(
+            help="Address of Label Studio, whose pictures are read; its key in LABEL_STUDIO_API_KEY, and user and "
+            "password that it sends, where others shall not ask, in BASIC_AUTH_USER and BASIC_AUTH_PASS."
+        ),
     ] = None,
     device: take.Device = "auto",
     dtype: take.ComputeIn = take.Dtype.float32,
@@ -43,11 +46,16 @@ def serve(
     docs/annotation-tools.md says what to enter there. Ends with Ctrl-C; exits with 2 if it could not be started.
     """
     with errors_reported(as_json=False):
-        if label_studio is not None and contract is not Contract.label_studio:
+        is_label_studio = contract is Contract.label_studio
+        if label_studio is not None and not is_label_studio:
             raise ValueError("--label-studio must come with --contract label-studio; leave it out")
+        user, password = (os.environ.get(f"BASIC_AUTH_{name}", "") for name in ("USER", "PASS"))
+        if bool(user) != bool(password):
+            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS must be set both, or neither; one of them is empty")
         with quick_imports():
             try:
                 from ..demo.app import Demo, make_app
+                from ..demo.guards import Credentials
                 from ..demo.pictures import Pictures
                 from ..demo.server import serve as run
                 from ..integrations.label_studio import LabelStudio
@@ -56,9 +64,11 @@ def serve(
                 raise ImportError(f"anymask serve needs {error.name}: pip install 'anymask[demo]'") from error
         demo = Demo(load_sam(model, device, dtype.value), model, Pictures())
         answers: Any = SamApi(demo)
-        if contract is Contract.label_studio:
+        if is_label_studio:
             answers = LabelStudio(demo, label_studio, os.environ.get("LABEL_STUDIO_API_KEY"))
-        app = make_app(demo, host=host, more_hosts=allow_host, more_routes=answers.routes())
+        # QuPath has no way to send them.
+        credentials = Credentials(user, password) if is_label_studio and user else None
+        app = make_app(demo, host=host, more_hosts=allow_host, more_routes=answers.routes(), credentials=credentials)
         run(
             app,
             host,

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Route
 
 from .answers import Encoded, Segmenter, describe, mask_size, read_json, read_max_side, read_question
 from .errors import ClientGoneError, RequestError
-from .guards import Guard, read_body
+from .guards import Credentials, Guard, read_body
 from .pictures import Pictures, RecentlyUsed, decode_picture, picture_to_show
 from .worker import ModelWorker
 
@@ -70,21 +70,24 @@ class Demo:
         self._encoded: RecentlyUsed[Encoded] = RecentlyUsed(limits.kept_embeddings)
 
     async def encoded(self, picture: str) -> Encoded:
-        """A picture with its embedding, made now if there is none.
+        """A picture with its embedding, made now if there is none of the same bytes.
 
         Raises:
             RequestError: If there is no such picture, or it cannot be read.
         """
-        found = self._encoded.get(picture)
-        if found is not None:
+        known = self.pictures.known_digest(picture)
+        if known is not None and (found := self._encoded.get(known)) is not None:
             return found
-        image = await self.in_reader(lambda: decode_picture(self.pictures.read(picture), self.limits))
+        data, digest = await self.in_reader(lambda: self.pictures.read_with_digest(picture))
+        if (found := self._encoded.get(digest)) is not None:
+            return found
+        image = await self.in_reader(lambda: decode_picture(data, self.limits))
 
         def encode() -> Encoded:
-            encoded = self._encoded.get(picture)  # another request may have been quicker
+            encoded = self._encoded.get(digest)  # another request may have been quicker
             if encoded is None:
                 encoded = self.segmenter.encode(image)
-                self._encoded.put(picture, encoded, encoded.nbytes)
+                self._encoded.put(digest, encoded, encoded.nbytes)
             return encoded
 
         return await self.in_worker(encode)
@@ -220,6 +223,7 @@ def make_app(
     host: str = "127.0.0.1",
     more_hosts: Iterable[str] = (),
     more_routes: Sequence[BaseRoute] = (),
+    credentials: Credentials | None = None,
 ) -> Starlette:
     """The app as uvicorn serves it; it closes the demo when it ends.
 
@@ -229,6 +233,7 @@ def make_app(
         host: What the server is bound to.
         more_hosts: Further names that it goes by.
         more_routes: Addresses of other interfaces.
+        credentials: Which requests must carry; None lets in those without.
     """
 
     @asynccontextmanager
@@ -242,7 +247,7 @@ def make_app(
     routes = [*more_routes, *demo.routes(), Route("/manifest.json", manifest, methods=["GET"]), *_page_routes(page)]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, host=host, more_hosts=more_hosts)],
+        middleware=[Middleware(Guard, host=host, more_hosts=more_hosts, credentials=credentials)],
         exception_handlers={
             RequestError: _refused,
             HTTPException: _refused_by_starlette,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
+import secrets
 import socket
 from collections.abc import Iterable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -39,6 +43,23 @@ HEADERS = {
 }
 
 
+class Credentials(NamedTuple):
+    """Name and password of HTTP's basic authentication."""
+
+    user: str
+    password: str
+
+    def are_in(self, headers: Headers) -> bool:
+        """Whether a request carries them; tells nothing by the time that it takes."""
+        kind, _, text = headers.get("authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(text.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        is_basic = kind.lower() == "basic"
+        return secrets.compare_digest(given, f"{self.user}:{self.password}".encode()) and is_basic
+
+
 class Guard:
     """Lets in what comes from this server's own page, or from a program, under a name that the server goes by.
 
@@ -46,15 +67,22 @@ class Guard:
     of origins is against other sites that are open in the browser.
     """
 
-    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", more_hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str = "127.0.0.1",
+        more_hosts: Iterable[str] = (),
+        credentials: Credentials | None = None,
+    ) -> None:
         """Take the app and the names.
 
         Args:
             app: What is guarded.
             host: What the server is bound to; if not loopback, addresses and the machine's own name are let in too.
             more_hosts: Further names that it goes by.
+            credentials: Which requests must carry; None lets in those without.
         """
-        self.app = app
+        self.app, self.credentials = app, credentials
         self.is_loopback = is_loopback(host)
         own = () if self.is_loopback else (host, socket.gethostname())
         self.names = LOOPBACK_NAMES | {name.lower() for name in (*own, *more_hosts)}
@@ -76,6 +104,13 @@ class Guard:
         refusal = self._refusal(Headers(scope=scope), scope["path"])
         if refusal is not None:
             answer = JSONResponse({"error": refusal}, 403)
+            await answer(scope, receive, send_with_headers)
+            return
+        if self.credentials is not None and not self.credentials.are_in(Headers(scope=scope)):
+            challenge = {"WWW-Authenticate": 'Basic realm="anymask", charset="UTF-8"'}
+            answer = JSONResponse(
+                {"error": "The request must carry the user and password of this server."}, 401, challenge
+            )
             await answer(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)

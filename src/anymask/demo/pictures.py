@@ -82,6 +82,7 @@ class Pictures:
         for path in paths:
             full = os.path.abspath(path)
             self._paths[hashlib.sha256(os.fsencode(full)).hexdigest()] = full
+        self._digests: dict[str, tuple[tuple[int, int], str]] = {}  # of files, with when they changed and their size
         self._uploads: RecentlyUsed[bytes] = RecentlyUsed(self.limits.kept_uploads)
 
     @property
@@ -100,22 +101,50 @@ class Pictures:
         self._uploads.put(key, data, len(data))
         return key
 
+    def known_digest(self, key: str) -> str | None:
+        """SHA-256 of the bytes, without reading them; None for a file that was not read, or has changed since."""
+        if key not in self._paths:
+            return key
+        try:
+            state = _state(os.stat(self._paths[key]))
+        except OSError:
+            return None
+        before, digest = self._digests.get(key, (None, None))
+        return digest if state == before else None
+
     def read(self, key: str) -> bytes:
         """The bytes of a picture.
 
         Raises:
             RequestError: If there is no such picture, or no longer.
         """
-        if key in self._paths:
-            try:
-                with open(self._paths[key], "rb") as file:
-                    return file.read()
-            except OSError as error:
-                raise RequestError(404, f"The picture's file cannot be read any more: {error.strerror}.") from error
-        data = self._uploads.get(key)
-        if data is None:
-            raise RequestError(404, "There must be a picture of this id, but there is none, or no longer; upload it.")
-        return data
+        return self.read_with_digest(key)[0]
+
+    def read_with_digest(self, key: str) -> tuple[bytes, str]:
+        """The bytes of a picture and their SHA-256.
+
+        Raises:
+            RequestError: If there is no such picture, or no longer.
+        """
+        if key not in self._paths:
+            uploaded = self._uploads.get(key)
+            if uploaded is None:
+                raise RequestError(
+                    404, "There must be a picture of this id, but there is none, or no longer; upload it."
+                )
+            return uploaded, key
+        try:
+            with open(self._paths[key], "rb") as file:
+                state, data = _state(os.fstat(file.fileno())), file.read()
+        except OSError as error:
+            raise RequestError(404, f"The picture's file cannot be read any more: {error.strerror}.") from error
+        digest = hashlib.sha256(data).hexdigest()
+        self._digests[key] = state, digest
+        return data, digest
+
+
+def _state(found: os.stat_result) -> tuple[int, int]:
+    return found.st_mtime_ns, found.st_size
 
 
 def check_picture(data: bytes, limits: Limits) -> None:

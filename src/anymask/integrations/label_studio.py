@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,12 +26,12 @@ from ..masks.record import MaskRecord, rle_of
 from ..masks.rle import Rle, rle_to_mask
 from ..predictor.decode import DecodingOptions
 from ..prompts.prompt import Prompt, clip_prompt
+from .label_studio_files import LabelStudioFiles
 
 MOST_TASKS = 64
 MOST_JSON = 2**20
 RUN_BITS = (3, 4, 8, 16)  # lengths of runs are written with one of these
 WORD_BITS = 8
-SECONDS_FOR_AN_IMAGE = 30
 
 
 class LabelStudio:
@@ -47,9 +44,10 @@ class LabelStudio:
             demo: The model.
             address: Of Label Studio, such as http://localhost:8080: pictures are read from there and nowhere else.
                 None takes pictures that are sent as data URIs alone.
-            api_key: With which Label Studio gives them.
+            api_key: With which Label Studio gives them: a personal access token, or one of the older kind.
         """
-        self.demo, self.address, self.api_key = demo, address, api_key
+        self.demo = demo
+        self.files = None if address is None else LabelStudioFiles(address, api_key, demo.limits.bytes)
 
     def routes(self) -> list[BaseRoute]:
         """The addresses that Label Studio calls."""
@@ -117,37 +115,12 @@ class LabelStudio:
                 data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
             except binascii.Error:
                 data = b""
-        else:
-            url = self._own_address(source)
-            data = await self.demo.in_reader(lambda: self._download(url))
-        return await self.demo.in_reader(lambda: self.demo.pictures.add(data))
-
-    def _own_address(self, source: str) -> str:
-        """The address of a picture of Label Studio's own; others are refused, so that nobody is asked for a client."""
-        if self.address is None:
+        elif self.files is None:
             raise RequestError(422, "The image must be a data URI, or the server started with --label-studio ADDRESS.")
-        url = urljoin(self.address, source)
-        if urlsplit(url)[:2] != urlsplit(self.address)[:2]:
-            raise RequestError(422, f"The image must lie on {self.address}, and does not; see --label-studio.")
-        return url
-
-    def _download(self, url: str) -> bytes:
-        headers = {"Authorization": f"Token {self.api_key}"} if self.api_key else {}
-        most = self.demo.limits.bytes
-        opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(urllib.request.Request(url, headers=headers), timeout=SECONDS_FOR_AN_IMAGE) as answer:
-                data = answer.read(most + 1)
-        except (OSError, urllib.error.URLError, ValueError) as error:
-            raise RequestError(422, f"The image could not be had from Label Studio: {error}") from error
-        if len(data) > most:
-            raise RequestError(413, f"An image must have at most {most} bytes.")
-        return bytes(data)
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any) -> None:
-        return None
+        else:
+            files = self.files
+            data = await self.demo.in_reader(lambda: files.read(source))
+        return await self.demo.in_reader(lambda: self.demo.pictures.add(data))
 
 
 def _member(document: Mapping[str, Any], name: str) -> dict[str, Any]:

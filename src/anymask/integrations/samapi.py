@@ -26,7 +26,7 @@ from ..images.load import as_rgb_uint8
 from ..masks.polygons import rle_to_polygons
 from ..masks.record import MaskRecord, rle_of
 from ..predictor.decode import DecodingOptions
-from ..prompts.prompt import Prompt
+from ..prompts.prompt import Prompt, clip_prompt
 
 VERSION = "0.6.0"  # of samapi, whose contract this is; QuPath shows it
 MOST_POINTS_PER_SIDE = 64
@@ -134,12 +134,17 @@ def _prompt(said: dict[str, Any], size_hw: tuple[int, int], demo: Demo) -> Promp
             raise RequestError(422, f"`b64mask` must be as large as the picture, {tuple(size_hw)}, got {mask.shape}.")
     if not points and box is None and mask is None:
         raise RequestError(422, "There must be a point, a box or a mask, got none.")
-    return Prompt(
+    prompt = Prompt(
         tuple((float(x), float(y)) for x, y in points),
         tuple(int(label) for label in labels),
         None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
         mask,
     )
+    # QuPath rounds a region's edges on their own, so that a box may end a pixel beyond the picture.
+    try:
+        return clip_prompt(prompt, size_hw)
+    except ValueError as error:
+        raise RequestError(422, str(error)) from error
 
 
 def _features(records: list[MaskRecord], said: dict[str, Any]) -> Response:

@@ -1,7 +1,10 @@
+import base64
 import json
+import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -30,6 +33,20 @@ def test_servers_start_answer_and_end(tmp_path, arguments, path, says):
         assert process.wait(60) == 130
 
 
+def test_a_password_is_asked_for(tmp_path):
+    command = [*COMMAND, "serve", "--contract", "label-studio", "--port", "0"]
+    environment = {**os.environ, "BASIC_AUTH_USER": "ann", "BASIC_AUTH_PASS": "word"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().split()[0]
+        request = urllib.request.Request(address + "health")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(request, timeout=60)
+        request.add_header("Authorization", "Basic " + base64.b64encode(b"ann:word").decode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert json.load(answer)["status"] == "UP"
+        process.send_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -37,11 +54,15 @@ def test_servers_start_answer_and_end(tmp_path, arguments, path, says):
         (["demo", "--host", "192.0.2.1", "--no-browser"], "--host"),
         (["demo", "--static", "."], "must not be there"),
         (["serve"], "--contract"),
+        (["serve", "--contract", "label-studio"], "BASIC_AUTH_PASS"),
         (["serve", "--contract", "samapi", "--label-studio", "http://localhost:1"], "--label-studio"),
     ],
 )
 def test_what_cannot_be_started(tmp_path, arguments, says):
-    finished = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    half = {**os.environ, "BASIC_AUTH_USER": "ann"}
+    finished = subprocess.run(
+        [*COMMAND, *arguments], cwd=tmp_path, env=half, capture_output=True, text=True, timeout=120
+    )
     assert finished.returncode == 2
     assert says in finished.stderr
     assert "Traceback" not in finished.stderr

@@ -140,6 +140,21 @@ def test_named_pictures_are_shown_and_asked(client, named, tmp_path):
     assert client.get(f"/api/images/{image['id']}").status_code == 404
 
 
+def test_the_same_bytes_are_encoded_once_and_changed_ones_anew(client, demo, named):
+    encoded, encode = [], demo.segmenter.encode
+    demo.segmenter.encode = lambda image: encoded.append(image) or encode(image)
+    [image] = [image["id"] for image in client.get("/api/info").json()["images"]]
+    uploaded = client.post("/api/images", content=named.read_bytes()).json()["id"]
+    same = predict(client, image, **POINT).json()["masks"]
+    assert len(encoded) == 1 and uploaded != image
+    assert [mask["rle"] for mask in predict(client, uploaded, **POINT).json()["masks"]] == [m["rle"] for m in same]
+    named.write_bytes(picture(6, (64, 90)))
+    assert predict(client, image, **POINT).json()["masks"][0]["rle"]["size"] == [64, 90]
+    assert len(encoded) == 2
+    named.unlink()
+    assert predict(client, image, **POINT).status_code == 404
+
+
 def test_pictures_are_shown_upright(client):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -4,7 +4,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from anymask.demo.guards import Guard
+from anymask.demo.guards import Credentials, Guard
 
 
 async def hello(request):
@@ -59,6 +59,25 @@ def test_requests_that_a_browser_marks_as_another_sites():
     assert status({"sec-fetch-site": "same-site"}, method="GET") == 403
     assert status({"sec-fetch-site": "same-origin"}, method="GET") == 200
     assert status({"sec-fetch-site": "cross-site"}, path="/", method="GET") == 200  # a link to the page
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected"),
+    [
+        ("Basic YW5uOnNlY3JldDp3b3Jk", 200),  # ann:secret:word
+        ("basic YW5uOnNlY3JldDp3b3Jk", 200),
+        ("Basic YW5uOm90aGVy", 401),  # ann:other
+        ("Bearer YW5uOnNlY3JldDp3b3Jk", 401),
+        ("Basic ####", 401),
+        ("Basic \u00e4", 401),
+        ("", 401),
+    ],
+)
+def test_a_password_where_there_is_one(authorization, expected):
+    headers = {"authorization": authorization.encode("latin-1")}
+    assert status(headers, credentials=Credentials("ann", "secret:word")) == expected
+    client = TestClient(Guard(INNER, credentials=Credentials("ann", "secret:word")), base_url="http://localhost")
+    assert client.get("/").headers["www-authenticate"].startswith("Basic ")
 
 
 def test_headers_of_every_answer():

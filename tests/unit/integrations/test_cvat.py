@@ -1,5 +1,11 @@
 import io
+import json
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
 
+import cvat_sdk
 import cvat_sdk.auto_annotation as cvataa
 import numpy as np
 import pytest
@@ -104,6 +110,84 @@ def test_tracking_goes_from_mask_to_mask(segmenter):
     assert found.type == "mask"
     assert state.prompt is not before
     assert (state.prompt.mask == pixels(found.points)).all()
+
+
+class Cvat(BaseHTTPRequestHandler):
+    """What CVAT's own client asks of a server for a task of two images."""
+
+    LABELS = [{"id": 11, "name": "thing", "attributes": [], "sublabels": [], "type": "any"}]
+    FRAMES = [{"width": 104, "height": 70, "name": f"{number}.png", "related_files": 0} for number in range(2)]
+    TASK = {
+        "id": 7,
+        "size": 2,
+        "data_chunk_size": 2,
+        "data_original_chunk_type": "imageset",
+        "updated_date": "2026-01-01T00:00:00Z",
+        "organization": None,
+        "jobs": {"count": 1, "completed": 0, "validation": 0, "url": "http://127.0.0.1/jobs"},
+        "labels": {"url": "http://127.0.0.1/labels"},
+    }
+    ANSWERS = {
+        "/api/server/about": {
+            "name": "CVAT",
+            "description": "",
+            "version": cvat_sdk.version.VERSION,
+            "logo_url": "",
+            "subtitle": "",
+        },
+        "/api/tasks/7": TASK,
+        "/api/labels": {"count": 1, "next": None, "previous": None, "results": LABELS},
+        "/api/tasks/7/data/meta": {"chunks_updated_date": TASK["updated_date"], "frames": FRAMES, "deleted_frames": []},
+    }
+
+    def do_GET(self):
+        path = urlsplit(self.path).path.rstrip("/")
+        if path == "/api/tasks/7/data":
+            assert parse_qs(urlsplit(self.path).query)["type"] == ["chunk"]
+            file = io.BytesIO()
+            with zipfile.ZipFile(file, "w") as chunk:
+                for number in range(2):
+                    chunk.writestr(f"{number:06}.png", picture(number))
+            self.answer(file.getvalue(), "application/zip")
+        else:
+            self.answer(json.dumps(self.ANSWERS[path]).encode(), "application/vnd.cvat+json")
+
+    def do_PATCH(self):
+        self.server.uploaded = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        empty = {"version": 0, "tags": [], "shapes": [], "tracks": []}
+        self.answer(json.dumps(empty).encode(), "application/vnd.cvat+json")
+
+    def answer(self, body, kind):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_task_is_annotated_by_cvats_own_driver(segmenter, sam, tmp_path):
+    """`cvat-cli task auto-annotate` runs it: its labels, its checks of shapes, its upload."""
+    server = HTTPServer(("127.0.0.1", 0), Cvat)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        config = cvat_sdk.Config(cache_dir=tmp_path)
+        with cvat_sdk.Client(f"http://127.0.0.1:{server.server_port}", config=config) as client:
+            cvataa.annotate_task(client, 7, Detection(segmenter, "thing"))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    shapes = server.uploaded["shapes"]
+    for frame in range(2):
+        expected = [rle_to_mask(record["segmentation"]) for record in sam.predict(picture(frame))[0].records]
+        found = [pixels(shape["points"]) for shape in shapes if shape["frame"] == frame]
+        assert len(found) == len(expected) > 1
+        assert all((mine == their).all() for mine, their in zip(found, expected, strict=True))
+    assert {(shape["type"], shape["label_id"], shape["source"]) for shape in shapes} == {("mask", 11, "auto")}
 
 
 def test_functions_by_name():

@@ -1,5 +1,6 @@
 import base64
 import functools
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -123,8 +124,6 @@ def test_tasks_without_prompts_get_nothing(serve):
     ],
 )
 def test_what_cannot_be(serve, wrong, says):
-    import json
-
     answer = serve(LabelStudio).post("/predict", content=json.dumps(wrong))
     assert answer.status_code == 422
     assert says in answer.json()["error"]
@@ -136,8 +135,21 @@ def test_images_that_are_none(serve):
 
 
 class Files(BaseHTTPRequestHandler):
+    """Label Studio's files; its access tokens are called access-1, access-2, ..., and the last one counts."""
+
+    def do_POST(self):
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert (self.path, said) == ("/api/token/refresh", {"refresh": "a.personal.token"})
+        self.server.number += 1
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"access": f"access-{self.server.number}"}).encode())
+
     def do_GET(self):
         self.server.seen.append((self.path, self.headers.get("Authorization")))
+        if self.server.number and self.headers.get("Authorization") != f"Bearer access-{self.server.number}":
+            self.send_error(401)
+            return
         if self.path == "/elsewhere.png":
             self.send_response(302)
             self.send_header("Location", "http://localhost:1/secret")
@@ -151,23 +163,37 @@ class Files(BaseHTTPRequestHandler):
         pass
 
 
-def test_pictures_are_read_from_label_studio_alone(serve):
+@pytest.fixture
+def files():
     server = HTTPServer(("127.0.0.1", 0), Files)
-    server.seen = []
+    server.seen, server.number = [], 0
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_pictures_are_read_from_label_studio_alone(serve, files):
+    address = f"http://127.0.0.1:{files.server_port}"
     client = serve(lambda demo: LabelStudio(demo, address, "key"))
-    try:
-        for image in ("/data/upload/1/photo.png", f"{address}/data/local-files/?d=photo.png"):
-            assert client.post("/predict", json=body(image=image)).status_code == 200
-        for image in ("http://localhost:1/x", f"{address}@evil.example/x", "//evil.example/x", "file:///etc/passwd"):
-            answer = client.post("/predict", json=body(image=image))
-            assert (answer.status_code, "must lie on" in answer.json()["error"]) == (422, True)
-        assert client.post("/predict", json=body(image="/elsewhere.png")).status_code == 422
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    for image in ("/data/upload/1/photo.png", f"{address}/data/local-files/?d=photo.png"):
+        assert client.post("/predict", json=body(image=image)).status_code == 200
+    for image in ("http://localhost:1/x", f"{address}@evil.example/x", "//evil.example/x", "file:///etc/passwd"):
+        answer = client.post("/predict", json=body(image=image))
+        assert (answer.status_code, "must lie on" in answer.json()["error"]) == (422, True)
+    assert client.post("/predict", json=body(image="/elsewhere.png")).status_code == 422
     paths = ["/data/upload/1/photo.png", "/data/local-files/?d=photo.png", "/elsewhere.png"]
-    assert server.seen == [(path, "Token key") for path in paths]
+    assert files.seen == [(path, "Token key") for path in paths]
+
+
+def test_a_personal_token_is_changed_for_one_of_minutes_and_again_when_they_are_over(serve, files):
+    client = serve(lambda demo: LabelStudio(demo, f"http://127.0.0.1:{files.server_port}", "a.personal.token"))
+    for path in ("/1.png", "/2.png"):
+        assert client.post("/predict", json=body(image=path)).status_code == 200
+    files.number += 1  # the first one's minutes are over
+    assert client.post("/predict", json=body(image="/3.png")).status_code == 200
+    tokens = ["access-1", "access-1", "access-1", "access-3"]
+    paths = ["/1.png", "/2.png", "/3.png", "/3.png"]
+    assert files.seen == [(path, f"Bearer {token}") for path, token in zip(paths, tokens, strict=True)]

@@ -11,7 +11,7 @@ from anymask.masks.polygons import Polygon, polygons_to_rle
 from anymask.masks.rle import rle_to_mask
 
 B64 = base64.b64encode(picture()).decode()
-# As QuPath's extension sends it.
+# As QuPath's extension sends it: its SAMPromptParameters, where what is not set is null.
 RECORDED = {
     "type": "vit_l",
     "bbox": [10, 8, 90, 60],
@@ -55,6 +55,14 @@ def test_a_box_becomes_an_outline(serve, sam):
     assert feature["properties"] == expected
 
 
+def test_a_box_may_end_a_pixel_beyond_the_picture(serve):
+    client = serve(SamApi)
+    beyond, within = (
+        client.post("/sam/", json={**RECORDED, "bbox": box}) for box in ([10, 8, 105, 71], [10, 8, 104, 70])
+    )
+    assert beyond.status_code == 200 and beyond.json() == within.json()
+
+
 def test_each_of_several_masks_has_its_own_quality(serve, sam):
     question = {**RECORDED, "bbox": None, "point_coords": [[30, 40], [70, 9]], "point_labels": [1, 0]}
     features = serve(SamApi).post("/sam/", json={**question, "multimask_output": True}).json()
@@ -93,7 +101,7 @@ def test_everything(serve, sam):
         ("/sam/", {"b64img": None}, 422),
         ("/sam/", {"b64img": base64.b64encode(b"hello").decode()}, 415),
         ("/sam/", {"bbox": [1, 2, 3]}, 422),
-        ("/sam/", {"bbox": [0, 0, 900, 900]}, 422),
+        ("/sam/", {"bbox": [200, 8, 300, 60]}, 422),
         ("/sam/", {"bbox": None}, 422),
         ("/sam/", {"point_coords": [[1, "2"]]}, 422),
         ("/sam/", {"point_coords": [[1, 2]], "point_labels": [5]}, 422),
