@@ -1,5 +1,7 @@
 """Photos, objects and files; a server that goes; people without a mouse, with a small screen, with a screen reader."""
 
+import base64
+import io
 import json
 import xml.etree.ElementTree as ElementTree
 
@@ -112,6 +114,83 @@ def test_a_photo_of_50_megapixels(demo, sam, tmp_path):
     assert mask.shape == (6150, 8200)
     small = np.asarray(sam.predict(PHOTO, points=[160, 109])[0].masks.data[0])
     assert iou(mask, Image.fromarray(small).resize((8200, 6150), Image.Resampling.NEAREST)) > 0.9
+
+
+HAND_OVER = """([name, bytes, kind]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type: 'image/jpeg' }));
+    const options = { bubbles: true, cancelable: true };
+    document.body.dispatchEvent(
+        kind === 'paste'
+            ? new ClipboardEvent(kind, { ...options, clipboardData: data })
+            : new DragEvent(kind, { ...options, dataTransfer: data }),
+    );
+}"""
+
+
+def hand_over(demo, name, kind):
+    demo.page.evaluate(HAND_OVER, [name, base64.b64encode(PHOTO.read_bytes()).decode(), kind])
+
+
+def test_a_photo_is_dropped(demo, sam):
+    hand_over(demo, "dropped.jpg", "dragover")
+    assert demo.page.is_visible("#drop")
+    hand_over(demo, "dropped.jpg", "drop")
+    assert demo.page.is_hidden("#drop")
+    demo.wait_for_message("dropped.jpg")
+    demo.click(*ON_FLOWER)
+    assert iou(demo.mask(), sam.predict(PHOTO, points=ON_FLOWER, labels=[1])[0].masks.data[0]) >= 0.98
+
+
+def test_a_photo_is_pasted(new_context, server, sam):
+    """From the clipboard itself, by its keys."""
+    context = new_context()
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server.address)
+    demo = open_demo(context, server.address)
+    file = io.BytesIO()
+    Image.open(PHOTO).resize((200, 150)).save(file, format="PNG")
+    demo.page.evaluate(
+        """async (bytes) => {
+            const blob = new Blob([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], { type: 'image/png' });
+            await navigator.clipboard.write([new ClipboardItem({ 'image/png': blob })]);
+        }""",
+        base64.b64encode(file.getvalue()).decode(),
+    )
+    demo.page.focus("#canvas")
+    demo.page.keyboard.press("Control+v")
+    demo.wait_for_message("image.png, 200")
+    demo.size_wh = (200, 150)
+    demo.click(100, 70)
+    expected = sam.predict(Image.open(file).convert("RGB"), points=[100, 70])[0].masks.data[0]
+    assert iou(demo.mask(), expected) >= 0.98
+
+
+def test_the_photo_opened_last_stays_where_an_earlier_one_comes_later(demo):
+    """The first upload is held back until the second photo is there."""
+    demo.page.evaluate(
+        """() => {
+            const fetch = window.fetch;
+            let isFirst = true;
+            window.release = null;
+            window.fetch = async (address, request) => {
+                if (String(address) === 'api/images' && isFirst) {
+                    isFirst = false;
+                    await new Promise((resolve) => { window.release = resolve; });
+                }
+                return fetch(address, request);
+            };
+        }"""
+    )
+    hand_over(demo, "early.jpg", "drop")
+    demo.page.wait_for_function("() => window.release !== null")
+    hand_over(demo, "late.jpg", "paste")
+    demo.wait_for_message("late.jpg")
+    with demo.page.expect_response("**/api/images"):
+        demo.page.evaluate("window.release()")
+    demo.click(*ON_FLOWER)
+    assert demo.page.inner_text("#photos [aria-current=true]") == "late.jpg"
+    assert "early.jpg" not in demo.page.inner_text("#photos")
+    assert demo.page.is_hidden("#busy")
 
 
 def test_what_is_no_photo_is_refused_and_the_photo_stays(demo, tmp_path):

@@ -88,3 +88,15 @@ def test_the_photo_goes_nowhere(demo):
     demo.page.context.set_offline(True)
     demo.click(*PLACE)
     assert demo.mask().any() and sent == []
+
+
+def test_a_folder_without_its_model_says_so(new_context, static_address):
+    page = new_context().new_page()
+    page.route("**/encoder.onnx", lambda route: route.fulfill(status=404))
+    page.goto(static_address)
+    page.wait_for_function("() => document.querySelector('#model').textContent !== ''")
+    for _ in range(2):
+        page.set_input_files("#file", PHOTO)
+        page.wait_for_selector("#problem:visible", timeout=60_000)
+        assert page.inner_text("#problem").startswith("model/encoder.onnx must lie beside the page")
+        assert page.is_hidden("#busy")

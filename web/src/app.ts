@@ -26,6 +26,7 @@ export class App {
   private readonly hovers = new LatestOnly();
   private readonly photos: Photo[];
   private photo: Photo | null = null;
+  private opening: Photo | null = null; // the newest: one that comes later than it is overtaken
   private image: OpenedImage | null = null;
   private history = new change.History();
   private hints: Hints = NO_HINTS;
@@ -68,10 +69,12 @@ export class App {
     this.finding?.abort();
     this.hovers.clear();
     this.hideProblem();
+    this.opening = photo;
     this.setBusy(`Opening ${photo.name} …`);
     try {
       const { source, name } = photo;
       const image = await (typeof source === "string" ? this.engine.openListed(source) : this.engine.open(source, name));
+      if (this.opening !== photo) return;
       if (!this.photos.includes(photo)) this.photos.push(photo);
       [this.photo, this.image, this.history] = [photo, image, photo.history];
       byId("start").hidden = true;
@@ -80,10 +83,11 @@ export class App {
       this.view.show(image);
       this.say(`${name}, ${image.width} × ${image.height} pixels. Click on something.`);
     } catch (error) {
+      if (this.opening !== photo) return;
       this.complain(error);
-    } finally {
-      this.setBusy(null);
     }
+    this.opening = null;
+    this.setBusy(null);
     this.listPhotos();
     this.refresh();
   }

@@ -27,11 +27,14 @@ export class BrowserEngine implements Engine {
   private readonly waiting = new Map<number, Waiting>();
   private readonly files = new Map<string, Blob>();
   private count = 0;
+  private failure: Error | null = null; // of the worker itself, which answers nothing any more
 
   private constructor(readonly info: EngineInfo) {
     this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
     this.worker.onerror = () => {
-      for (const { reject } of this.waiting.values()) reject(new Error("The model could not be started in this browser."));
+      this.failure = new Error("The model could not be started in this browser.");
+      for (const { reject } of this.waiting.values()) reject(this.failure);
+      this.waiting.clear();
     };
   }
 
@@ -90,6 +93,7 @@ export class BrowserEngine implements Engine {
       transfer?: Transferable[];
     } = {},
   ): Promise<unknown> {
+    if (this.failure !== null) return Promise.reject(this.failure);
     const id = ++this.count;
     const send = (message: ToWorker, transferred: Transferable[] = []) => this.worker.postMessage(message, transferred);
     return new Promise((resolve, reject) => {

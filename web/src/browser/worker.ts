@@ -25,7 +25,7 @@ export type FromWorker =
 
 const KEPT = 100; // masks whose logits may still be asked for
 
-let model: Model;
+let loading: Promise<Model> | null = null; // where it failed, every question is answered with why
 let encoded: { readonly name: string; readonly image: EncodedImage } | null = null; // one photo at a time
 const keptLogits = new Map<string, Float32Array>();
 let tokens = 0;
@@ -53,16 +53,17 @@ async function answer(id: number, question: Question): Promise<void> {
 }
 
 async function answers(id: number, question: Question): Promise<unknown> {
+  if (question.kind === "load") loading = fetchRuntime().then((runtime) => Model.load(question.manifest, runtime));
+  const model = await loading!; // the page asks for it first
   switch (question.kind) {
     case "load":
-      model = await Model.load(question.manifest, await fetchRuntime());
       return null;
     case "encode":
       encoded = { name: question.image, image: await model.encode(question.picture) };
       keptLogits.clear();
       return null;
     case "predict":
-      return predict(question);
+      return predict(model, question);
     case "everything":
       return findEverything(
         model,
@@ -73,7 +74,7 @@ async function answers(id: number, question: Question): Promise<unknown> {
   }
 }
 
-async function predict(question: Question & { kind: "predict" }): Promise<Candidate[]> {
+async function predict(model: Model, question: Question & { kind: "predict" }): Promise<Candidate[]> {
   const { prompts, token, maxSide } = question;
   const image = encodedImage(question.image);
   const logits = await model.decode(image, prompts, (token !== null && keptLogits.get(token)) || null);
