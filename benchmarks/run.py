@@ -43,6 +43,7 @@ PROCESSOR_RUNS: dict[str, list[str]] = {
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],
     "demo": ["bench_demo.py", "--size", "nano"],
+    "exported": ["bench_exported.py"],
 }
 """The name of each file of results, and the command that makes it: on any processor."""
 
