@@ -60,6 +60,17 @@ tests/node/node_modules: tests/node/package-lock.json
 	npm --prefix tests/node ci --ignore-scripts
 	@touch $@
 
+TOOLS := $(addprefix .venv-tools/,labelme x-anylabeling label-studio)
+
+.PHONY: test-tools
+test-tools: $(STAMP) $(addsuffix /.installed,$(TOOLS)) ## load exported files in annotation tools themselves, 2 GB of them
+	$(BIN)/python -m pytest -m tools tests/tools
+
+.venv-tools/%/.installed: tests/tools/%.txt
+	$(PYTHON) -m venv .venv-tools/$*
+	.venv-tools/$*/bin/python -m pip install --disable-pip-version-check --quiet --requirement $<
+	@touch $@
+
 .PHONY: test-gpu
 test-gpu: $(STAMP) ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
@@ -119,5 +130,5 @@ lock: ## write constraints.txt anew from setup.py (needs uv)
 
 .PHONY: clean
 clean: ## remove the environments and what the tools left
-	rm -rf .venv .venv-minimum build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training web/node_modules tests/node/node_modules
+	rm -rf .venv .venv-minimum .venv-tools build dist src/*.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache demo demo-training web/node_modules tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,6 +16,7 @@ from ..geometry.coordinates import (
     LABEL_NOT_A_POINT,
     LABEL_PADDING,
     MASK_PIXELS_PER_PATCH,
+    resized_size_hw,
 )
 from ..images.preparation import ImagePreprocessor
 from ..modeling.mask_decoder import MaskDecoder
@@ -50,14 +51,15 @@ class EmbeddingGraph(nn.Module):
 
 
 class PictureGraph(nn.Module):
-    """A picture to its embedding, with scaling, normalisation and padding inside: for tools that only resize.
+    """A picture to its embedding, with resizing, scaling, normalisation and padding inside: for X-AnyLabeling.
 
     Args:
         network: The model.
         preprocessor: Whose mean, standard deviation and rescaling are used.
+        size_hw: Height and width of every picture, the width no less than the height.
     """
 
-    def __init__(self, network: SamNetwork, preprocessor: ImagePreprocessor):
+    def __init__(self, network: SamNetwork, preprocessor: ImagePreprocessor, size_hw: tuple[int, int]):
         super().__init__()
         self.network = network
         scale = preprocessor.rescale_factor if preprocessor.do_rescale else 1.0
@@ -65,11 +67,16 @@ class PictureGraph(nn.Module):
         std = preprocessor.image_std if preprocessor.do_normalize else [1.0, 1.0, 1.0]
         self.mean = nn.Buffer(torch.tensor(mean, dtype=torch.float32) / scale)
         self.std = nn.Buffer(torch.tensor(std, dtype=torch.float32) / scale)
+        height, width = resized_size_hw(size_hw, network.config.vision_config.image_size)
+        self.over_rows = nn.Buffer(_resize_weights(size_hw[0], height))
+        self.over_columns = nn.Buffer(_resize_weights(size_hw[1], width))
 
     def forward(self, input_image: Tensor) -> Tensor:
-        """(height, width, 3), 0 to 255, its longer side S at the most, to (1, channels, h, w)."""
+        """(height, width, 3), 0 to 255, to (1, channels, h, w)."""
         side = self.network.config.vision_config.image_size
-        pixels = ((input_image - self.mean) / self.std).permute(2, 0, 1)[None]
+        pixels = ((input_image - self.mean) / self.std).permute(2, 0, 1)
+        # As products, so that files need no operator for smooth resizing, which few runtimes have.
+        pixels = (self.over_rows @ pixels @ self.over_columns.T)[None]
         pixels = F.pad(pixels, (0, side - pixels.shape[3], 0, side - pixels.shape[2]))
         return self.network.get_image_embeddings(pixels)
 
@@ -108,11 +115,14 @@ class MetaDecoderGraph(nn.Module):
         network: The model.
         is_single: Whether one mask is returned: of the alternatives the best for one or two points (a box is two), the
             mask for unambiguous prompts from three on.
+        points_side: Side of the input whose pixels points are in, S if None.
     """
 
-    def __init__(self, network: SamNetwork, is_single: bool):
+    def __init__(self, network: SamNetwork, is_single: bool, points_side: int | None = None):
         super().__init__()
         self.network, self.is_single = network, is_single
+        side = network.config.vision_config.image_size
+        self.points_scale = side / (points_side or side)
 
     def forward(
         self,
@@ -126,13 +136,13 @@ class MetaDecoderGraph(nn.Module):
 
         Args:
             image_embeddings: (1, channels, h, w).
-            point_coords: (1, points, 2), in pixels of the model's input.
+            point_coords: (1, points, 2), in pixels of the model's input, or of `points_side`.
             point_labels: (1, points): 0, 1, 2 and 3 for a box's corners, and -1 for the point that a caller without a
                 box adds.
             mask_input: (1, 1, 4 h, 4 w) logits. Other sizes are resized: callers give 256 x 256 zeros to any model.
             has_mask_input: (1,): above 0 where `mask_input` counts. Some callers give -1 for no.
         """
-        points, labels = point_coords[:, None], point_labels[:, None].long()
+        points, labels = point_coords[:, None] * self.points_scale, point_labels[:, None].long()
         corners = (labels == LABEL_BOX_TOP_LEFT) | (labels == LABEL_BOX_BOTTOM_RIGHT)
         # The encoder adds "not a point" itself where there is no box, so the caller's becomes padding.
         is_callers = (labels == LABEL_NOT_A_POINT) & ~corners.any(dim=-1, keepdim=True)
@@ -187,6 +197,12 @@ class EmbeddedPromptsGraph(nn.Module):
             multimask_output=None,
             is_padding=is_padding,
         )
+
+
+def _resize_weights(length: int, new_length: int) -> Tensor:
+    """(new_length, length): what each new row is made of, as Pillow resizes."""
+    every_row = torch.eye(length)[None, None]
+    return F.interpolate(every_row, size=(new_length, length), mode="bilinear", antialias=True)[0, 0]
 
 
 def _pick(logits: Tensor, best: Tensor) -> Tensor:

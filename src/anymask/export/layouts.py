@@ -20,6 +20,9 @@ from ..modeling.network import SamNetwork
 from .graphs import EmbeddedPromptsGraph, EmbeddingGraph, EncoderGraph, MetaDecoderGraph, PictureGraph, PointsGraph
 from .runtime import DECODER, ENCODER, PROMPTS_FILE
 
+X_ANYLABELING_SIZE_HW = (684, 1024)
+"""Of every picture that X-AnyLabeling gives to a model of the type `segment_anything`, whatever its YAML says."""
+
 
 @dataclass(frozen=True)
 class GraphFile:
@@ -92,7 +95,7 @@ def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffi
     )
 
 
-def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
+def _meta_decoder(network: SamNetwork, name: str, is_single: bool, points_side: int | None = None) -> GraphFile:
     size = _Sizes(network)
 
     def prompts_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
@@ -100,7 +103,7 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
         mask_hw = mask, mask + points % 2
         return {
             "image_embeddings": size.embeddings(1)["image_embeddings"],
-            "point_coords": torch.rand(1, points, 2) * size.side,
+            "point_coords": torch.rand(1, points, 2) * (points_side or size.side),
             "point_labels": torch.tensor([1.0, 0, 2, 3, -1])[torch.arange(points) % 5][None],
             "mask_input": torch.randn(1, 1, *mask_hw),
             "has_mask_input": torch.tensor([float(points % 2)]),
@@ -108,7 +111,7 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool) -> GraphFile:
 
     return GraphFile(
         name,
-        MetaDecoderGraph(network, is_single),
+        MetaDecoderGraph(network, is_single, points_side),
         prompts_of,
         ["low_res_masks", "iou_predictions"],
         {"point_coords": [1], "point_labels": [1], "mask_input": [2, 3]},
@@ -135,26 +138,22 @@ def _osam(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> 
 
 
 def _x_anylabeling(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
-    size = _Sizes(network)
-
     def picture(images: int, prompts: int, points: int) -> dict[str, Tensor]:
-        return {"input_image": torch.rand(size.side - 3 * points, size.side, 3) * 255}
+        return {"input_image": torch.rand(*X_ANYLABELING_SIZE_HW, 3) * 255}
 
     def picture_of(photo: Any) -> dict[str, Tensor]:
-        """As X-AnyLabeling warps every picture."""
+        """As X-AnyLabeling fits every picture into one size, with black beside it."""
         pixels = torch.as_tensor(np.array(preprocessor.channels_first(photo))).float()[None]
-        warped = F.interpolate(pixels, (size.side * 2 // 3, size.side), mode="bilinear", antialias=True)
-        return {"input_image": warped[0].permute(1, 2, 0).contiguous()}
+        height, width = X_ANYLABELING_SIZE_HW
+        scale = min(height / pixels.shape[2], width / pixels.shape[3])
+        size_hw = int(pixels.shape[2] * scale), int(pixels.shape[3] * scale)
+        pixels = F.interpolate(pixels, size_hw, mode="bilinear")
+        pixels = F.pad(pixels, (0, width - size_hw[1], 0, height - size_hw[0]))
+        return {"input_image": pixels[0].permute(1, 2, 0).contiguous()}
 
-    yield GraphFile(
-        "encoder",
-        PictureGraph(network, preprocessor),
-        picture,
-        ["image_embeddings"],
-        {"input_image": [0]},
-        picture_of,
-    )
-    yield _meta_decoder(network, "decoder", is_single=True)
+    graph = PictureGraph(network, preprocessor, X_ANYLABELING_SIZE_HW)
+    yield GraphFile("encoder", graph, picture, ["image_embeddings"], of_photo=picture_of)
+    yield _meta_decoder(network, "decoder", is_single=True, points_side=max(X_ANYLABELING_SIZE_HW))
 
 
 def _encoder(name: str, network: SamNetwork, preprocessor: ImagePreprocessor) -> GraphFile:
@@ -215,15 +214,14 @@ def write_companions(layout: str, folder: Path, network: SamNetwork, preprocesso
         weights = {name: tensor.detach().clone().float().contiguous() for name, tensor in weights.items()}
         (folder / PROMPTS_FILE).write_bytes(save(weights))
     if layout == "x-anylabeling":
-        side = network.config.vision_config.image_size
         lines = {
             "type": "segment_anything",
             "name": "anymask",
             "display_name": "anymask",
             "encoder_model_path": "encoder.onnx",
             "decoder_model_path": "decoder.onnx",
-            "input_size": side,
-            "max_width": side,
-            "max_height": side * 2 // 3,
+            "input_size": max(X_ANYLABELING_SIZE_HW),
+            "max_width": X_ANYLABELING_SIZE_HW[1],
+            "max_height": X_ANYLABELING_SIZE_HW[0],
         }
         (folder / "anymask.yaml").write_text("".join(f"{name}: {value}\n" for name, value in lines.items()))

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.tiny_sam import relative_difference
 
 from anymask.export.layouts import write_companions
 
@@ -92,11 +93,25 @@ def test_osam_and_x_anylabeling_encoders(exported, model, embeddings, preprocess
     side = model.config.vision_config.image_size
     assert [(value.name, value.shape) for value in encoder.get_inputs()] == [("x", [1, 3, side, side])]
     encoder = session_of(exported("x-anylabeling") / "encoder.onnx")
-    picture = np.random.default_rng(0).integers(0, 256, (side * 2 // 3, side, 3)).astype(np.float32)
-    [found] = encoder.run(None, {encoder.get_inputs()[0].name: picture})
+    picture = np.random.default_rng(0).integers(0, 256, (684, 1024, 3)).astype(np.float32)
+    assert [(value.name, value.shape) for value in encoder.get_inputs()] == [("input_image", [684, 1024, 3])]
+    [found] = encoder.run(None, {"input_image": picture})
     pixel_values = preprocessor(picture.astype(np.uint8), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
-        np.testing.assert_allclose(found, model.get_image_embeddings(pixel_values), rtol=1e-3, atol=1e-3)
+        # Pillow rounds the pixels of a resized picture.
+        assert relative_difference(torch.tensor(found), model.get_image_embeddings(pixel_values)) < 0.02
+    decoder, meta = (session_of(exported(name) / "decoder.onnx") for name in ("x-anylabeling", "meta"))
+    points = np.array([[[300, 200], [500, 600]]], np.float32)
+    given = dict(
+        image_embeddings=found,
+        point_labels=np.array([[1, 0]], np.float32),
+        mask_input=np.zeros((1, 1, 256, 256), np.float32),
+        has_mask_input=np.zeros(1, np.float32),
+        orig_im_size=np.array([684, 1024], np.float32),
+    )
+    theirs = meta.run(None, dict(given, point_coords=points * np.float32(side / 1024)))
+    for mine, their in zip(decoder.run(None, dict(given, point_coords=points)), theirs, strict=True):
+        np.testing.assert_allclose(mine, their, rtol=1e-3, atol=1e-3)
     lines = dict(line.split(": ") for line in (exported("x-anylabeling") / "anymask.yaml").read_text().splitlines())
     assert lines["type"] == "segment_anything" and (exported("x-anylabeling") / lines["decoder_model_path"]).exists()
 
