@@ -38,7 +38,14 @@ _OPTIONS_OF_PUSH = ("repo_id", "model_card", "commit_message", "private", "token
 
 
 class SamPreTrainedModel(PreTrainedModel):
-    """Loading, saving and initialising."""
+    """Loading, saving and initialising.
+
+    Examples:
+        >>> from anymask import SamModel
+        >>> SamModel.from_pretrained("sam-vit-nano").save_pretrained("my-model")
+        >>> SamModel.from_pretrained("my-model").config.vision_config.image_size
+        256
+    """
 
     config_class = SamConfig
     base_model_prefix = "sam"

@@ -86,7 +86,7 @@ class Sam(SamModel):
         """Remove the padding of logits (B, C, h, w) and bring them to the size of the image: (B, C, H, W) float32.
 
         Args:
-            masks: Low-resolution logits.
+            masks: (B, C, h, w), low-resolution logits.
             input_size: Height and width of the image after resizing.
             original_size: And before.
         """
@@ -119,7 +119,13 @@ sam_model_registry: dict[str, Callable[..., Sam]] = {
     "vit_l": build_sam_vit_l,
     "vit_b": build_sam_vit_b,
 }
-"""Makes a model, by the name of Meta's size: `sam_model_registry["vit_b"](checkpoint="sam_vit_b_01ec64.pth")`."""
+"""Makes a model, by the name of Meta's size: `sam_model_registry["vit_b"](checkpoint="sam_vit_b_01ec64.pth")`.
+
+Examples:
+    >>> from anymask import sam_model_registry
+    >>> sam_model_registry["vit_b"]("sam-vit-nano").mask_threshold
+    0.0
+"""
 
 
 class ResizeLongestSide:

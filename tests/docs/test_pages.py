@@ -1,7 +1,9 @@
 """Pages lead somewhere, and say of the code what it is: links, anchors, the reference, tables of fields."""
 
+import importlib
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,47 @@ def test_every_public_name_has_a_reference(name):
     [page] = re.findall(rf"\[`{name}`\]\(([\w-]+\.md)#{name.lower()}\)", index)
     reference = (REPOSITORY / "docs/reference" / page).read_text(encoding="utf-8")
     assert re.search(rf"^## {name}\n\n::: anymask\.[\w.]+\.{name}$", reference, re.MULTILINE)
+
+
+ROOM_IMPORT = re.compile(r"^from (anymask\.[\w.]+) import (?:\(([^)]*)\)|(.+?))(?: *#.*)?$", re.MULTILINE)
+
+
+def names_of_rooms() -> set[tuple[str, str]]:
+    """(home, name) of what code in the pages imports from a room, where the name is defined."""
+    found = set()
+    for page in PAGES:
+        for block in FENCED.findall((REPOSITORY / page).read_text(encoding="utf-8")):
+            for module, in_brackets, in_line in ROOM_IMPORT.findall(textwrap.dedent(block)):
+                for name in set(re.findall(r"\w+", in_brackets or in_line)) - set(anymask.__all__):
+                    found.add((getattr(importlib.import_module(module), name).__module__, name))
+    return found
+
+
+@pytest.mark.parametrize(("home", "name"), sorted(names_of_rooms()))
+def test_every_name_that_pages_import_has_a_reference(home, name):
+    pages = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "docs/reference").glob("*.md")]
+    assert any(re.search(rf"^## {name}\n\n::: {re.escape(home)}\.{name}$", page, re.MULTILINE) for page in pages)
+
+
+def reference_of_rooms() -> list[tuple[str, str]]:
+    """(page, full name) of the names that are not in `anymask` itself."""
+    found = []
+    for page in sorted((REPOSITORY / "docs/reference").glob("*.md")):
+        for full_name in re.findall(r"^::: (anymask\.[\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            if full_name.rpartition(".")[2] not in anymask.__all__:
+                found.append((page.name, full_name))
+    return found
+
+
+@pytest.mark.parametrize(("page", "full_name"), reference_of_rooms())
+def test_every_name_of_a_room_has_an_example_and_is_listed(page, full_name):
+    """In its docstring, or at the head of its page, where names of a room are used together."""
+    home, _, name = full_name.rpartition(".")
+    head = (REPOSITORY / "docs/reference" / page).read_text(encoding="utf-8").split("\n## ")[0]
+    examples = re.findall(r"^ *>>> .*$", inspect.getdoc(getattr(importlib.import_module(home), name)), re.MULTILINE)
+    code = ROOM_IMPORT.sub("", "\n".join(FENCED.findall(head) + examples))
+    assert re.search(rf"\b{name}\b", code)
+    assert f"]({page})" in section("docs/reference/index.md", "Rooms")
 
 
 def section(page: str, heading: str) -> str:

@@ -33,6 +33,9 @@ class Sample:
         ignored: pixels that are neither right nor wrong, or None.
         spacing_hw: how far the centres of two rows and of two columns are from each other, e.g. in millimetres.
         notes: what a reader had to decide, for `anymask.data.checks`.
+
+    Raises:
+        ValueError: If masks have another size than the image, or labels or ids another number than masks.
     """
 
     name: str
@@ -147,6 +150,9 @@ class MaskDataset(Sequence[Sample]):
 
         Args:
             on_broken: "raise" stops at a sample that cannot be read, "skip" warns of it, by name, and goes on.
+
+        Raises:
+            ValueError: If `on_broken` is none of these.
         """
         if on_broken not in ON_BROKEN:
             raise ValueError(f"`on_broken` must be 'raise' or 'skip', got {on_broken!r}.")

@@ -46,6 +46,9 @@ class MaskWorker:
         device: A torch device, or None for a GPU where there is one.
         dtype: Name of a torch dtype.
 
+    Raises:
+        ValueError: If an option has a value that it cannot have.
+
     Examples:
         >>> import numpy as np
         >>> from anymask.distributed.worker import MaskWorker
@@ -73,7 +76,14 @@ class MaskWorker:
         )
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Segment a batch; one bad image is a row with an error."""
+        """Segment a batch; one bad image is a row with an error.
+
+        Args:
+            batch: "name" and "image", of one length N. An image is anything that `load_image` takes.
+
+        Returns:
+            (N,) arrays: "name", "height", "width", "masks" and "error".
+        """
         rows = [self.segment(name, image) for name, image in zip(batch["name"], batch["image"], strict=True)]
         return {column: _objects([row[column] for row in rows]) for column in COLUMNS}
 

@@ -77,6 +77,9 @@ class ImageEmbedding(EncodedImage):
         preprocessing: how the image was prepared, as JSON; see there too.
         name: of the image, for people; None where nobody gave one.
 
+    Raises:
+        ValueError: If the tensor is not floating, or has another shape.
+
     Examples:
         >>> from anymask import SAM, ImageEmbedding
         >>> sam = SAM("sam-vit-nano")
@@ -92,7 +95,11 @@ class ImageEmbedding(EncodedImage):
     name: str | None = None
 
     def check_model(self, model: Any) -> None:
-        """Raises ValueError if the image encoder of another model made this embedding."""
+        """Raises ValueError if the image encoder of another model made this embedding.
+
+        Raises:
+            ValueError: If another model made it.
+        """
         fingerprint = model_fingerprint(model)
         if fingerprint != self.model_fingerprint:
             is_half = torch.float16 in (model.dtype, self.tensor.dtype)
@@ -104,7 +111,11 @@ class ImageEmbedding(EncodedImage):
             )
 
     def check_preprocessing(self, processor: Any) -> None:
-        """Raises ValueError if the image was prepared otherwise than this processor, or image processor, does it."""
+        """Raises ValueError if the image was prepared otherwise than this processor, or image processor, does it.
+
+        Raises:
+            ValueError: If another preprocessing made it; the message says what differs.
+        """
         fingerprint = preprocessing_fingerprint(image_processor_of(processor))
         if fingerprint != self.preprocessing:
             differences = "; ".join(preprocessing_differences(self.preprocessing, fingerprint))

@@ -26,7 +26,15 @@ LARGE_AREA_FRACTION = 0.1
 
 
 def mask_dice(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Twice the intersection over the sum of areas; shapes are those of `mask_iou`."""
+    """Twice the intersection over the sum of areas.
+
+    Args:
+        masks: (..., H, W) bool.
+        targets: (..., H, W) bool, of a shape that broadcasts with that of the masks.
+
+    Returns:
+        (...,) float32 in [0, 1]; two empty masks agree, so their Dice is 1.
+    """
     iou = mask_iou(masks, targets)
     return 2 * iou / (1 + iou)
 
@@ -66,6 +74,9 @@ def pairwise_iou(rles: Sequence[Rle], targets: Sequence[Rle]) -> np.ndarray:
     Args:
         rles: N masks of one size, compressed or not.
         targets: M masks of the same size.
+
+    Raises:
+        ValueError: If masks differ in size.
     """
     ious = np.zeros((len(rles), len(targets)), dtype=np.float32)
     if not len(rles) or not len(targets):

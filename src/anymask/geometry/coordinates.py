@@ -70,6 +70,9 @@ class ResizeGeometry:
         resized_size_hw: height and width after resizing; the frame's top left part that shows the image.
         padded_size_hw: height and width of the model's input; what lies right of and below the image is padding.
 
+    Raises:
+        ValueError: If a size is not a height and a width of at least 1 pixel, or the padded one holds no resized image.
+
     Examples:
         >>> import torch
         >>> from anymask import ResizeGeometry

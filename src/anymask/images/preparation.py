@@ -176,7 +176,7 @@ class ImagePreprocessor:
     # Images
 
     def channels_first(self, image: Any) -> np.ndarray | torch.Tensor:
-        """An image of any kind as 3 x height x width, with the values that came; a view, where it can be one."""
+        """An image of any kind as (3, height, width), with the values that came; a view, where it can be one."""
         loaded = self._resizer.load(image)
         return loaded if isinstance(loaded, torch.Tensor) else np.asarray(loaded).transpose(2, 0, 1)
 

@@ -107,6 +107,9 @@ class MaskGenerationOptions:
             something new: fewer than half, at the price of some masks (see docs/lab-book.md).
         progress: whether to show a progress bar; None shows one if stderr is a terminal.
 
+    Raises:
+        ValueError: If a value cannot be, two contradict each other, or there are too many crops or points.
+
     Examples:
         >>> from anymask import MaskGenerationOptions
         >>> options = MaskGenerationOptions.from_kwargs(points_per_crop=16, crops_nms_thresh=0.5)

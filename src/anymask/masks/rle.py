@@ -30,6 +30,9 @@ def mask_to_rle(mask: np.ndarray | torch.Tensor) -> Rle:
 
     Returns:
         `{"size": [height, width], "counts": [...]}` with plain ints, ready for JSON.
+
+    Raises:
+        ValueError: If it is not one mask.
     """
     array = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
     if array.ndim != 2:

@@ -158,7 +158,13 @@ class SegmentAnything(ABC):
         input_boxes: Tensor | None = None,
         input_masks: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor]:
-        """Encode prompts, which are as in `forward`. Gradients are kept.
+        """Encode prompts. Gradients are kept.
+
+        Args:
+            input_points: (batch, prompts, points, 2), as in `forward`.
+            input_labels: (batch, prompts, points), likewise.
+            input_boxes: (batch, prompts, 4), likewise.
+            input_masks: (batch, 1, height, width) or (batch, prompts, height, width), likewise.
 
         Returns:
             Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense

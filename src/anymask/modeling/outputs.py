@@ -23,6 +23,13 @@ class SamImageSegmentationOutput(ModelOutput):
         vision_attentions: See `SamVisionEncoderOutput.attentions`.
         mask_decoder_attentions: With `output_attentions=True`: weights with which the tokens (IoU, masks, prompt)
             attend to the image, for each block and the last attention, (batch, prompts, heads, tokens, height * width).
+
+    Examples:
+        >>> from anymask import SamModel, SamProcessor
+        >>> model, processor = SamModel.from_pretrained("sam-vit-nano"), SamProcessor.from_pretrained("sam-vit-nano")
+        >>> outputs = model(**processor("photo.jpg", input_points=[[[300, 200]]], return_tensors="pt"))
+        >>> tuple(outputs.pred_masks.shape), tuple(outputs.iou_scores.shape)
+        ((1, 1, 3, 128, 128), (1, 1, 3))
     """
 
     loss: Tensor | None = None
@@ -43,6 +50,13 @@ class SamVisionEncoderOutput(ModelOutput):
         hidden_states: With `output_hidden_states=True`: activations before the first block and after each, (batch,
             height, width, hidden_size); where some were asked for by number, None in the places of the others.
         attentions: With `output_attentions=True`: weights of each block, (batch * windows, heads, queries, keys).
+
+    Examples:
+        >>> from anymask import SamImageProcessor, SamVisionModel
+        >>> pixels = SamImageProcessor.from_pretrained("sam-vit-nano")("photo.jpg", return_tensors="pt")["pixel_values"]
+        >>> outputs = SamVisionModel.from_pretrained("sam-vit-nano")(pixels, output_hidden_states=True)
+        >>> tuple(outputs.image_embeds.shape), len(outputs.hidden_states)
+        ((1, 128, 32, 32), 7)
     """
 
     last_hidden_state: Tensor | None = None
@@ -64,7 +78,17 @@ class Prompts(NamedTuple):
 
 
 class MaskProposals(NamedTuple):
-    """Masks of one image whose predicted IoU passed a threshold; `SamModel.decode_proposals` returns them."""
+    """Masks of one image whose predicted IoU passed a threshold; `SamModel.decode_proposals` returns them.
+
+    Examples:
+        >>> from anymask import SamModel, SamProcessor
+        >>> model, processor = SamModel.from_pretrained("sam-vit-nano"), SamProcessor.from_pretrained("sam-vit-nano")
+        >>> inputs = processor("photo.jpg", input_points=[[[[300, 200]], [[60, 40]]]], return_tensors="pt")
+        >>> embeddings = model.get_image_embeddings(inputs["pixel_values"])
+        >>> proposals = model.decode_proposals(embeddings, inputs["input_points"])
+        >>> proposals.prompt_index.tolist(), tuple(proposals.low_res_logits.shape)
+        ([0, 0, 0, 1, 1, 1], (6, 128, 128))
+    """
 
     low_res_logits: Tensor  # (masks, 4 * height, 4 * width)
     iou_scores: Tensor  # (masks,), float32

@@ -57,6 +57,12 @@ class ModelInfo:
         device: type of the device where they are, as in "cpu".
         parts: the model's parts, in the order in which they run.
         activation_bytes: estimate of what encoding one image needs at its peak, beside the weights and the image.
+
+    Examples:
+        >>> from anymask import SamModel, model_info
+        >>> info = model_info(SamModel.from_pretrained("sam-vit-nano"))
+        >>> info.image_size, [part.name for part in info.parts]
+        (256, ['image encoder', 'prompt encoder', 'mask decoder'])
     """
 
     image_size: int

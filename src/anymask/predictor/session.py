@@ -97,6 +97,9 @@ class SamSession:
             image: the image or its path, for results to be drawn on.
             name: of the image, for its results.
             choice: which mask answers a prompt, "best" or "stable"; see `choice.py`.
+
+        Raises:
+            ValueError: If `choice` is "all", or another model or preprocessing made the embedding.
         """
         if choice == "all":
             raise ValueError(
@@ -164,6 +167,9 @@ class SamSession:
             y: down.
             label: 1 foreground, 0 background.
             object_id: the selected object by default.
+
+        Raises:
+            ValueError: If there is no such object, or the label is neither 0 nor 1.
         """
         if label not in (LABEL_BACKGROUND, LABEL_FOREGROUND):
             raise ValueError(f"`label` must be 1 (foreground) or 0 (background), got {label!r}.")
@@ -217,6 +223,9 @@ class SamSession:
         Args:
             mask: (H, W), binary and as large as the image, or low-resolution logits of an earlier prediction.
             object_id: the selected object by default.
+
+        Raises:
+            ValueError: If there is no such object, or `mask` is not one mask of a size that it may have.
         """
         number, target = self._target(object_id)
         geometry = self._image_processor.options().mask_geometry(self._encoded.geometry)
@@ -250,14 +259,22 @@ class SamSession:
         return bool(self._future)
 
     def undo(self) -> None:
-        """Go back one step: prompts, objects and the logits that are fed back."""
+        """Go back one step: prompts, objects and the logits that are fed back.
+
+        Raises:
+            ValueError: If there is nothing to undo.
+        """
         if not self._past:
             raise ValueError("There must be a step to undo, but the session is at its beginning.")
         self._future.append(self._now)
         self._now = self._past.pop()
 
     def redo(self) -> None:
-        """Go forward again, unless something was changed since `undo`."""
+        """Go forward again, unless something was changed since `undo`.
+
+        Raises:
+            ValueError: If nothing was undone since the last change.
+        """
         if not self._future:
             raise ValueError("There must be an undone step to redo, but none is left since the last change.")
         self._past.append(self._now)

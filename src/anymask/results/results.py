@@ -399,7 +399,11 @@ class Results(Sequence[MaskRecord]):
         return file.getvalue()
 
     def image_to_draw_on(self, image: Any = None) -> Any:
-        """Return the given image, else the one that the results were made with; ValueError if there is none."""
+        """Return the given image, else the one that the results were made with.
+
+        Raises:
+            ValueError: If there is neither.
+        """
         if image is None and self.image is None:
             raise ValueError("there must be an image to draw on, but these results hold none; pass `image`.")
         return self.image if image is None else image

@@ -37,6 +37,9 @@ class LargeImagePredictor:
         window: Side of a window in pixels; a box gets a window of at least twice its longer side.
         windows_kept: How many embeddings are kept.
 
+    Raises:
+        ValueError: If `window` or `windows_kept` is below 1.
+
     Examples:
         >>> import numpy as np
         >>> from anymask import SAM

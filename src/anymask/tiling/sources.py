@@ -39,6 +39,9 @@ class LargeImage:
         bands: Which bands are red, green and blue, counted from 0; None takes what there is, at most four.
         transform: Six numbers (a, b, c, d, e, f): column x and row y lie at (a x + b y + c, d x + e y + f) on the map.
         crs: The map's coordinate reference system, as text that pyproj reads, such as "EPSG:32632".
+
+    Raises:
+        ValueError: If there are not two or three axes, or `bands` does not say which of them to take.
     """
 
     pixels: Sliceable

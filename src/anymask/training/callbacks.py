@@ -71,8 +71,9 @@ class WriteLog(TrainerCallback):
         self._loss = logs.get("loss", self._loss)
         if "eval_dice" in logs:
             self.say(
-                f"epoch {state.epoch or 0:.0f} of {args.num_train_epochs:.0f}: loss {self._loss:.3f}, held-out Dice "
-                f"{logs['eval_dice']:.3f}, best {max(logs['eval_dice'], state.best_metric or 0):.3f}, "
+                f"epoch {state.epoch or 0:.0f} of {args.num_train_epochs:.0f}: loss {self._loss:.3f}, Dice of "
+                f"held-out boxes and clicks {logs['eval_dice']:.3f}, best "
+                f"{max(logs['eval_dice'], state.best_metric or 0):.3f}, "
                 f"{self._time_left(state)} left at most"
             )
 

@@ -75,6 +75,9 @@ class FineTuneOptions:
         precision: "float32" or "bfloat16".
         device: "auto", "cpu" or "cuda".
         report_to: what Trainer reports to besides the files: "none", "tensorboard", "wandb", "trackio" ...
+
+    Raises:
+        ValueError: If an option has a value that it cannot have.
     """
 
     data: str

@@ -55,12 +55,16 @@ class PromptedSamModel(SamModel):
             pixel_values: See `SamModel.forward`, as all that is not named here.
             input_points: Not used in training.
             input_labels: Likewise.
-            input_boxes: In training, the exact boxes, of which noisy ones are made; by default those of the labels.
+            input_boxes: (batch, prompts, 4): in training the exact boxes, of which noisy ones are made; by
+                default those of the labels.
             image_embeddings: See `SamModel.forward`.
             labels: Likewise.
             num_items_in_batch: Likewise.
             sample_seed: (batch,), decides the prompts of each sample; by default drawn from torch's generator.
             **others: As in `SamModel.forward`.
+
+        Raises:
+            ValueError: If neither `pixel_values` nor `image_embeddings` are given, or both.
         """
         if not self.training or labels is None:
             return super().forward(

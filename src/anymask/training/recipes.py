@@ -48,6 +48,9 @@ class PromptRecipe:
         round_shares: how often a step has 0, 1, 2 ... later rounds, as shares of any sum; empty plays all of them.
         exploration: share of objects of which a mask learns that is drawn at random, rather than the best of several.
             From random weights one mask wins every prompt at first, and the others would never learn to compete.
+
+    Raises:
+        ValueError: If a share is not from 0 to 1, a number is negative, or a name is unknown.
     """
 
     box_share: float = 0.5

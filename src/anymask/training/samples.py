@@ -111,6 +111,9 @@ class TrainingSamples(Dataset):
         Returns:
             `image`; `labels` of all objects that can be learned from; and their exact `boxes_xyxy` in pixels of the
             model's input, (objects, 4).
+
+        Raises:
+            ValueError: If there is nothing to learn from in the sample.
         """
         sample = self.samples[index]
         if self.augment is not None:
@@ -164,6 +167,9 @@ class HeldOutPrompts(Dataset):
         samples: of `TrainingSamples` or a cache of them; they must bring `labels` and `input_boxes`.
         frame_hw: height and width of the model's input in pixels.
         prompts: "box", "click" or "both", which shows every object twice.
+
+    Raises:
+        ValueError: If `prompts` is none of these.
     """
 
     def __init__(self, samples: Any, frame_hw: tuple[int, int], prompts: str = "both") -> None:

@@ -133,7 +133,12 @@ class SegmentationMetrics:
     @staticmethod
     @torch.no_grad()
     def preprocess(logits: tuple[Tensor, ...], labels: Tensor) -> Tensor:
-        """Reduce a batch's outputs to (batch, prompts, 3): IoU and Dice of the chosen mask, IoU of the best."""
+        """Reduce a batch's outputs to (batch, prompts, 3): IoU and Dice of the chosen mask, IoU of the best.
+
+        Args:
+            logits: `iou_scores` and `pred_masks` of the outputs first; see `score_masks` for shapes.
+            labels: (batch, prompts, label height, label width), as the loss takes them.
+        """
         iou_scores, pred_masks = logits[:2]
         return score_masks(pred_masks, iou_scores, labels)
 

@@ -46,6 +46,9 @@ class Seed:
         box_xyxy: Left, top, right, bottom in pixels of the slice.
         points_xy: (N, 2) in pixels of the slice.
         labels: 1 or 0 for each point; 1 by default.
+
+    Raises:
+        ValueError: If there is none of the three, or more than one.
     """
 
     mask: np.ndarray | None = None
@@ -157,7 +160,11 @@ class VolumePredictor:
         return found
 
     def seed_mask(self, position: int, seed: Seed) -> np.ndarray:
-        """The mask (height, width) of bool that a seed stands for."""
+        """The mask (height, width) of bool that a seed stands for.
+
+        Raises:
+            ValueError: If the mask has another size than the slice.
+        """
         if seed.mask is not None:
             mask = np.asarray(seed.mask).astype(bool)
             if mask.shape != self.volume.slice_size_hw:

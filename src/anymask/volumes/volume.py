@@ -27,6 +27,9 @@ class Volume:
         spacing: Size of a voxel along each axis, in millimetres.
         affine: (4, 4) from voxels to the scanner's millimetres, or None.
         header: What the file said, to be written with labels; or None.
+
+    Raises:
+        ValueError: If there are not three axes, or `axis` is none of them.
     """
 
     voxels: Any

@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,6 +9,8 @@ from tests.tiny_sam import tiny_image_processor, tiny_model
 from anymask import SAM
 from anymask.demo.static import write_static
 from anymask.processing_sam import SamProcessor
+
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "demo-api.md"
 
 
 def test_the_folder_is_the_page_with_the_model(page, tmp_path):
@@ -25,6 +29,8 @@ def test_the_folder_is_the_page_with_the_model(page, tmp_path):
         "image_size": 80,
         "mask_size": 40,
     }
+    documented = re.findall(r"```json\n(.*?)```", DOCUMENTATION.read_text(encoding="utf-8"), re.DOTALL)[-1]
+    assert set(manifest) == set(json.loads(documented))
     assert manifest["mean"] == list(sam.processor.image_processor.image_mean)
     encoder = onnxruntime.InferenceSession(folder / manifest["encoder"])
     pixels = torch.randn(1, 3, 80, 80)
