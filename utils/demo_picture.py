@@ -1,7 +1,7 @@
 """Draw docs/images/demo.png: the demo's page with two objects kept and a third being made.
 
-    make test-browser                                  # brings Chromium and Playwright
-    PYTHONPATH=. .venv/bin/python utils/demo_picture.py
+make test-browser                                  # brings Chromium and Playwright
+PYTHONPATH=. .venv/bin/python utils/demo_picture.py
 """
 
 import subprocess

@@ -47,9 +47,9 @@ EVIDENCE = {
     "image embeddings": ["anymask:ImageEmbedding.save", "anymask:ImageEmbedding.load", "anymask:EmbeddingCache"],
     "input sizes other than 1024": ["tests/unit/modeling/test_image_encoder.py", "docs/inputs.md#rectangles"],
     "a loss from `labels`, `Trainer`": [
-        "anymask.training.losses",
+        "anymask:SamModel.forward",
         "anymask.training:SamDataCollator",
-        "tests/unit/training/test_trainer_contract.py",
+        "tests/unit/training/test_trainer.py",
     ],
     "adapters (LoRA)": ["anymask.training:add_adapter", "tests/unit/training/test_adapters.py"],
     "evaluation by the papers' protocols": [

@@ -75,7 +75,7 @@ class SamTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Add the gradient of a batch to the parameters' gradients, and return its loss."""
+        """Add the gradient of a batch to the parameters' gradients, and return its loss; arguments as in Trainer's."""
         if self.threads == 1:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
