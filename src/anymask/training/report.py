@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..data import MaskDataset, open_dataset
 from ..evaluation.clicks import next_click
 from ..masks.measures import mask_iou
-from ..masks.rle import Rle, mask_to_rle
+from ..masks.rle import Rle, mask_to_rle, rle_to_coco
 from ..modeling_sam import SamModel
 from ..processing_sam import SamProcessor
 from ..results.overlay import draw_overlay
@@ -50,8 +50,8 @@ class Scores:
         return f"Dice {self.box_dice:.3f} for a box and {self.click_dice:.3f} for a click, of {self.objects} objects"
 
 
-Drawn = dict[str, list[Rle]]
-"""Masks for boxes of each image, by its name."""
+Drawn = dict[str, dict[str, list[Rle]]]
+"""Masks of each image, by its name: the "truth", and what "box" and "click" gave, where pixels are known."""
 
 
 def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> tuple[Scores, Drawn]:
@@ -63,7 +63,7 @@ def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> tup
         samples: held-out images; empty masks are passed over.
 
     Returns:
-        The scores, and the masks for boxes, to be drawn.
+        The scores, and the masks that they are of.
     """
     ious: dict[str, list[np.ndarray]] = {prompt: [] for prompt in PROMPTS}
     by_name, drawn = {}, {}
@@ -75,7 +75,8 @@ def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> tup
         for prompt in PROMPTS:
             ious[prompt].append(mask_iou(masks[prompt] & known, targets))
         by_name[sample.name] = float(_dice(ious["box"][-1]).mean())
-        drawn[sample.name] = [mask_to_rle(mask) for mask in masks["box"]]
+        shown = {"truth": targets, **{prompt: masks[prompt] & known for prompt in PROMPTS}}
+        drawn[sample.name] = {name: [mask_to_rle(mask) for mask in some] for name, some in shown.items()}
     joined = {prompt: np.concatenate(values) for prompt, values in ious.items()}
     scores = Scores(
         objects=len(joined["box"]),
@@ -120,7 +121,7 @@ def write_report(
     after: tuple[Scores, Drawn],
     samples: MaskDataset,
 ) -> None:
-    """Write `report.json`, `report.md`, `curves.png` and pictures in `overlays/`.
+    """Write `report.json`, `report.md`, `held_out.jsonl`, `curves.png` and pictures in `overlays/`.
 
     Args:
         output: folder of the run, with its `log.jsonl`.
@@ -132,11 +133,17 @@ def write_report(
     (first, masks_before), (last, masks_after) = before, after
     scores = {"before": vars(first), "after": vars(last)}
     (output / "report.json").write_text(json.dumps({"options": vars(options), **scores}, indent=2) + "\n")
+    with (output / "held_out.jsonl").open("w", encoding="utf-8") as file:
+        for name, masks in masks_after.items():
+            sides = {"before": masks_before[name], "after": masks}
+            line: dict[str, Any] = {"sample": name, "truth": _in_coco(masks["truth"])}
+            line |= {side: {prompt: _in_coco(some[prompt]) for prompt in PROMPTS} for side, some in sides.items()}
+            file.write(json.dumps(line) + "\n")
     shown = _most_and_least({name: last.samples[name] - first.samples[name] for name in last.samples})
     (output / "overlays").mkdir(exist_ok=True)
     for sample in samples:
         if sample.name in shown:
-            panels = [sample.rles, masks_before[sample.name], masks_after[sample.name]]
+            panels = [sample.rles, masks_before[sample.name]["box"], masks_after[sample.name]["box"]]
             _draw_side_by_side(sample.image, panels).save(output / "overlays" / _file_name(sample.name))
     log = [json.loads(line) for line in (output / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     curves = draw_curves(log, {"loss": "loss", "eval_dice": "held-out Dice"})
@@ -156,7 +163,8 @@ def write_report(
         f"# Fine-tuning {options.model} on {options.data}",
         "",
         f"{last.objects} objects in {len(last.samples)} held-out images, at the size of the images. `learn` was "
-        f"{options.learn}, prompts of the recipe {options.recipe}; all options are in config.json.",
+        f"{options.learn}, prompts of the recipe {options.recipe}; all options are in config.json, all masks as COCO's "
+        "run lengths in held_out.jsonl.",
         "",
         "| mean over objects | before | after | gain |",
         "| --- | --- | --- | --- |",
@@ -169,6 +177,10 @@ def write_report(
         *(f"![{name}](overlays/{_file_name(name)})" for name in shown),
     ]
     (output / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _in_coco(masks: Sequence[Rle]) -> list[dict[str, Any]]:
+    return [rle_to_coco(mask) for mask in masks]
 
 
 def _most_and_least(gains: Mapping[str, float]) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pycocotools import mask as coco_mask
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask import SAM, SamModel, SamProcessor
@@ -63,6 +64,14 @@ def test_what_a_run_leaves(tmp_path, data, checkpoint):
     report = json.loads((out / "report.json").read_text())
     assert report["after"]["box_dice"] == result.after.box_dice and report["before"]["objects"] == result.before.objects
     assert "| Dice, one click |" in (out / "report.md").read_text()
+    masks = [json.loads(line) for line in (out / "held_out.jsonl").read_text().splitlines()]
+    assert [line["sample"] for line in masks] == list(report["after"]["samples"])
+    for side, prompt in (("before", "box"), ("before", "click"), ("after", "box"), ("after", "click")):
+        pairs = [pair for line in masks for pair in zip(line[side][prompt], line["truth"], strict=True)]
+        ious = [coco_mask.iou([mask], [truth], [0])[0, 0] for mask, truth in pairs]
+        assert len(ious) == report[side]["objects"]
+        assert report[side][f"{prompt}_iou"] == pytest.approx(np.mean(ious))
+        assert report[side][f"{prompt}_dice"] == pytest.approx(np.mean([2 * iou / (1 + iou) for iou in ious]))
     assert "| Dice, one click |" in (result.model_folder / "README.md").read_text()
     assert len(list((out / "overlays").iterdir())) == 2 and (out / "curves.png").exists()
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
