@@ -48,10 +48,11 @@ def test_four_times_two_equals_eight(tmp_path, whole):
     assert [e["loss"] for e in trainer.state.log_history if "loss" in e] == pytest.approx(whole[1], rel=1e-5)
 
 
-def test_two_processes_equal_one(tmp_path, whole):
+@pytest.mark.parametrize("how", [[], ["fsdp"]], ids=["ddp", "fsdp"])
+def test_two_processes_equal_one(tmp_path, whole, how):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0"]
     command += ["--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0"]
-    command += [str(Path(__file__).with_name("trainer_runs.py")), str(tmp_path), "4"]
+    command += [str(Path(__file__).with_name("trainer_runs.py")), str(tmp_path), "4", *how]
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")])
     finished = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300

@@ -1,6 +1,6 @@
 """Short runs of `transformers.Trainer` on a tiny model, for tests, some of them in processes of their own.
 
-python trainer_runs.py FOLDER BATCH_SIZE      trains, and writes the weights to FOLDER/weights.pt on process 0
+python trainer_runs.py FOLDER BATCH_SIZE [fsdp]   trains, and writes the weights to FOLDER/weights.pt on process 0
 """
 
 import sys
@@ -54,13 +54,15 @@ def quiet_trainer(folder, model=None, dataset=None, eval_dataset=None, trainer=N
     return made
 
 
-def main(folder, batch_size):
+def main(folder, batch_size, *how):
     torch.set_num_threads(1)
-    trainer = quiet_trainer(folder, per_device_train_batch_size=int(batch_size))
+    sharded = dict(fsdp=True, fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": ["VisionLayer"]})
+    trainer = quiet_trainer(folder, per_device_train_batch_size=int(batch_size), **(sharded if how else {}))
     trainer.train()
+    weights = trainer.accelerator.get_state_dict(trainer.model)
     if trainer.is_world_process_zero():
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-        torch.save({"weights": trainer.model.state_dict(), "losses": losses}, Path(folder) / "weights.pt")
+        torch.save({"weights": weights, "losses": losses}, Path(folder) / "weights.pt")
 
 
 if __name__ == "__main__":
