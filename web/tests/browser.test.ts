@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { resizeAcross, resizeDown } from "../src/browser/pixels.ts";
-import { removeSmallRegions } from "../src/browser/regions.ts";
+import { cleanUp, removeSmallRegions } from "../src/browser/regions.ts";
 import { fitIn, logitsToRle } from "../src/browser/upsample.ts";
 import { rleToMask } from "../src/rle.ts";
 import { draw, randomMask } from "./masks.ts";
@@ -59,6 +59,11 @@ test("small holes are filled, small islands go", () => {
   const mask = draw("######.", "#.##.#.", "####.#.", "######.", ".......", "..#...#", "..#....");
   const clean = removeSmallRegions(mask, 2, 2);
   assert.deepEqual(clean, draw("######.", "####.#.", "####.#.", "######.", ".......", "..#....", "..#...."));
+  // The mask has 24 pixels: below a twentieth of it is one.
+  assert.deepEqual(cleanUp(mask, { hole_share: 0.05, island_share: 0.05 }), clean);
+  assert.deepEqual(cleanUp(mask, { min_mask_region_area: 2 }), clean);
+  assert.deepEqual(cleanUp(mask, { hole_share: 0.04 }), mask);
+  assert.deepEqual(cleanUp(mask, {}), mask);
 });
 
 test("pixels that touch at a corner are one region", () => {

@@ -4,7 +4,6 @@
 import { rleArea, rleIntersection } from "../rle.ts";
 import type { Mask, Rle } from "../types.ts";
 import type { EncodedImage, Logits, Model } from "./model.ts";
-import { removeSmallRegions } from "./regions.ts";
 import { logitsToRle } from "./upsample.ts";
 
 interface Proposal {
@@ -31,6 +30,8 @@ export async function findEverything(
     stability_score_offset: 1,
     box_nms_thresh: 0.7,
     min_mask_region_area: 0,
+    hole_share: 0,
+    island_share: 0,
     ...model.manifest.mask_generation,
   };
   const { geometry } = image;
@@ -58,7 +59,8 @@ export async function findEverything(
   const masks: Mask[] = [];
   for (const proposal of withoutDuplicates(proposals, options.box_nms_thresh)) {
     await pause();
-    masks.push(toWholeMask(model, image, proposal, options.min_mask_region_area));
+    const mask = model.toMask(proposal.logits, proposal.index, geometry, Infinity, options);
+    masks.push({ ...mask, stability: proposal.stability });
   }
   return masks.filter((mask) => mask.area > 0);
 }
@@ -86,10 +88,4 @@ function withoutDuplicates(proposals: readonly Proposal[], threshold: number): P
     if (isNew) kept.push(proposal);
   }
   return kept;
-}
-
-function toWholeMask(model: Model, image: EncodedImage, { logits, index, stability }: Proposal, minArea: number): Mask {
-  const mask = model.toMask(logits, index, image.geometry);
-  const rle = removeSmallRegions(mask.rle, minArea, minArea);
-  return { ...mask, rle, area: rleArea(rle), stability };
 }

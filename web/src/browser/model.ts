@@ -3,9 +3,9 @@
 import { InferenceSession, Tensor, env } from "onnxruntime-web/wasm";
 
 import { rleArea, rleBox } from "../rle.ts";
-import type { Mask, Prompts, Rle } from "../types.ts";
+import type { Mask, Prompts } from "../types.ts";
 import { toPixelValues } from "./pixels.ts";
-import { removeSmallRegions } from "./regions.ts";
+import { type CleanUp, cleanUp } from "./regions.ts";
 import { fitIn, type Geometry, logitsToRle } from "./upsample.ts";
 
 /** What `anymask demo --static` writes beside the page. */
@@ -18,7 +18,7 @@ export interface Manifest {
   readonly mean: readonly number[];
   readonly std: readonly number[];
   /** The checkpoint's `prompted_masks`: holes and islands below these shares of a mask go. */
-  readonly prompted_masks?: { readonly hole_share: number; readonly island_share: number } | null;
+  readonly prompted_masks?: CleanUp | null;
   /** The checkpoint's `mask_generation`. */
   readonly mask_generation?: Readonly<Record<string, number>> | null;
 }
@@ -89,26 +89,25 @@ export class Model {
     };
   }
 
-  /** The mask of one of the answers, cleaned as the checkpoint says. */
-  toMask(logits: Logits, index: number, geometry: Geometry, maxSide = Infinity): Mask {
+  /** The mask of one of the answers, cleaned by default as the checkpoint says of prompted masks. */
+  toMask(
+    logits: Logits,
+    index: number,
+    geometry: Geometry,
+    maxSide = Infinity,
+    rules: CleanUp = this.manifest.prompted_masks ?? {},
+  ): Mask {
     const { height, width } = geometry;
     const shrink = Math.min(1, maxSide / Math.max(height, width));
     const side = (length: number) => Math.max(1, Math.round(length * shrink));
     const whole = logitsToRle(logits.masks[index], logits.low, geometry, side(height), side(width));
-    const rle = this.cleaned(whole);
+    const rle = cleanUp(whole, rules);
     return {
       rle,
       area: Math.round((rleArea(rle) * height * width) / (side(height) * side(width))),
       box: rleBox(rle),
       score: logits.scores[index],
     };
-  }
-
-  private cleaned(rle: Rle): Rle {
-    const shares = this.manifest.prompted_masks;
-    if (shares === undefined || shares === null) return rle;
-    const area = rleArea(rle);
-    return removeSmallRegions(rle, Math.ceil(shares.hole_share * area), Math.ceil(shares.island_share * area));
   }
 }
 

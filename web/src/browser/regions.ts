@@ -1,11 +1,25 @@
 // Small holes and islands of masks, on their runs: what the checkpoint's configuration asks for after prediction.
 
-import { RleWriter, toColumns } from "../rle.ts";
+import { rleArea, RleWriter, toColumns } from "../rle.ts";
 import type { Rle } from "../types.ts";
+
+/** Which holes and islands of a mask go: those below a number of pixels, or below a share of the mask's own area. */
+export interface CleanUp {
+  readonly min_mask_region_area?: number;
+  readonly hole_share?: number;
+  readonly island_share?: number;
+}
 
 interface Runs {
   readonly starts: number[];
   readonly ends: number[];
+}
+
+/** Fill holes, then remove islands; the largest island stays. */
+export function cleanUp(rle: Rle, { min_mask_region_area = 0, hole_share = 0, island_share = 0 }: CleanUp): Rle {
+  const area = rleArea(rle);
+  const least = (share: number) => Math.max(min_mask_region_area, Math.ceil(share * area));
+  return removeSmallRegions(rle, least(hole_share), least(island_share));
 }
 
 /** Fill holes of fewer pixels than one area, then remove islands of fewer than another; the largest island stays. */
