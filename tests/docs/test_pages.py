@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import re
 import textwrap
 from pathlib import Path
@@ -167,6 +168,36 @@ def test_both_languages_have_the_same_sections_code_and_tables(english, chinese)
 def test_every_chinese_page_has_an_english_one():
     chinese = {str(page) for page in PAGES if "zh" in page.parts or page.stem.endswith("_zh")}
     assert chinese == set(TRANSLATED.values())
+
+
+# What made each picture.
+PICTURES = {
+    "docs/images/hero.jpg": "utils/nano_pictures.py",
+    "docs/images/demo.png": "utils/demo_picture.py",
+    "docs/images/performance.png": "benchmarks/report.py",
+    "docs/images/scaling.png": "benchmarks/report.py",
+    "docs/results/sam-vit-nano/calibration.png": "utils/nano_pictures.py",
+    "docs/results/sam-vit-nano/failures.jpg": "utils/nano_pictures.py",
+    "docs/results/fine-tuning-ultrasound/curves.png": "src/anymask/training/report.py",
+    "docs/results/fine-tuning-ultrasound/overlays": "src/anymask/training/report.py",
+}
+
+
+def test_every_picture_has_what_made_it():
+    shown = set()
+    for page in PAGES:
+        for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", prose(page)):
+            picture = Path(os.path.normpath(page.parent / path))
+            shown.add((picture.parent if picture.parent.name == "overlays" else picture).as_posix())
+    assert shown == set(PICTURES)
+    for picture, script in PICTURES.items():
+        assert Path(picture).name in (REPOSITORY / script).read_text(encoding="utf-8"), f"{script} makes {picture}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_files_that_are_named_are_there(page):
+    named = re.findall(r"`(?:python |make )?((?:benchmarks|docs|examples|src|tests|utils|web)/[\w./-]+)", prose(page))
+    assert [path for path in named if not (REPOSITORY / path.rstrip(".")).exists()] == []
 
 
 def test_every_page_is_in_the_menu():

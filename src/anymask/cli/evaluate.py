@@ -60,8 +60,8 @@ def evaluate(
     ones as prompts), proposals (segment everything, COCO's AR), instances (boxes, COCO's AP) or edges (BSDS500).
 
     Writes report.md, report.json, rows.jsonl and pictures of the worst cases. Several DATA get a folder each, and the
-    mean over data sets. A run that was stopped goes on where it was. Needs pip install 'anymask[evaluation]'. Exits
-    with 2 if it cannot be done.
+    mean over data sets. A run that was stopped goes on where it was. COCO's scores and edges need pip install
+    'anymask[evaluation]'. Exits with 2 if it cannot be done.
     """
     with errors_reported(as_json):
         report = _evaluate(
