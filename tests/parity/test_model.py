@@ -133,6 +133,17 @@ def test_embeddings_of_prompts_and_positions():
     assert relative_difference(ours.get_image_wide_positional_embeddings(), expected) < TOLERANCE
 
 
+@torch.no_grad()
+def test_every_module_of_theirs_is_here_and_is_called():
+    called = []
+    for model in both():
+        called.append(set())
+        for name, module in model.named_modules():
+            module.register_forward_hook(lambda *_, name=name, names=called[-1]: names.add(name))
+        model(images(), input_points=points(), input_labels=labels(), input_boxes=boxes(), input_masks=mask_prompts())
+    assert called[1] <= called[0]
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @torch.no_grad()
 def test_hidden_states_and_attention_weights(implementation):

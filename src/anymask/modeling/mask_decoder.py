@@ -26,12 +26,13 @@ class FeedForward(nn.Module):
         self.proj_in = nn.Linear(input_size, hidden_size)
         self.proj_out = nn.Linear(hidden_size, output_size)
         self.layers = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(num_layers - 2))
+        self.activation = nn.ReLU()
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., input_size) to (..., output_size)."""
-        features = self.proj_in(features).relu()
+        features = self.activation(self.proj_in(features))
         for layer in self.layers:
-            features = layer(features).relu()
+            features = self.activation(layer(features))
         return self.proj_out(features)
 
 
@@ -49,6 +50,7 @@ class MaskDecoder(nn.Module):
         self.upscale_conv1 = nn.ConvTranspose2d(size, size // 4, kernel_size=2, stride=2)
         self.upscale_conv2 = nn.ConvTranspose2d(size // 4, size // 8, kernel_size=2, stride=2)
         self.upscale_layer_norm = LayerNorm2d(size // 4, eps=1e-6)
+        self.activation = nn.GELU()
         self.output_hypernetworks_mlps = nn.ModuleList(
             FeedForward(size, size, size // 8, 3) for _ in range(self.num_mask_tokens)
         )
@@ -138,8 +140,8 @@ class MaskDecoder(nn.Module):
         batch, prompts = image.shape[:2]
         height, width = grid_hw
         planes = image.transpose(2, 3).reshape(batch * prompts, image.shape[3], height, width)
-        planes = F.gelu(self.upscale_layer_norm(self.upscale_conv1(planes)))
-        planes = F.gelu(self.upscale_conv2(planes))
+        planes = self.activation(self.upscale_layer_norm(self.upscale_conv1(planes)))
+        planes = self.activation(self.upscale_conv2(planes))
         features = planes.reshape(batch, prompts, planes.shape[1], 16 * height * width)
         mlps = cast(list[nn.Module], self.output_hypernetworks_mlps)
         hyper = torch.stack([mlp(tokens[:, :, index]) for index, mlp in enumerate(mlps)], dim=2)

@@ -257,7 +257,7 @@ def _in_float32(head: FeedForward, features: Tensor) -> Tensor:
     layers = [head.proj_in, *cast(list[nn.Linear], head.layers), head.proj_out]
     for layer in layers:
         features = F.linear(features, layer.weight.to(features.dtype), layer.bias.to(features.dtype))
-        features = features if layer is head.proj_out else features.relu()
+        features = features if layer is head.proj_out else head.activation(features)
     return features
 
 

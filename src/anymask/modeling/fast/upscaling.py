@@ -54,6 +54,7 @@ def predict_masks(
         strips = [
             _masks_of_strip(
                 decoder.upscale_layer_norm,
+                decoder.activation,
                 *second,
                 hyper[:, some],
                 upscaled(some, slice(rows.start * width, rows.stop * width)),
@@ -69,11 +70,14 @@ def predict_masks(
     return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
 
 
-def _masks_of_strip(norm: nn.LayerNorm, weight: Tensor, bias: Tensor, hyper: Tensor, features: Tensor) -> Tensor:
+def _masks_of_strip(
+    norm: nn.LayerNorm, activation: nn.Module, weight: Tensor, bias: Tensor, hyper: Tensor, features: Tensor
+) -> Tensor:
     """Masks of some image tokens; every image token becomes 4 x 4 pixels by itself.
 
     Args:
         norm: Between the convolutions.
+        activation: After each of them.
         weight: The second convolution as a matrix.
         bias: Its bias, four times.
         hyper: (batch, prompts, masks, channels // 8), from the hypernetworks.
@@ -84,8 +88,8 @@ def _masks_of_strip(norm: nn.LayerNorm, weight: Tensor, bias: Tensor, hyper: Ten
         pixels, each of these pixels' 2 x 2.
     """
     features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, channels // 4)
-    features = F.gelu(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
-    features = F.gelu(F.linear(features, weight, bias))
+    features = activation(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+    features = activation(F.linear(features, weight, bias))
     features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, 4, channels // 8)
     return hyper @ features.flatten(2, 4).transpose(-2, -1)
 

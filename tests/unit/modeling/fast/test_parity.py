@@ -216,6 +216,14 @@ def test_a_hook_on_any_module_is_called(model, name):
     hook.remove()
 
 
+@torch.no_grad()
+def test_another_activation_is_computed_with(model):
+    model.mask_decoder.activation = nn.SiLU()
+    model.mask_decoder.iou_prediction_head.activation = nn.GELU()
+    embeddings, arguments = model.get_image_embeddings(images(1)), dict(input_points=points(1))
+    assert_same(outputs(model, "sdpa", embeddings, **arguments), outputs(model, "eager", embeddings, **arguments))
+
+
 def test_hooks_of_the_whole_program(model):
     handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
     try:
