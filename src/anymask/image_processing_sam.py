@@ -26,7 +26,7 @@ HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "token", "local_files_o
 _FILE_OPTIONS = (*HUB_OPTIONS, "image_processor_filename", "_from_auto", "_from_pipeline")
 
 
-class SamImageProcessorKwargs(ImagesKwargs, total=False):
+class SamImageProcessorKwargs(ImagesKwargs, total=False):  # type: ignore[call-arg]  # a TypedDict, unseen
     """The options of SAM's image processors beside those that all image processors have, for Transformers' code."""
 
     mask_size: dict[str, int]
