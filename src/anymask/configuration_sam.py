@@ -149,6 +149,7 @@ class SamVisionConfig(_SamBaseConfig):
         global_attn_indexes: Which blocks attend globally; numbers beyond the last block mean none.
         num_pos_feats: Half the channels of the positional encoding shared by prompts and image.
         mlp_dim: Width of the MLP (pruned models such as SlimSAM set it).
+        **kwargs: Fields that every configuration has.
 
     Raises:
         ValueError: If a field is of another kind, or sizes do not divide as they must.
@@ -226,6 +227,7 @@ class SamPromptEncoderConfig(_SamBaseConfig):
         num_point_embeddings: Kinds of points: background, foreground, and two box corners.
         hidden_act: Activation between the mask prompt's convolutions.
         layer_norm_eps: Epsilon of their layer norms.
+        **kwargs: Fields that every configuration has.
 
     Raises:
         ValueError: If a field is of another kind, or sizes do not divide as they must.
@@ -279,6 +281,7 @@ class SamMaskDecoderConfig(_SamBaseConfig):
         iou_head_hidden_dim: Its width.
         layer_norm_eps: Epsilon of the two-way blocks' layer norms. The hub's files say 1e-6; Meta's code computes
             with 1e-5, which `SamConfig.from_preset` and checkpoints in Meta's format use.
+        **kwargs: Fields that every configuration has.
 
     Raises:
         ValueError: If a field is of another kind, or sizes do not divide as they must.

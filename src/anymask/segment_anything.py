@@ -131,7 +131,7 @@ Examples:
 class ResizeLongestSide:
     """Images, points and boxes to the model's input, whose longer side has a fixed length.
 
-    Sizes are (height, width). What is given is never changed.
+    Sizes are (height, width), `original_size` that of the image before resizing. What is given is never changed.
     """
 
     def __init__(self, target_length: int) -> None:

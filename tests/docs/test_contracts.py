@@ -6,23 +6,26 @@
 import base64
 import json
 import re
+import shutil
 from pathlib import Path
 
 from starlette.testclient import TestClient
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
-from anymask import SAM, SamProcessor
+from anymask import SAM, SamConfig, SamProcessor
+from anymask.checkpoints.model_card import make_model_card
 from anymask.demo.app import Demo, make_app
 from anymask.demo.pictures import Pictures
 from anymask.integrations.label_studio import LabelStudio
 
 REPOSITORY = Path(__file__).parents[2]
 PHOTO = REPOSITORY / "examples" / "chelsea.jpg"
+FENCES = re.MULTILINE | re.DOTALL
 
 
 def data_of(page: str, language: str) -> list[str]:
     text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, FENCES)
 
 
 def demo() -> Demo:
@@ -62,3 +65,11 @@ def test_the_labelling_interface_of_the_page_is_understood():
     assert answer.status_code == 200, answer.text
     [prediction] = answer.json()["results"]
     assert {(region["from_name"], region["to_name"]) for region in prediction["result"]} == {("brush", "image")}
+
+
+def test_the_usage_in_a_model_card_runs(tmp_path, monkeypatch):
+    [code] = re.findall(r"^```python\n(.*?)^```$", str(make_model_card(SamConfig(), name="sam-vit-nano")), FENCES)
+    shutil.copy(PHOTO.with_name("coffee.jpg"), tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert (tmp_path / "overlay.png").is_file()

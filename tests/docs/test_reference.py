@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 SOURCE = REPOSITORY / "src"
 ARRAY = re.compile(r"\b(Tensor|ndarray)\b")
 SHAPE = re.compile(r"\([^()]*, [^()]*\)|\([\w.]+,\)")
-ELSEWHERE = re.compile(r"\b[Ss]ee `|[Ss]ame as `|[Aa]s in |[Aa]s for |[Ll]ikewise|[Nn]ot used|those of `")
+ELSEWHERE = re.compile(r"\b[Ss]ee (?:`|there)|[Ss]ame as `|[Aa]s in |[Aa]s for |[Ll]ikewise|[Nn]ot used|those of `")
 ENTRY = re.compile(r"^    (?P<name>\**[\w.]+):(?P<text>.*(?:\n(?: {5,}.*)?$)*)", re.MULTILINE)
 
 
@@ -67,6 +67,23 @@ def test_arrays_have_shapes(name):
         # Without a list of arguments the sentences say all.
         text = known.get(argument, documentation if argument == "return" or not entries(documentation, "Args") else "")
         assert SHAPE.search(text) or ELSEWHERE.search(text), f"{name} must say of what shape `{argument}` is"
+
+
+# Their arguments are Transformers', or Meta's whose class says what they are.
+NAMED_ELSEWHERE = re.compile(
+    r"\.(MaskGenerationPipeline|SamTrainer|SegmentationMetrics)\.|ResizeLongestSide\.|\.get_correct_attn_implementation$"
+)
+
+
+@pytest.mark.parametrize("name", [name for name in CALLABLES if not NAMED_ELSEWHERE.search(name)])
+def test_arguments_are_explained(name):
+    """With two or more; with one, the first sentence says it."""
+    function, documentation = CALLABLES[name]
+    assert documentation.strip()
+    arguments = [argument for argument in inspect.signature(function).parameters if argument not in ("self", "cls")]
+    if len(arguments) > 1 and not ELSEWHERE.search(documentation) and set(arguments) != {"args", "kwargs"}:
+        known = {argument.lstrip("*") for argument in entries(documentation, "Args", "Attributes")}
+        assert [argument for argument in arguments if argument not in known] == []
 
 
 def raised_in(code: ast.AST) -> set[str]:

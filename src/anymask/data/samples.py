@@ -171,6 +171,10 @@ class MaskDataset(Sequence[Sample]):
 
         Where a sample goes depends on the seed and the names, not on the order of files. Both get at least one.
 
+        Args:
+            fraction: of the samples, between 0 and 1.
+            seed: of the draw.
+
         Raises:
             ValueError: If there are fewer than two samples, or the fraction is not between 0 and 1.
         """
@@ -187,7 +191,12 @@ class MaskDataset(Sequence[Sample]):
         return self[sorted(range(len(self)), key=lambda index: _digest(seed, self.entries[index].name))]
 
     def limited(self, count: int, seed: int = 0) -> MaskDataset:
-        """At most `count` of the samples, drawn by their names and the seed, in their order."""
+        """At most `count` of the samples, drawn by their names and the seed, in their order.
+
+        Args:
+            count: how many at most.
+            seed: of the draw.
+        """
         drawn = sorted(range(len(self)), key=lambda index: _digest(seed, self.entries[index].name))[:count]
         return self[sorted(drawn)]
 

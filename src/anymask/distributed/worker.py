@@ -88,7 +88,12 @@ class MaskWorker:
         return {column: _objects([row[column] for row in rows]) for column in COLUMNS}
 
     def segment(self, name: str, image: Any) -> Row:
-        """The row of one image."""
+        """The row of one image.
+
+        Args:
+            name: What the row is called.
+            image: Anything that `load_image` takes.
+        """
         try:
             picture = load_image(image)
             height, width = np.asarray(picture).shape[:2]

@@ -217,6 +217,11 @@ def paint_labels(objects: SavedObjects, size_hw: Sequence[int]) -> Iterator[tupl
 def write_label_raster(path: _PathLike, objects: SavedObjects, image: LargeImage) -> None:
     """Write a GeoTIFF of uint32 labels, in compressed blocks, with the image's place; 0 is nodata.
 
+    Args:
+        path: The file.
+        objects: Numbered from 1 in their order; smaller ones lie on larger ones.
+        image: Whose size and place the labels have.
+
     Raises:
         ImportError: If rasterio is not installed.
     """

@@ -119,7 +119,12 @@ class FineTuneOptions:
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> FineTuneOptions:
-        """The options of a run from its `config.json`, with some of them changed."""
+        """The options of a run from its `config.json`, with some of them changed.
+
+        Args:
+            path: of the file.
+            **changes: fields that shall have other values.
+        """
         written = json.loads(Path(path).read_text(encoding="utf-8"))
         check_known_options(written, [field.name for field in fields(cls)], f"The configuration {path}")
         return cls(**{**written, **changes})

@@ -138,7 +138,12 @@ class TrainingSamples(Dataset):
         return self.image_processor(prepared["image"], return_tensors="pt")["pixel_values"][0]
 
     def draw(self, index: int, prepared: dict[str, Any]) -> dict[str, Tensor]:
-        """The objects that this epoch asks for."""
+        """The objects that this epoch asks for.
+
+        Args:
+            index: of the sample.
+            prepared: what `prepare` gave for it.
+        """
         rng = self._generator(index, 1)
         labels, boxes_xyxy = prepared["labels"], prepared["boxes_xyxy"]
         if self.max_objects is not None and len(labels) > self.max_objects:

@@ -162,6 +162,10 @@ class VolumePredictor:
     def seed_mask(self, position: int, seed: Seed) -> np.ndarray:
         """The mask (height, width) of bool that a seed stands for.
 
+        Args:
+            position: Of the slice along the axis that is walked.
+            seed: What is given there.
+
         Raises:
             ValueError: If the mask has another size than the slice.
         """

@@ -50,7 +50,12 @@ def draw_ultrasound(seed: int, size_hw: tuple[int, int] = SIZE_HW) -> Sample:
 
 
 def ultrasound_dataset(count: int, first_seed: int = 0) -> MaskDataset:
-    """So many drawn images, each drawn when it is asked for."""
+    """So many drawn images, each drawn when it is asked for.
+
+    Args:
+        count: how many.
+        first_seed: of the first image; the others have the numbers after it.
+    """
     seeds = range(first_seed, first_seed + count)
     entries = [Entry(f"scan-{seed:03d}", partial(draw_ultrasound, seed)) for seed in seeds]
     return MaskDataset(entries, f"{count} drawn ultrasound images")

@@ -136,7 +136,13 @@ def categories_of(images: Sequence[Annotated], class_names: ClassNames | None) -
 
 
 def write_coco(path: FilePath, images: Sequence[Annotated], **options: Any) -> None:
-    """Write the masks of images as one data set; options are those of `coco_document`."""
+    """Write the masks of images as one data set.
+
+    Args:
+        path: of the file.
+        images: records, size and name of each image; `Results` are such.
+        **options: of `coco_document`: `segmentation`, `tolerance`, `class_names`.
+    """
     write_json(path, coco_document(images, **options))
 
 

@@ -79,7 +79,13 @@ class Entries:
     """
 
     def __init__(self, path: FilePath, noun: str, plural: str | None = None) -> None:
-        """Take the file and what its entries are called: "annotation", "line", "shape"."""
+        """Take the file and what its entries are called: "annotation", "line", "shape".
+
+        Args:
+            path: is named in warnings.
+            noun: of one entry.
+            plural: of several; the noun and an s by default.
+        """
         self._path, self._noun, self._plural = path, noun, plural or f"{noun}s"
         self._number = 0
         self._wrong: list[str] = []
