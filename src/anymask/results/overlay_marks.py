@@ -16,6 +16,8 @@ FOREGROUND, BACKGROUND = (38, 166, 91), (214, 48, 49)  # of points whose mask is
 WHITE, INK = (255, 255, 255), (24, 24, 27)
 FINER = 4  # points are drawn this much larger and then reduced, for smooth edges
 TAG_LIGHTNESS = 0.45  # of white in a tag's ground, on which ink is legible whatever the mask's colour
+TAG_HEIGHT, SMALLEST_TEXT = 1 / 45, 10  # of text: of the picture's shorter side; pixels below which nobody reads
+TAGS_SHARE = 0.15  # of the picture, that tags may take together before their text gets smaller
 SAMPLES = 64  # rows and columns of the grid on which places for tags are looked at
 # What a tag's place costs: per part of it that is on another tag or a prompt, on another mask, on its own.
 ON_TAG, ON_MASK, ON_ITS_OWN, LATER_CHOICE = 8.0, 1.5, 1.0, 0.05
@@ -131,9 +133,9 @@ def draw_tags(
         prompts: that are drawn already.
         font: a font file, or a font of Pillow's.
     """
-    size = max(12, round(min(picture.size) / 45))
     taken = [] if prompts is None else _places_of_points(picture, prompts)
     draw = ImageDraw.Draw(picture)
+    size = _text_size(draw, picture.size, texts, font)
     # The small first: there are fewer places for them.
     for index in sorted(range(len(texts)), key=lambda index: -int(ranks[index])):
         extent = _seen_extent(topmost, int(ranks[index]), boxes_xyxy[index].tolist()) if texts[index] else None
@@ -146,6 +148,19 @@ def draw_tags(
         draw.rounded_rectangle(taken[-1], radius=tag.margin, fill=ground, outline=INK, width=max(1, size // 20))
         left, top, _, _ = draw.textbbox((0, 0), tag.text, font=tag.font)
         draw.text((x + tag.margin * 1.5 - left, y + tag.margin - top), tag.text, font=tag.font, fill=INK)
+
+
+def _text_size(
+    draw: ImageDraw.ImageDraw,
+    picture_wh: tuple[int, int],
+    texts: Sequence[str],
+    font: str | os.PathLike[str] | Font | None,
+) -> int:
+    """A size in pixels that grows with the picture, and leaves it to be seen where there are many tags."""
+    size = max(12, round(min(picture_wh) * TAG_HEIGHT))
+    tags = [_measure(draw, text, load_font(text, size, font)) for text in texts if text]
+    share = sum(tag.width * tag.height for tag in tags) / (picture_wh[0] * picture_wh[1])
+    return size if share <= TAGS_SHARE else max(SMALLEST_TEXT, round(size * (TAGS_SHARE / share) ** 0.5))
 
 
 def _measure(draw: ImageDraw.ImageDraw, text: str, font: Font) -> _Tag:

@@ -142,6 +142,24 @@ def test_tags_grow_with_the_picture():
     assert 6 < heights[1] / heights[0] < 10
 
 
+def test_many_tags_are_smaller_and_leave_the_picture_to_be_seen():
+    photo = np.full((900, 1200, 3), 128, np.uint8)
+    masks = np.zeros((200, 900, 1200), bool)
+    for index, mask in enumerate(masks):
+        y, x = 45 * (index // 10), 120 * (index % 10)
+        mask[y + 20 : y + 40, x + 40 : x + 70] = True
+    few, many = (
+        (
+            np.asarray(draw_overlay(photo, masks[:count], labels=["mushroom"] * count)).astype(int)
+            - np.asarray(draw_overlay(photo, masks[:count]))
+        ).any(axis=-1)
+        for count in (2, 200)
+    )
+    assert many.mean() < 0.25
+    assert many.sum() / 200 < 0.75 * few.sum() / 2
+    assert many.sum() / 200 > 0.2 * few.sum() / 2
+
+
 def test_a_covered_mask_has_no_label_and_labels_are_counted():
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[30:80, 40:90] = True
