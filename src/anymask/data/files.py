@@ -82,13 +82,17 @@ def pair_by_stem(
 
 def _claiming_stem(other: Path, by_stem: dict[str, list[Path]]) -> str | None:
     stem = stem_of(other)
-    if stem in by_stem and by_stem[stem] != [other]:
-        return stem
     ends = [match.start() for match in re.finditer(r"[_\-. ]", stem)]
-    for end in reversed(ends):
-        if stem[:end] in by_stem and _AFTER_STEM.fullmatch(stem[end:]):
-            return stem[:end]
-    return other.parent.name if other.parent.name in by_stem else None
+    shorter = [stem[:end] for end in reversed(ends) if stem[:end] in by_stem and _AFTER_STEM.fullmatch(stem[end:])]
+    # p1/scan_mask.png is of p1/scan.png, though p2/scan_mask.png has its stem.
+    beside = [one for one in shorter if any(image.parent == other.parent for image in by_stem[one])]
+    if beside:
+        return beside[0]
+    same = by_stem.get(stem, [])
+    # Where masks are looked for among the images, p1/scan.png is not the mask of p2/scan.png.
+    if any(image != other and (other not in same or image.parent == other.parent) for image in same):
+        return stem
+    return shorter[0] if shorter else other.parent.name if other.parent.name in by_stem else None
 
 
 def _shared_folders(one: Path, other: Path) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -34,7 +35,9 @@ class SeveralReports:
             lines += ["", f"## {group}", "", "| data | objects | " + " | ".join(names) + " |"]
             lines += ["| --- |" + " --- |" * (1 + len(names))]
             for name, one in document["data"].items():
-                lines += [_line(f"[{name}]({name}/report.md)", one["objects"], one["means"].get(group, {}), names)]
+                lines += [
+                    _line(f"[{name}]({quote(name)}/report.md)", one["objects"], one["means"].get(group, {}), names)
+                ]
             lines += [_line("**mean**", "", means, names)]
         lines += [
             "",

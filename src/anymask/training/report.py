@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -174,7 +175,7 @@ def write_report(
         "Masks for exact boxes: the truth, before, after. The images that gained most come first, then the one that "
         "gained least.",
         "",
-        *(f"![{name}](overlays/{_file_name(name)})" for name in shown),
+        *(f"![{name}](overlays/{quote(_file_name(name))})" for name in shown),
     ]
     (output / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -73,6 +73,15 @@ def test_npz_of_masks(tmp_path, photo, shapes, save):
     assert np.array_equal(sample.masks, shapes)
 
 
+def test_a_folder_for_each_patient(tmp_path, photo, shapes, save):
+    for patient, mask in zip(("p1", "p2"), shapes, strict=False):
+        save(tmp_path / patient / "scan.png", photo)
+        save(tmp_path / patient / "scan_mask.png", mask)
+    found = {sample.name: sample.masks for sample in read_mask_folder(tmp_path).samples()}
+    assert list(found) == ["p1/scan.png", "p2/scan.png"]
+    assert all(np.array_equal(masks[0], mask) for masks, mask in zip(found.values(), shapes, strict=False))
+
+
 def test_masks_of_another_size_are_named(tmp_path, photo, shapes, save):
     save(tmp_path / "images/a.png", photo)
     save(tmp_path / "masks/a.png", shapes[0][:, :-1])
