@@ -190,12 +190,14 @@ def add_product(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return product.unflatten(0, (batch, prompts))
 
 
-def add_product_(summand: Tensor, left: Tensor, right: Tensor) -> None:
-    """`summand += left @ right`; all (batch, prompts, rows, columns), `summand` contiguous."""
+def add_product_(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`summand + left @ right`, in the memory of `summand` where no gradient needs it; shapes as in `add_product`."""
+    if torch.is_grad_enabled():  # in place on a view, a gradient would be copied twice
+        return add_product(summand, left, right)
     if torch.is_autocast_enabled(summand.device.type):  # the product is in half precision there
-        summand += left @ right
-    else:
-        summand.view(-1, *summand.shape[2:]).baddbmm_(left.flatten(0, 1), right.flatten(0, 1))
+        return summand.add_(left @ right)
+    summand.view(-1, *summand.shape[2:]).baddbmm_(left.flatten(0, 1), right.flatten(0, 1))
+    return summand
 
 
 def take_prompts(tensors: Sequence[Tensor], prompts: slice | Tensor) -> list[Tensor]:

@@ -124,7 +124,7 @@ class SharedImage(FastImage):
         def part(prompts: slice, pixels: slice) -> Tensor:
             features = torch.addcmul(constant, self.base.features[:, :, pixels], scale[:, prompts, pixels])
             for weights, rows in projected:
-                add_product_(features, weights[:, prompts, pixels], rows[:, prompts])
+                features = add_product_(features, weights[:, prompts, pixels], rows[:, prompts])
             return features
 
         return part
@@ -144,12 +144,12 @@ class SharedImage(FastImage):
         scores = matmul_shared(tokens, product.transpose(-2, -1))
         if not isinstance(self.scale, Tensor):
             return scores
-        scores = scores.mul_(self.scale[:, :, None, None]).flatten(2, 3)
+        scores = _scale(scores, self.scale[:, :, None, None]).flatten(2, 3)
         keys = absorb(tokens, linear)
         for weights, rows, _ in self.written:
-            add_product_(scores, keys @ rows.transpose(-2, -1), weights)
-        scores.add_((keys @ cast(Tensor, self.shift))[..., None])
-        return scores.unflatten(2, tokens.shape[2:4]).add_(matmul_shared(tokens, position.transpose(-2, -1)))
+            scores = add_product_(scores, keys @ rows.transpose(-2, -1), weights)
+        scores = _add(scores, (keys @ cast(Tensor, self.shift))[..., None])
+        return _add(scores.unflatten(2, tokens.shape[2:4]), matmul_shared(tokens, position.transpose(-2, -1)))
 
     def _sums(self, weights: Tensor, linear: nn.Linear) -> Tensor:
         product = cast(Tensor, self.base.products[len(self.written)].value)
@@ -187,11 +187,12 @@ class SharedImage(FastImage):
         for number, (block, overlap) in enumerate(zip(written, self.base.overlaps[len(self.written)], strict=True)):
             product = matmul_shared(block.values, overlap.products.transpose(-2, -1)).flatten(2, 3)
             # With the base and with later rows a row has two products, which are the same, with its own block's one.
-            product.add_(overlap.constant).mul_(2 * self.scale[:, :, None] if isinstance(self.scale, Tensor) else 2)
+            twice = 2 * self.scale[:, :, None] if isinstance(self.scale, Tensor) else 2
+            product = _scale(_add(product, overlap.constant), twice)
             for later in written[number:]:
                 gram = block.rows @ later.rows.transpose(-2, -1)
-                add_product_(product, gram if later is block else 2 * gram, later.weights)
-            squares = squares + product.mul_(block.weights).sum(dim=2, dtype=squares.dtype)
+                product = add_product_(product, gram if later is block else 2 * gram, later.weights)
+            squares = squares + _scale(product, block.weights).sum(dim=2, dtype=squares.dtype)
         return squares
 
 
@@ -204,6 +205,11 @@ def _precise(features: Tensor) -> Tensor:
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
-def _scale(weights: Tensor, factor: Tensor) -> Tensor:
-    """`weights * factor`, in the memory of `weights` where they will not be needed for gradients."""
-    return weights * factor if torch.is_grad_enabled() else weights.mul_(factor)
+def _scale(features: Tensor, factor: Tensor | float) -> Tensor:
+    """`features * factor`, in the memory of `features` where no gradient needs it."""
+    return features * factor if torch.is_grad_enabled() else features.mul_(factor)
+
+
+def _add(features: Tensor, summand: Tensor) -> Tensor:
+    """`features + summand`, likewise."""
+    return features + summand if torch.is_grad_enabled() else features.add_(summand)

@@ -42,59 +42,53 @@ def predict_masks(
     """
     mlps = cast(list[nn.Module], decoder.output_hypernetworks_mlps)
     hyper = torch.stack([mlps[index](tokens[:, :, index]) for index in range(len(mlps))[wanted]], dim=2)
-    first = decoder.upscale_conv1
-    upscaled = image.features(as_matrix(first), cast(Tensor, first.bias).repeat(4))
-    second = as_matrix(decoder.upscale_conv2), cast(Tensor, decoder.upscale_conv2.bias).repeat(4)
+    first, second, activation = decoder.upscale_conv1, decoder.upscale_conv2, decoder.activation
+    features = image.features(as_matrix(first), cast(Tensor, first.bias).repeat(4))
+    matrix = as_matrix(second), cast(Tensor, second.bias).repeat(4)
     batch, prompts = tokens.shape[:2]
     height, width = grid_hw
-    bytes_per_row = batch * width * 16 * decoder.upscale_conv2.out_channels * tokens.element_size()
+    if torch.is_grad_enabled():
+        # All at once, since all is kept; and so that no step has a gradient that must be turned round or added up.
+        upscaled = _upscale(decoder.upscale_layer_norm, activation, *matrix, features(slice(None), slice(None)))
+        by_token = (upscaled @ hyper.transpose(-2, -1)).unflatten(2, (height, width, 2, 2, 2, 2))
+        by_row = by_token.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)
+        return by_row.reshape(batch, prompts, -1, 4 * height, 4 * width)
+    bytes_per_row = batch * width * 16 * second.out_channels * tokens.element_size()
     rows_at_a_time = parts_at_a_time(bytes_per_row, tokens.device, UPSCALING_BYTES)
     masks = []
     for some in slices(prompts, max(rows_at_a_time // height, 1)):
-        strips = [
-            _masks_of_strip(
-                decoder.upscale_layer_norm,
-                decoder.activation,
-                *second,
-                hyper[:, some],
-                upscaled(some, slice(rows.start * width, rows.stop * width)),
-            )
-            for rows in slices(height, rows_at_a_time)
-        ]
+        strips = []
+        for rows in slices(height, rows_at_a_time):
+            strip = features(some, slice(rows.start * width, rows.stop * width))
+            upscaled = _upscale(decoder.upscale_layer_norm, activation, *matrix, strip)
+            strips.append(hyper[:, some] @ upscaled.transpose(-2, -1))
         masks.append(strips[0] if len(strips) == 1 else torch.cat(strips, dim=3))
     logits = masks[0] if len(masks) == 1 else torch.cat(masks, dim=1)
-    if torch.is_grad_enabled():  # a copy, whose gradient is another; that of `gather` adds up one by one
-        by_pixel = logits.unflatten(3, (height, width, 2, 2, 2, 2)).permute(0, 1, 2, 3, 5, 7, 4, 6, 8)
-        return by_pixel.reshape(batch, prompts, -1, 4 * height, 4 * width)
     order = _row_by_row(height, width, tokens.device)
     return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
 
 
-def _masks_of_strip(
-    norm: nn.LayerNorm, activation: nn.Module, weight: Tensor, bias: Tensor, hyper: Tensor, features: Tensor
-) -> Tensor:
-    """Masks of some image tokens; every image token becomes 4 x 4 pixels by itself.
+def _upscale(norm: nn.LayerNorm, activation: nn.Module, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
+    """Features of pixels from those of some image tokens; every token becomes 4 x 4 pixels by itself.
 
     Args:
         norm: Between the convolutions.
         activation: After each of them.
         weight: The second convolution as a matrix.
         bias: Its bias, four times.
-        hyper: (batch, prompts, masks, channels // 8), from the hypernetworks.
         features: (batch, prompts, tokens, channels), from the first transposed convolution.
 
     Returns:
-        Logits, (batch, prompts, masks, 16 * tokens), in the order in which upscaling makes them: each token's 2 x 2
+        (batch, prompts, 16 * tokens, channels // 8), in the order in which upscaling makes them: each token's 2 x 2
         pixels, each of these pixels' 2 x 2.
     """
     features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, channels // 4)
     features = activation(F.layer_norm(features, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
     features = activation(F.linear(features, weight, bias))
-    features = features.unflatten(-1, (4, -1))  # (batch, prompts, tokens, 4, 4, channels // 8)
-    return hyper @ features.flatten(2, 4).transpose(-2, -1)
+    return features.unflatten(-1, (4, -1)).flatten(2, 4)
 
 
 def _row_by_row(height: int, width: int, device: torch.device) -> Tensor:
-    """Where each pixel of 4 * height rows of 4 * width lies in what `_masks_of_strip` makes, (16 * height * width,)."""
+    """Where each pixel of 4 * height rows of 4 * width lies in what `_upscale` makes, (16 * height * width,)."""
     made = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
     return made.permute(0, 2, 4, 1, 3, 5).flatten()
