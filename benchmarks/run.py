@@ -43,7 +43,8 @@ PROCESSOR_RUNS: dict[str, list[str]] = {
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],
     "demo": ["bench_demo.py", "--size", "nano"],
-    "exported": ["bench_exported.py"],
+    "demo_50_megapixels": ["bench_demo.py", "--size", "nano", "--image-size", "6150", "8200", "--repeats", "8"],
+    "exported": ["bench_exported.py", "--repeats", "3"],
 }
 """The name of each file of results, and the command that makes it: on any processor."""
 
