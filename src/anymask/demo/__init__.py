@@ -1,1 +1,4 @@
-"""The demo: a page to click on, and the HTTP interface behind it. Read app, pictures, answers, worker, guards."""
+"""The demo: a page to click on, and the HTTP interface behind it.
+
+Read app, replies, pictures, questions, answers, worker, guards.
+"""

@@ -1,11 +1,10 @@
-"""What requests say, checked, and the answers that the model gives them; these are made in the worker's thread."""
+"""The answers that the model gives; they are made in the worker's thread."""
 
 from __future__ import annotations
 
-import json
-import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from ..configuration_sam import SamConfig
 from ..embeddings.image_embedding import EncodedImage, encode_image
-from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND, MASK_PIXELS_PER_PATCH, resized_size_hw
+from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, resized_size_hw
 from ..images.preparation import ImagePreprocessor
 from ..mask_generation.generator import SamMaskGenerator
 from ..masks.record import MaskRecord, rle_of
@@ -24,11 +23,9 @@ from ..modeling.outputs import MaskProposals
 from ..modeling.promptable import PromptableModel
 from ..predictor.decode import DecodingOptions, PromptBatch, PromptedMasks, StageTimes, decode_prompts, prepare_batches
 from ..prompts.prompt import Prompt
-from ..support.unknown_names import check_known_options
 from .errors import RequestError
 from .pictures import RecentlyUsed
-
-MOST_POINTS = 256
+from .questions import Question
 
 
 @dataclass(frozen=True)
@@ -42,113 +39,6 @@ class Encoded:
     def nbytes(self) -> int:
         """About what it takes, by the embedding; what prompts share is some ten times that."""
         return 12 * self.image.tensor.nbytes
-
-
-@dataclass(frozen=True)
-class Question:
-    """What `predict` is asked.
-
-    Attributes:
-        prompt: In pixels of the original image, without a mask.
-        multimask: Whether several candidates are wanted.
-        mask: Token of an earlier answer, or None.
-        max_side: Of the masks that are sent, in pixels, or None for the picture's own size.
-    """
-
-    prompt: Prompt
-    multimask: bool = True
-    mask: str | None = None
-    max_side: int | None = None
-
-
-def read_json(body: bytes, known: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON object with nothing but known names; an empty body is an empty object.
-
-    Raises:
-        RequestError: If it is none.
-    """
-    document = read_any_json(body)
-    try:
-        check_known_options(document, known, "The request")
-    except TypeError as error:
-        raise RequestError(422, str(error)) from error
-    return document
-
-
-def read_any_json(body: bytes) -> dict[str, Any]:
-    """Read a JSON object; an empty body is an empty object.
-
-    Raises:
-        RequestError: If it is none.
-    """
-    if not body.strip():
-        return {}
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(400, f"The body must be JSON, but: {error}") from error
-    if not isinstance(document, dict):
-        raise RequestError(422, f"The body must be a JSON object, got {type(document).__name__}.")
-    return document
-
-
-def read_question(body: bytes) -> Question:
-    """Read the body of a `predict`.
-
-    Raises:
-        RequestError: If it says what cannot be; whether prompts lie in the picture is seen later.
-    """
-    said = read_json(body, ("points", "labels", "box", "multimask", "mask", "max_side"))
-    points = said.get("points") or []
-    labels = said.get("labels")
-    if not isinstance(points, list) or len(points) > MOST_POINTS or not all(is_numbers(point, 2) for point in points):
-        raise RequestError(422, f"`points` must be a list of at most {MOST_POINTS} pairs [x, y] of numbers.")
-    if labels is None:
-        labels = [LABEL_FOREGROUND] * len(points)
-    is_labels = isinstance(labels, list) and all(
-        type(label) is int and label in (LABEL_FOREGROUND, LABEL_BACKGROUND) for label in labels
-    )
-    if not is_labels or len(labels) != len(points):
-        raise RequestError(422, "`labels` must be a list with 1 (the object) or 0 (not of it) for each point.")
-    box, mask, multimask = said.get("box"), said.get("mask"), said.get("multimask", True)
-    if box is not None and not is_numbers(box, 4):
-        raise RequestError(422, "`box` must be null or [x0, y0, x1, y1], four numbers.")
-    if mask is not None and not isinstance(mask, str):
-        raise RequestError(422, "`mask` must be null or a token of an earlier answer.")
-    if not isinstance(multimask, bool):
-        raise RequestError(422, "`multimask` must be true or false.")
-    if not points and box is None and mask is None:
-        raise RequestError(422, "There must be a point, a box or a mask, got none.")
-    return Question(
-        Prompt(
-            points_xy=tuple((float(x), float(y)) for x, y in points),
-            labels=tuple(labels),
-            box_xyxy=None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3])),
-        ),
-        multimask,
-        mask,
-        read_max_side(said),
-    )
-
-
-def read_max_side(said: Mapping[str, Any]) -> int | None:
-    """Read the longest side of the masks that are wanted.
-
-    Raises:
-        RequestError: If it is no whole number of at least 1.
-    """
-    max_side = said.get("max_side")
-    if max_side is not None and (type(max_side) is not int or max_side < 1):
-        raise RequestError(422, "`max_side` must be null or a whole number of pixels of at least 1.")
-    return max_side
-
-
-def is_numbers(value: Any, count: int) -> bool:
-    """Whether a value of JSON is a list of so many finite numbers."""
-    if not isinstance(value, list) or len(value) != count:
-        return False
-    # Written with abs and a bound: an integer of JSON may be too large for a float.
-    return all(type(number) in (int, float) and abs(number) < 1e9 and math.isfinite(number) for number in value)
 
 
 class Segmenter:
@@ -243,12 +133,13 @@ class Segmenter:
 
 
 class _Watched:
-    """A model whose progress through the points of segment-everything is told."""
+    """A model whose progress through the points of segment-everything is told; threads take turns to tell it."""
 
     def __init__(self, model: PromptableModel, after_batch: Callable[[int, int], None]) -> None:
         self._model, self._after_batch = model, after_batch
         self.config = model.config
         self.done, self.total = 0, 0
+        self._turn = threading.Lock()
 
     @property
     def device(self) -> torch.device:
@@ -266,8 +157,9 @@ class _Watched:
 
     def decode_proposals(self, image: Any, input_points: torch.Tensor, *, iou_threshold: float = 0.0) -> MaskProposals:
         proposals = self._model.decode_proposals(image, input_points, iou_threshold=iou_threshold)
-        self.done += input_points.shape[1]
-        self._after_batch(self.done, self.total)
+        with self._turn:
+            self.done += input_points.shape[1]
+            self._after_batch(self.done, self.total)
         return proposals
 
 

@@ -17,37 +17,26 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from .answers import Encoded, Segmenter, describe, mask_size, read_json, read_max_side, read_question
+from .answers import Encoded, Segmenter, describe, mask_size
 from .errors import ClientGoneError, RequestError
 from .guards import Credentials, Guard, read_body
 from .pictures import Pictures, RecentlyUsed, decode_picture, picture_to_show
+from .questions import read_json, read_max_side, read_question
+from .replies import page_routes, say_failure, say_gone, say_refusal, say_wrong_address, send_file
 from .worker import ModelWorker
 
 if TYPE_CHECKING:
     from ..sam import SAM
 
 Value = TypeVar("Value")
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 HERE = Path(__file__).parent
 PAGE = HERE / "page"
 MOST_JSON = 2**20  # bytes
 MOST_CLIENT = 128  # characters of a client's id
-CLIENT_GONE = 499
-MEDIA_TYPES = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".json": "application/json",
-    ".mjs": "text/javascript",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".wasm": "application/wasm",
-}
-
 log = logging.getLogger("anymask.demo")
 
 
@@ -207,7 +196,7 @@ class Demo:
         """The addresses of the interface."""
         return [
             Route("/api/info", self.info, methods=["GET"]),
-            Route("/api/openapi.json", _file(HERE / "openapi.json"), methods=["GET"]),
+            Route("/api/openapi.json", send_file(HERE / "openapi.json"), methods=["GET"]),
             Route("/api/images", self.add, methods=["POST"]),
             Route("/api/images/{id}", self.show, methods=["GET"]),
             Route("/api/images/{id}/encode", self.encode, methods=["POST"]),
@@ -244,16 +233,16 @@ def make_app(
     async def manifest(request: Request) -> Response:
         return JSONResponse({"engine": "server", "api": "api"})
 
-    routes = [*more_routes, *demo.routes(), Route("/manifest.json", manifest, methods=["GET"]), *_page_routes(page)]
+    routes = [*more_routes, *demo.routes(), Route("/manifest.json", manifest, methods=["GET"]), *page_routes(page)]
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, host=host, more_hosts=more_hosts, credentials=credentials)],
         exception_handlers={
-            RequestError: _refused,
-            HTTPException: _refused_by_starlette,
-            ClientDisconnect: _gone,
-            ClientGoneError: _gone,
-            Exception: _failed,
+            RequestError: say_refusal,
+            HTTPException: say_wrong_address,
+            ClientDisconnect: say_gone,
+            ClientGoneError: say_gone,
+            Exception: say_failure,
         },
         lifespan=lifespan,
     )
@@ -280,46 +269,3 @@ async def while_there(request: Request, work: Awaitable[Value]) -> Value:
 async def _until_gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _page_routes(page: Path) -> list[BaseRoute]:
-    """One route for each file of the page, so that no path of a request is looked up."""
-    files = sorted(path for path in page.rglob("*") if path.is_file())
-    routes: list[BaseRoute] = [
-        Route(f"/{path.relative_to(page).as_posix()}", _file(path), methods=["GET"]) for path in files
-    ]
-    index = page / "index.html"
-    return [*routes, Route("/", _file(index) if index in files else _no_page, methods=["GET"])]
-
-
-def _file(path: Path) -> Endpoint:
-    async def answer(request: Request) -> Response:
-        return FileResponse(path, media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"))
-
-    return answer
-
-
-async def _no_page(request: Request) -> Response:
-    return JSONResponse({"error": "The page is not built here; `make web` builds it. /api/info answers."}, 404)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return JSONResponse({"error": str(error)}, error.status)
-
-
-async def _refused_by_starlette(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    sentence = {
-        404: "There is nothing at this address; /api/openapi.json says what there is.",
-        405: "This address does not take this method; /api/openapi.json says which.",
-    }
-    return JSONResponse({"error": sentence.get(error.status_code, error.detail)}, error.status_code, error.headers)
-
-
-async def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=CLIENT_GONE)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "The server failed; its log says why."}, 500)

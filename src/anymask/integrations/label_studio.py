@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..demo.answers import read_any_json
 from ..demo.app import Demo, while_there
 from ..demo.errors import RequestError
 from ..demo.guards import read_body
+from ..demo.questions import read_any_json
 from ..masks.record import MaskRecord, rle_of
 from ..masks.rle import Rle, rle_to_mask
 from ..predictor.decode import DecodingOptions

@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ..demo.answers import Encoded, is_numbers, read_any_json
+from ..demo.answers import Encoded
 from ..demo.app import Demo, while_there
 from ..demo.errors import ClientGoneError, RequestError
 from ..demo.guards import read_body
 from ..demo.pictures import decode_picture
+from ..demo.questions import is_numbers, read_any_json
 from ..images.load import as_rgb_uint8
 from ..masks.polygons import rle_to_polygons
 from ..masks.record import MaskRecord, rle_of

@@ -168,7 +168,8 @@ def test_pictures_are_shown_upright(client):
 
 def test_everything_tells_how_far_it_is(client, sam, uploaded):
     lines = [json.loads(line) for line in client.post(f"/api/images/{uploaded}/everything").text.splitlines()]
-    assert [line["done"] for line in lines[:-1]] == [20, 40, 49]
+    done = [line["done"] for line in lines[:-1]]  # in parts of at most 20, as many for each thread
+    assert done == sorted(set(done)) and max(np.diff([0, *done])) <= 20 and done[-1] == 49
     assert {line["total"] for line in lines[:-1]} == {49}
     records = sam.predict(pixels_of(picture()))[0].records
     assert len(records) > 3
