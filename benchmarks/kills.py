@@ -23,11 +23,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from scale import run_watched
 
 FIELD = 250  # side of the squares that hold one drawn object each
@@ -83,10 +84,16 @@ def draw_volume(path: Path, size: int) -> None:
 
 
 def draw_folder(path: Path, size: int) -> None:
-    """Pictures of 256 x 256, each with a few fields of the raster."""
+    """Pictures of 256 x 256 with two ellipses each."""
     path.mkdir()
     for number in range(size):
-        Image.fromarray(_field(number, 7)).resize((256, 256)).save(path / f"{number:06d}.jpg", quality=90)
+        chance = random.Random(number)
+        picture = Image.new("RGB", (256, 256), tuple(chance.choices(range(40, 120), k=3)))
+        for _ in range(2):
+            left, top = chance.uniform(0, 150), chance.uniform(0, 150)
+            box = (left, top, left + chance.uniform(40, 110), top + chance.uniform(40, 110))
+            ImageDraw.Draw(picture).ellipse(box, fill=tuple(chance.choices(range(256), k=3)))
+        picture.save(path / f"{number:06d}.jpg", quality=90)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -94,25 +101,38 @@ def digests(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            with path.open("rb") as file:
-                found[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
 
-def run_with_kills(command: list[str], kills: int, every: float, chance: random.Random) -> list[float]:
-    """Call a command until it ends by itself, killed `kills` times before; returns after how many seconds each."""
-    killed: list[float] = []
+def run_with_kills(command: list[str], kills: int, every: float, seed: int, state: Path, stop_at: float) -> list[float]:
+    """Call a command until it ends by itself, killed `kills` times before; returns after how many seconds each.
+
+    Args:
+        command: To be called.
+        kills: At the most.
+        every: Seconds to a kill at the most.
+        seed: Of their moments.
+        state: A file with the kills of earlier calls of this function, and of this one.
+        stop_at: Of `time.monotonic`: when to kill it once more and exit, to be called again.
+    """
+    killed: list[float] = json.loads(state.read_text()) if state.exists() else []
     while True:
+        patience = random.Random(f"{seed} {len(killed)}").uniform(0, every) if len(killed) < kills else float("inf")
+        patience = min(patience, stop_at - time.monotonic())
+        if patience <= 0:
+            sys.exit("not done; call again to go on")
         process = subprocess.Popen(
             command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            process.wait(timeout=chance.uniform(0, every) if len(killed) < kills else None)
-        except subprocess.TimeoutExpired as expired:
+            process.wait(timeout=patience if patience < float("inf") else None)
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            killed.append(float(expired.timeout))
-            print(f"killed after {expired.timeout:.1f} s", flush=True)
+            killed.append(patience)
+            state.write_text(json.dumps(killed))
+            print(f"killed after {patience:.1f} s", flush=True)
             continue
         if process.returncode:
             sys.exit(f"{' '.join(command)} ended with {process.returncode}")
@@ -159,6 +179,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="for what is drawn and written")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--every", type=float, help="seconds to a kill at the most; by default they fill the run")
+    parser.add_argument("--seconds", type=float, help="how long this call may take with kills; a later one goes on")
     parser.add_argument("--reference", type=int, help="folder: how many images the run from end to end takes")
     parser.add_argument("--points-per-side", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
@@ -168,11 +189,15 @@ def main() -> None:
     reference = options.reference or options.size
     undisturbed, facts = run_undisturbed(options, reference)
     killed_folder = options.folder / f"{options.part}_{options.size}_killed"
-    shutil.rmtree(killed_folder, ignore_errors=True)
-    killed_folder.mkdir()
+    state = killed_folder.with_suffix(".json")
+    if not state.exists():
+        shutil.rmtree(killed_folder, ignore_errors=True)
+        killed_folder.mkdir()
     every = options.every or 2 * facts["seconds"] * options.size / reference / max(options.kills, 1)
     command = make_command(options, drawn_input(options, options.size), killed_folder, options.size)
-    killed = run_with_kills(command, options.kills, every, random.Random(options.seed))
+    stop_at = time.monotonic() + (options.seconds or float("inf"))
+    killed = run_with_kills(command, options.kills, every, options.seed, state, stop_at)
+    state.unlink(missing_ok=True)
     expected, found = digests(undisturbed), digests(killed_folder)
     if reference != options.size:
         expected = {name: digest for name, digest in expected.items() if name.startswith("shard_")}

@@ -5,7 +5,7 @@ colour, so that what is measured is the tiling and its files, not the weights. T
 square in each field and a cross as large as the whole; it is segmented in tiles and once more as a whole, and all
 results are written. `images` runs `anymask generate` with sam-vit-nano on drawn images, for more and more of them: with
 one worker on one core, one on all cores, two with a core each, and Ray with two actors. Peak memory is the highest sum
-over the processes of a run, looked at every 20 milliseconds. The rate is that of the surplus of the longest run over
+over the processes of a run, looked at ten times a second. The rate is that of the surplus of the longest run over
 the shortest, so that starting does not count.
 
     python benchmarks/scale.py --output benchmarks/results/savings/scale.json
@@ -29,7 +29,7 @@ import psutil
 from machine import environment_of
 from PIL import Image
 
-SECONDS_BETWEEN_LOOKS = 0.02
+SECONDS_BETWEEN_LOOKS = 0.1  # a look costs some milliseconds itself
 PERIOD, SQUARE = 400, 250  # of the drawn rasters: a bright square in each field
 GENERATE = """
 import sys
@@ -199,19 +199,16 @@ def main() -> None:
             ("tiling", measure_tiling(options.sides, options.tile, Path(folder))),
             ("images", measure_images(options.images, options.ways, Path(folder))),
         ):
-            found = []
+            found = [row for row in kept.get(part, {"rows": []})["rows"] if row.get("way") not in (None, *options.ways)]
             for row in rows:
                 print(part, row, flush=True)
                 found.append(row)
-            if found and part == "images":  # those of ways that are not run stay
-                found += [row for row in kept.get(part, {"rows": []})["rows"] if row["way"] not in options.ways]
-            if found:
                 kept[part] = {"environment": environment_of(options), "rows": found}
-    if "images" in kept:
-        kept["images"]["images_per_second"] = rates(kept["images"]["rows"])
-        print(kept["images"]["images_per_second"])
-    if options.output:
-        options.output.write_text(json.dumps(kept, indent=1) + "\n")
+                if part == "images":
+                    kept[part]["images_per_second"] = rates(found)
+                if options.output:
+                    options.output.write_text(json.dumps(kept, indent=1) + "\n")
+    print(kept.get("images", {}).get("images_per_second"))
 
 
 if __name__ == "__main__":

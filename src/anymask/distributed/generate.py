@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..embeddings.fingerprints import weights_digest
@@ -26,6 +26,10 @@ from .inputs import ImageReference, list_images
 from .outputs import FORMATS, Segmented, write_shard
 from .shards import ShardFolder, shard_slice, work_on_shards
 from .worker import MaskWorker, error_row
+
+if TYPE_CHECKING:
+    from ..modeling_sam import SamModel
+    from ..processing_sam import SamProcessor
 
 IMAGES_PER_SHARD = 100
 _LOOK_AGAIN_SECONDS = 1.0
@@ -108,8 +112,8 @@ def generate(
         model: What `anymask.SAM` takes.
         options: Of `MaskGenerationOptions`, and "max_area_share"; see `MaskWorker` and `PRESETS`.
         n_shards: How many shards; by default one for each hundred images.
-        workers: Processes on this machine, by default one for each of `devices`. Each has a model of its own and
-            computes with its share of torch's threads.
+        workers: Processes on this machine, by default one for each of `devices`. Those on the CPU share one model's
+            memory, and each computes with its share of torch's threads.
         devices: Torch devices, dealt out to the workers in turn; None takes a GPU where there is one.
         dtype: Name of a torch dtype.
         format_name: "sa1b", "coco" or "parquet".
@@ -159,14 +163,30 @@ def make_job(
     return Job(images, os.fspath(output), n_shards, format_name, model, dict(options or {}), dtype, digest)
 
 
-def work(job: Job, device: str | None, first: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Make shards until none is missing, beginning with the `first`; waits for those that others hold."""
+def work(
+    job: Job,
+    device: str | None,
+    first: int,
+    progress: Callable[[int, int], None] | None = None,
+    shared: tuple[SamModel, SamProcessor] | None = None,
+) -> None:
+    """Make shards until none is missing, beginning with the `first`; waits for those that others hold.
+
+    Args:
+        job: The run.
+        device: See `MaskWorker`.
+        first: Index of a shard.
+        progress: See `generate`.
+        shared: A model that is loaded, and its processor, in the place of the job's and of `device`.
+    """
     shards = job.shards()
     worker: MaskWorker | None = None
     order = [(first + step) % job.n_shards for step in range(job.n_shards)]
     while missing := set(shards.missing()):
         made = False
         for index in work_on_shards(shards, [index for index in order if index in missing]):
+            if worker is None and shared is not None:
+                worker = MaskWorker(shared[0], job.options, processor=shared[1])
             worker = worker or MaskWorker(job.model, job.options, device=device, dtype=job.dtype)
             job.make(index, shards, worker)
             made = True
@@ -178,14 +198,21 @@ def work(job: Job, device: str | None, first: int, progress: Callable[[int, int]
 
 def _work_in_processes(job: Job, devices: Sequence[str | None], progress: Callable[[int, int], None] | None) -> None:
     import torch
+    import torch.multiprocessing
 
-    context = multiprocessing.get_context("spawn")
+    context = torch.multiprocessing.get_context("spawn")  # hands over tensors by their memory
     threads = max(1, torch.get_num_threads() // len(devices))
+    takes_cpu = [device == "cpu" or (device is None and not torch.cuda.is_available()) for device in devices]
+    shared = None
+    if any(takes_cpu):
+        sam = SAM(job.model, device="cpu", dtype=job.dtype)
+        shared = (sam.model.share_memory(), sam.processor)
     processes = []
     for number, device in enumerate(devices):
         errors, sender = context.Pipe(duplex=False)
         first = number * job.n_shards // len(devices)
-        process = context.Process(target=_process, args=(job, device, first, threads, sender), daemon=True)
+        arguments = (job, device, first, threads, sender, shared if takes_cpu[number] else None)
+        process = context.Process(target=_process, args=arguments, daemon=True)
         process.start()
         sender.close()
         processes.append((process, errors))
@@ -211,7 +238,14 @@ def _reason(process: Any, errors: Any) -> str:
         return f"exit code {process.exitcode}"
 
 
-def _process(job: Job, device: str | None, first: int, threads: int, sender: Any) -> None:
+def _process(
+    job: Job,
+    device: str | None,
+    first: int,
+    threads: int,
+    sender: Any,
+    shared: tuple[SamModel, SamProcessor] | None,
+) -> None:
     """What runs in a worker's process."""
     import torch
 
@@ -220,7 +254,7 @@ def _process(job: Job, device: str | None, first: int, threads: int, sender: Any
     if parent is not None:  # a worker does not outlive a run that was killed
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
     try:
-        work(job, device, first)
+        work(job, device, first, shared=shared)
     except Exception as error:
         sender.send(f"{type(error).__name__}: {error}")
         raise SystemExit(1) from None
@@ -229,6 +263,7 @@ def _process(job: Job, device: str | None, first: int, threads: int, sender: Any
 def write_manifest(job: Job) -> dict[str, Any]:
     """Write `manifest.json` of a run whose shards are all there, and return it."""
     shards = job.shards()
+    shards.tidy()
     entries: list[dict[str, Any]] = []
     for index in range(job.n_shards):
         counts = json.loads(shards.counts_path(index).read_text())

@@ -57,6 +57,11 @@ class ShardFolder:
         """Shards that are not there yet."""
         return [index for index in range(self.n_shards) if not self.path(index).exists()]
 
+    def tidy(self) -> None:
+        """Remove what claims of processes that were killed left, when no shard is missing."""
+        for left in self.folder.glob(".shard_*.claim*"):
+            left.unlink(missing_ok=True)
+
     @contextmanager
     def claim(self, index: int) -> Iterator[bool]:
         """Hold a shard while it is made; False if it is there already, or another holds it."""
@@ -68,7 +73,7 @@ class ShardFolder:
         keeper = threading.Thread(target=_keep, args=(claim, released), daemon=True)
         keeper.start()
         try:
-            for unfinished in self.folder.glob(f".{self.path(index).name}.*.part"):  # of a holder that was killed
+            for unfinished in self.folder.glob(f".shard_{index:05d}.*.part"):  # of a holder that was killed
                 unfinished.unlink(missing_ok=True)
             yield not self.path(index).exists()  # it may have been finished between the two looks
         finally:
@@ -85,6 +90,8 @@ def _take(claim: Path) -> bool:
         own.write_bytes(holder)
         try:
             os.link(own, claim)
+        except FileNotFoundError:  # tidied away: there is nothing left to make
+            return False
         except FileExistsError:
             if not _is_abandoned(claim):
                 return False
@@ -97,7 +104,7 @@ def _take(claim: Path) -> bool:
         else:
             return True
         finally:
-            own.unlink()
+            own.unlink(missing_ok=True)
     return False
 
 

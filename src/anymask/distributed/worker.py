@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from ..images.load import load_image
 from ..mask_generation.generator import SamMaskGenerator
 from ..sam import SAM
 from ..support.unknown_names import did_you_mean
+
+if TYPE_CHECKING:
+    from ..modeling_sam import SamModel
+    from ..processing_sam import SamProcessor
 
 Row = dict[str, Any]
 
@@ -41,10 +45,11 @@ class MaskWorker:
     with COCO's compressed RLE) and "error" (None, or why there is no mask).
 
     Args:
-        model: What `anymask.SAM` takes: packaged name, folder, file or hub id.
+        model: What `anymask.SAM` takes: packaged name, folder, file or hub id; or a `SamModel`, used where it is.
         options: Of `MaskGenerationOptions`, and "max_area_share": masks of a larger share of the image are dropped.
         device: A torch device, or None for a GPU where there is one.
         dtype: Name of a torch dtype.
+        processor: Of a `SamModel`.
 
     Raises:
         ValueError: If an option has a value that it cannot have.
@@ -60,17 +65,18 @@ class MaskWorker:
 
     def __init__(
         self,
-        model: str = "sam-vit-nano",
+        model: str | SamModel = "sam-vit-nano",
         options: Mapping[str, Any] | None = None,
         *,
         device: str | None = None,
         dtype: str | None = None,
+        processor: SamProcessor | None = None,
     ):
         options = dict(options or {})
         self.max_area_share = float(options.pop("max_area_share", 1.0))
         if not 0 < self.max_area_share <= 1:
             raise ValueError(f"`max_area_share` must lie in (0, 1], got {self.max_area_share}.")
-        sam = SAM(model, device=device, dtype=dtype)
+        sam = SAM(model, device=device, dtype=dtype, processor=processor)
         self.generator = SamMaskGenerator(
             sam.model, sam.processor, **{**options, "output_mode": "coco_rle", "progress": False}
         )

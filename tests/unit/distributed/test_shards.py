@@ -41,9 +41,18 @@ def test_the_claim_of_a_dead_process_is_taken_over(shards):
         holder = json.loads(claim_of(shards, 0).read_text())
         assert holder["pid"] == os.getpid()
     claim_of(shards, 0).write_text(json.dumps({**holder, "pid": dead.pid}))
-    (shards.folder / ".shard_00000.tar.abc.part").touch()
+    unfinished = [shards.folder / f".shard_00000.{name}.abc.part" for name in ("tar", "counts")]
+    for path in unfinished:
+        path.touch()
     with shards.claim(0) as is_mine:
-        assert is_mine and not (shards.folder / ".shard_00000.tar.abc.part").exists()
+        assert is_mine and not any(path.exists() for path in unfinished)
+
+
+def test_what_killed_processes_left_is_tidied_away(shards):
+    for name in (".shard_00000.claim", ".shard_00001.claim.0a1b"):
+        (shards.folder / name).touch()
+    shards.tidy()
+    assert list(shards.folder.iterdir()) == [shards.folder / "settings.json"]
 
 
 def test_the_claim_of_another_machine_is_taken_over_when_it_is_old(shards):

@@ -4,6 +4,7 @@ import pytest
 from anymask import SamMaskGenerator, SamModel, SamProcessor
 from anymask.distributed.worker import MaskWorker, preset
 from anymask.mask_generation.options import MaskGenerationOptions
+from anymask.sam import SAM
 
 
 def test_rows_are_those_of_the_generator(photos, options):
@@ -39,3 +40,12 @@ def test_presets():
         MaskWorker("sam-vit-nano", {"max_area_share": 0})
     with pytest.raises(TypeError, match="points_per_sied"):
         MaskWorker("sam-vit-nano", {"points_per_sied": 3})
+
+
+def test_a_loaded_model_is_used_as_it_is(photos, options):
+    sam = SAM("sam-vit-nano", device="cpu")
+    worker = MaskWorker(sam.model, options, processor=sam.processor)
+    assert worker.generator.model is sam.model
+    path = str(photos / "part0/p0.png")
+    by_name = MaskWorker("sam-vit-nano", options, device="cpu")
+    assert worker.segment("a", path) == by_name.segment("a", path)
