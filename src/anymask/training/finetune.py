@@ -22,6 +22,7 @@ import numpy as np
 from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, set_seed
+from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..checkpoints.model_card import write_model_card
@@ -175,6 +176,7 @@ def fine_tune(
         raise FileExistsError(
             f"{output} must not hold another run; go on with it (--resume, resume=True), or name another folder."
         )
+    _check_reporter(options.report_to)
     train_data, validation_data = _find_data(options, say)
     output.mkdir(parents=True, exist_ok=True)
     options.write(output / CONFIGURATION)
@@ -205,6 +207,16 @@ def fine_tune(
     write_model_card(model_folder, best.config, training=output / "report.json")
     say(f"{model_folder}: load it with SAM or SamModel.from_pretrained; {output / 'report.md'} compares")
     return FineTuneResult(model_folder, before[0], after[0], not stop.was_asked)
+
+
+def _check_reporter(name: str) -> None:
+    """Before images are encoded, and not when training would begin, as Trainer does."""
+    installed = get_available_reporting_integrations()
+    if name not in ("none", "all", *installed):
+        raise ValueError(
+            f"`report_to` must be 'none', 'all' or what is installed of Trainer's reporters "
+            f"({', '.join(installed) or 'none is'}), got {name!r}; pip install it, or leave the option out."
+        )
 
 
 def _load(name: str | Path) -> tuple[SamModel, SamProcessor]:

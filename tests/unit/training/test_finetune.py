@@ -206,3 +206,9 @@ def test_broken_samples_are_named_and_left_out_where_asked(tmp_path, data, check
 def test_options_that_cannot_be_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         FineTuneOptions(data="data", output="out", **fields)
+
+
+def test_a_reporter_that_is_not_installed_is_refused_at_once(tmp_path):
+    asked = FineTuneOptions(data="nothing", output=str(tmp_path / "out"), report_to="tensorbord")
+    with pytest.raises(ValueError, match=r"what is installed of Trainer's reporters .*got 'tensorbord'; pip install"):
+        fine_tune(asked, say=lambda _: None)
