@@ -5,8 +5,8 @@ colour, so that what is measured is the tiling and its files, not the weights. T
 square in each field and a cross as large as the whole; it is segmented in tiles and once more as a whole, and all
 results are written. `images` runs `anymask generate` with sam-vit-nano on drawn images, for more and more of them: with
 one worker on one core, one on all cores, two with a core each, and Ray with two actors. Peak memory is the highest sum
-over the processes of a run, looked at ten times a second. The rate is that of the surplus of the longest run over
-the shortest, so that starting does not count.
+over the processes of a run, looked at ten times a second. The rate is that of the shards after each worker's
+first, by the times of their files, so that starting does not count.
 
     python benchmarks/scale.py --output benchmarks/results/savings/scale.json
 """
@@ -162,21 +162,18 @@ def measure_images(counts: list[int], ways: list[str], folder: Path) -> Iterator
             Image.fromarray(pixels).save(images / f"{number:05d}.png")
         for way in ways:
             engine, workers, threads = WAYS[way]
-            command = [sys.executable, str(script), str(images), str(folder / f"{way} {count}"), engine, str(workers)]
+            output = folder / f"{way} {count}"
+            command = [sys.executable, str(script), str(images), str(output), engine, str(workers)]
             environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
             _, seconds, peak = run_watched(command, environment)
-            yield {"images": count, "way": way, "seconds": seconds, "peak_megabytes": peak}
+            row = {"images": count, "way": way, "seconds": seconds, "peak_megabytes": peak}
+            yield {**row, "images_per_second": rate(output, count, workers)}
 
 
-def rates(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Images per second of each way, of what its longest run did more than its shortest."""
-    found = {}
-    for way in WAYS:
-        runs = sorted((row["images"], row["seconds"]) for row in rows if row["way"] == way)
-        if len(runs) > 1:
-            (few, short), (many, long) = runs[0], runs[-1]
-            found[way] = (many - few) / (long - short)
-    return found
+def rate(folder: Path, images: int, workers: int) -> float:
+    """Images per second of a run, from when each worker had made a shard to the last shard."""
+    times = sorted(path.stat().st_mtime for path in folder.glob("shard_*.json"))
+    return images * (len(times) - workers) / len(times) / (times[-1] - times[workers - 1])
 
 
 def main() -> None:
@@ -204,11 +201,8 @@ def main() -> None:
                 print(part, row, flush=True)
                 found.append(row)
                 kept[part] = {"environment": environment_of(options), "rows": found}
-                if part == "images":
-                    kept[part]["images_per_second"] = rates(found)
                 if options.output:
                     options.output.write_text(json.dumps(kept, indent=1) + "\n")
-    print(kept.get("images", {}).get("images_per_second"))
 
 
 if __name__ == "__main__":
