@@ -42,6 +42,7 @@ class Server:
         self.image = self.ask("/api/images", photo)["id"]
 
     def ask(self, path: str, body: bytes) -> dict:
+        self.connection.close()  # while the other column computes, the server gives an idle one up
         self.connection.request("POST", path, body)
         return json.load(self.connection.getresponse())
 
