@@ -99,7 +99,7 @@ def test_osam_and_x_anylabeling_encoders(exported, model, embeddings, preprocess
     pixel_values = preprocessor(picture.astype(np.uint8), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         # Pillow rounds the pixels of a resized picture.
-        assert relative_difference(torch.tensor(found), model.get_image_embeddings(pixel_values)) < 0.02
+        assert relative_difference(torch.tensor(found), model.get_image_embeddings(pixel_values)) < 0.05
     decoder, meta = (session_of(exported(name) / "decoder.onnx") for name in ("x-anylabeling", "meta"))
     points = np.array([[[300, 200], [500, 600]]], np.float32)
     given = dict(
