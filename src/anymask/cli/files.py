@@ -39,7 +39,7 @@ def find_photos(arguments: Iterable[str], owner_of: Callable[[str], str | None] 
     Args:
         arguments: as in `anymask.predictor.sources.open_source`, but no videos.
         owner_of: tells of a picture that is named like a result which photo's it would be, by its stem; in folders and
-            globs such pictures are passed over, and said to be where that photo is not among those found.
+            globs such pictures are passed over, and said to be.
 
     Raises:
         FileNotFoundError: If none of the arguments exists.
@@ -84,16 +84,14 @@ def _found(argument: str, owner_of: Callable[[str], str | None]) -> dict[str, st
     if opened.count is None:
         raise ValueError(f"{argument} must stand for photos, but there are videos; read these with SAM.predict")
     found = {str(image.origin): image.name or "photo" for image in opened.images}
-    owners = {source: owner_of(name) for source, name in found.items()}
-    photos = {source: name for source, name in found.items() if owners[source] is None}
+    photos = {source: name for source, name in found.items() if owner_of(name) is None}
     if not photos:
         raise ValueError(f"{argument} must hold photos, but holds nothing but results of an earlier run")
-    there = {stem for name in photos.values() for stem in (Path(name).stem, Path(name).name)}
-    doubtful = [source for source, owner in owners.items() if owner is not None and owner not in there]
-    if doubtful:
-        others = f" and {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
+    results = [source for source in found if source not in photos]
+    if results:
+        others = f" and {len(results) - 1} more" if len(results) > 1 else ""
         typer.echo(
-            f"anymask: passed over {doubtful[0]}{others}, named like results of an earlier run; a photo of such a name "
+            f"anymask: passed over {results[0]}{others}, named like results of an earlier run; a photo of such a name "
             f"is taken where it is given itself",
             err=True,
         )

@@ -67,11 +67,11 @@ def test_one_stem_with_two_suffixes_keeps_the_suffixes(tmp_path):
 
 
 def test_a_photo_named_like_a_result_is_not_dropped_without_a_word(tmp_path, capsys):
-    a, _own, other = touch(tmp_path, "a.jpg", "a_overlay.png", "cat_overlay.png")
+    a, own, other = touch(tmp_path, "a.jpg", "a_overlay.png", "cat_overlay.png")
     assert [photo.source for photo in find_photos([str(tmp_path)], owner_of)] == [a]
     assert capsys.readouterr().err == (
-        f"anymask: passed over {other}, named like results of an earlier run; a photo of such a name is taken where it "
-        "is given itself\n"
+        f"anymask: passed over {own} and 1 more, named like results of an earlier run; a photo of such a name is taken "
+        "where it is given itself\n"
     )
     assert [photo.source for photo in find_photos([other], owner_of)] == [other]
 
