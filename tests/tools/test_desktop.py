@@ -52,7 +52,7 @@ def run(tool, script, *arguments, home):
 
 def raw_masks(sam, photo=PHOTO, **prompts):
     """Masks without the clean-up that the checkpoint asks for, which files do not hold."""
-    return sam.predict(photo, **prompts, max_hole_area=0, max_sprinkle_area=0)[0].masks.data
+    return np.asarray(sam.predict(photo, **prompts, max_hole_area=0, max_sprinkle_area=0)[0].masks.data)
 
 
 def test_labelme(sam, exported, tmp_path):
