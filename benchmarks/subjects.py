@@ -111,7 +111,7 @@ def _random_model(size: str) -> SamModel:
     same for the four pixels that come of one, and logits are as large as a trained model's. Relative positions, zero in
     a fresh model, are put to the test as well.
     """
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # with some others all masks are the whole photo
     model = SamModel(SamConfig.from_preset(size))
     encoder, decoder = model.vision_encoder, model.mask_decoder
     for name, parameter in encoder.named_parameters():
