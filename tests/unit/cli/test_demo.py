@@ -24,7 +24,14 @@ COMMAND = [sys.executable, "-m", "anymask"]
 def test_servers_start_answer_and_end(tmp_path, arguments, path, says):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "photo.png").write_bytes(picture())
-    process = subprocess.Popen([*COMMAND, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background of a script has them ignore it, and all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     with process:
         address = process.stdout.readline().split()[0]
         with urllib.request.urlopen(address + path, timeout=60) as answer:
