@@ -19,6 +19,7 @@ from .image_processing_sam import SamImageProcessor, SamImageProcessorBase
 from .image_processing_sam_fast import SamImageProcessorFast
 from .images.options import INERT_CONFIG_KEYS, OPTION_NAMES
 from .images.preparation import ImagePreprocessor, SamInputs, batch_geometries, check_tensor_type, to_inputs
+from .images.segmentation_maps import prepare_segmentation_maps
 from .prompts.mask_prompts import prepare_mask_prompts
 from .prompts.tensors import count_prompts, prepare_prompts
 from .support.unknown_names import check_known_options
@@ -167,7 +168,10 @@ class SamProcessor(ProcessorMixin):
         Args:
             images: see `SamImageProcessor.preprocess`. May be left out where `original_sizes` is given.
             text: must be None, SAM takes none; it is here because every processor has it second.
-            segmentation_maps: one integer map per image, for training; comes back as `labels`.
+            segmentation_maps: for training, as high and wide as the images, whole numbers; come back as `labels`. One
+                for each image, which all its prompts mean: HxW, a list of them, or (images, H, W). Or one for each
+                prompt: (prompts, H, W) of one image, (images, prompts, H, W), or a list with an array or a list of maps
+                for each image.
             input_points: see the table above.
             input_labels: see the table above.
             input_boxes: see the table above.
@@ -185,7 +189,9 @@ class SamProcessor(ProcessorMixin):
             P, K, 2), `input_labels` (B, P, K) int64, `input_boxes` (B, P, 4) and `input_masks` (B, 1 or P, h, w), as
             far as given. Where numbers differ between prompts or images, points, labels and boxes come back as
             `input_points` and `input_labels` alone: boxes as two points with labels 2 and 3, padding with label -10. A
-            padding prompt, whose labels are all -10, gives a mask that means nothing.
+            padding prompt, whose labels are all -10, gives a mask that means nothing. Segmentation maps come back as
+            `labels` int64 of the size of the model's masks: (B, h, w) where each image has one, else (B, P, h, w), with
+            -100 throughout for a padding prompt.
 
         Raises:
             TypeError: If an option is unknown.
@@ -216,7 +222,7 @@ class SamProcessor(ProcessorMixin):
         if images is not None:
             if original_sizes is not None:
                 raise ValueError("Pass `images` or `original_sizes`, not both: images bring their sizes.")
-            data = self.image_processor(images, segmentation_maps, **kwargs)
+            data = self.image_processor(images, **kwargs)
             sizes_hw = _sizes(data["original_sizes"])
         else:
             check_tensor_type(return_tensors)
@@ -232,6 +238,9 @@ class SamProcessor(ProcessorMixin):
             mask_geometries = [options.mask_geometry(geometry) for geometry in geometries]
             n_prompts = count_prompts(prompts, len(geometries))
             prompts["input_masks"] = prepare_mask_prompts(input_masks, mask_geometries, n_prompts)
+        if segmentation_maps is not None:
+            n_prompts = count_prompts(prompts, len(geometries))
+            data["labels"] = prepare_segmentation_maps(segmentation_maps, geometries, options, n_prompts)
         if device is not None:
             prompts = {name: value.to(device) for name, value in prompts.items()}
         return to_inputs({**data, **prompts}, return_tensors)

@@ -68,6 +68,13 @@ def test_what_the_model_refuses(models, inputs):
         models[0](**wrong)
 
 
+def test_several_segmentation_maps_of_an_image(processors):
+    maps = np.stack([IMAGE[..., 0] > 100, IMAGE[..., 1] > 200]).astype(np.uint8)
+    for several in (maps, list(maps)):
+        ours, theirs = (p(IMAGE, segmentation_maps=several, return_tensors="pt")["labels"] for p in processors)
+        assert ours.shape == (1, *theirs.shape) and torch.equal(ours[0], theirs)
+
+
 def test_missing_weights(models, tmp_path):
     state = {name: value for name, value in models[0].state_dict().items() if "iou_token" not in name}
     models[0].save_pretrained(tmp_path, state_dict=state)

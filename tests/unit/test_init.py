@@ -42,6 +42,26 @@ def test_import_is_light():
     assert run_python(f"import anymask, sys; print([m for m in {heavy} if m in sys.modules])").strip() == "[]"
 
 
+def test_the_garbage_collector_rests_during_an_import_and_is_as_before_after_it():
+    code = """
+import gc
+class Watch:
+    def find_spec(self, name, path, target=None):
+        seen.add((name == "anymask.geometry", gc.isenabled()))
+import sys
+seen = set()
+sys.meta_path.insert(0, Watch())
+import anymask
+anymask.SamProcessor
+assert gc.isenabled()
+gc.disable()
+anymask.SamModel
+assert not gc.isenabled()
+print((True, False) in seen, (False, True) in seen, (True, True) in seen)
+"""
+    assert run_python(code).split() == ["True", "True", "False"]
+
+
 def test_the_program_is_soon_at_its_first_line():
     """Until there, Python answers Ctrl-C with a traceback."""
     code = "import sys; before = set(sys.modules); import anymask.__main__; print(len(set(sys.modules) - before))"

@@ -197,18 +197,79 @@ def test_unknown_options_are_errors_when_loading(tmp_path):
         SamProcessor.from_pretrained(tmp_path, do_normalise=False)
 
 
+def rectangle(size_hw, x0, y0, x1, y1):
+    drawn = np.zeros(size_hw, np.uint8)
+    drawn[y0:y1, x0:x1] = 1
+    return drawn
+
+
 def test_segmentation_maps_give_a_loss():
     processor, model = SamProcessor(tiny_image_processor()), tiny_model()
-    maps = np.zeros((40, 80), np.uint8)
-    maps[10:30, 20:60] = 1
+    maps = rectangle((40, 80), 20, 10, 60, 30)
     inputs = processor(IMAGE, input_points=[[[40, 20]]], segmentation_maps=maps, return_tensors="pt")
     loss = model(**inputs).loss
     loss.backward()
     labels = inputs.pop("labels")
     assert labels.shape == (1, 40, 40)
     torch.testing.assert_close(model(**inputs, labels=labels[:, None]).loss, loss)
-    two = processor(IMAGE, input_points=[[[[40, 20]], [[4, 2]]]], segmentation_maps=maps, return_tensors="pt")
-    with pytest.raises(ValueError, match=r"torch.stack\(\[labels == number for number in numbers\], dim=1\)"):
-        model(**two)
-    labels = two.pop("labels")
-    assert torch.isfinite(model(**two, labels=torch.stack([labels == number for number in (1, 0)], dim=1)).loss)
+
+
+def test_one_segmentation_map_is_the_mask_of_all_prompts_of_its_image():
+    processor, model = SamProcessor(tiny_image_processor()), tiny_model()
+    maps = [rectangle((40, 80), 20, 10, 60, 30), rectangle((50, 25), 3, 4, 20, 40)]
+    points = [[[[40, 20]], [[30, 12]], [[4, 2]]], [[[9, 20]], [[11, 30]], [[24, 49]]]]
+    inputs = processor([IMAGE, TALL], input_points=points, segmentation_maps=maps, return_tensors="pt")
+    loss = model(**inputs).loss
+    labels = inputs.pop("labels")
+    assert labels.shape == (2, 40, 40)
+    torch.testing.assert_close(model(**inputs, labels=labels.unsqueeze(1).repeat(1, 3, 1, 1)).loss, loss)
+    several = [[one] * 3 for one in maps]
+    by_prompt = processor([IMAGE, TALL], input_points=points, segmentation_maps=several, return_tensors="pt")
+    assert by_prompt["labels"].shape == (2, 3, 40, 40)
+    torch.testing.assert_close(model(**by_prompt).loss, loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float32])
+def test_prompts_that_fill_up_a_batch_have_no_part_in_the_loss(dtype):
+    processor, model = SamProcessor(tiny_image_processor()), tiny_model()
+    maps = [rectangle((40, 80), 20, 10, 60, 30), rectangle((50, 25), 3, 4, 20, 40)]
+    boxes = [[[20, 10, 60, 30], [18, 8, 62, 32], [10, 5, 70, 35]], [[3, 4, 20, 40]]]
+    inputs = processor([IMAGE, TALL], input_boxes=boxes, segmentation_maps=maps, return_tensors="pt")
+    inputs["labels"] = inputs["labels"].to(dtype)
+    alone = [
+        model(**processor(image, input_boxes=[prompts], segmentation_maps=one, return_tensors="pt")).loss
+        for image, prompts, one in zip((IMAGE, TALL), boxes, maps, strict=True)
+    ]
+    torch.testing.assert_close(model(**inputs).loss, (3 * alone[0] + alone[1]) / 4)
+
+
+def test_each_prompt_has_its_own_segmentation_map_in_a_ragged_batch():
+    processor, model = SamProcessor(tiny_image_processor()), tiny_model()
+    maps = [
+        [rectangle((40, 80), 20, 10, 60, 30), rectangle((40, 80), 0, 0, 9, 15)],
+        rectangle((50, 25), 3, 4, 20, 40),
+    ]
+    points = [[[[40, 20]], [[4, 5]]], [[[9, 20]]]]
+    inputs = processor([IMAGE, TALL], input_points=points, segmentation_maps=maps, return_tensors="pt")
+    assert inputs["labels"].shape == (2, 2, 40, 40) and (inputs["labels"][1, 1] == -100).all()
+    alone = [
+        model(**processor(image, input_points=[[[point]]], segmentation_maps=one, return_tensors="pt")).loss
+        for image, point, one in ((IMAGE, [40, 20], maps[0][0]), (IMAGE, [4, 5], maps[0][1]), (TALL, [9, 20], maps[1]))
+    ]
+    torch.testing.assert_close(model(**inputs).loss, sum(alone) / 3)
+
+
+def test_segmentation_maps_of_another_number_than_the_prompts():
+    processor = SamProcessor(tiny_image_processor())
+    with pytest.raises(ValueError, match="one for each of its prompts; image 0 has 3 maps and 2 prompts"):
+        processor(IMAGE, segmentation_maps=np.zeros((3, 40, 80), int), input_points=[[[[4, 2]], [[9, 8]]]])
+
+
+@pytest.mark.parametrize("kind", [None, "np"])
+def test_segmentation_maps_of_prompts_in_other_tensors(kind):
+    processor = SamProcessor(tiny_image_processor())
+    maps = np.stack([rectangle((40, 80), 20, 10, 60, 30), rectangle((40, 80), 0, 0, 9, 15)])
+    points = [[[[40, 20]], [[4, 5]]]]
+    expected = processor(IMAGE, input_points=points, segmentation_maps=maps, return_tensors="pt")["labels"]
+    labels = processor(IMAGE, input_points=points, segmentation_maps=maps, return_tensors=kind)["labels"]
+    assert (np.stack(labels) == expected.numpy()).all()

@@ -21,7 +21,7 @@ from ..support.unknown_names import check_known_options
 from .options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions, implied_options
 from .resize_pillow import PillowResizer
 from .resize_torch import TorchResizer
-from .segmentation_maps import pair_with_images, resize_map
+from .segmentation_maps import prepare_segmentation_maps
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +202,8 @@ class ImagePreprocessor:
         Args:
             images: one image or several (a list or tuple, nested or not, or an array of four axes), each of any kind
                 that `anymask.images.load.load_image` takes.
-            segmentation_maps: one integer map per image, as high and wide as the image, for training.
+            segmentation_maps: for training, one integer map per image, as high and wide as the image, or several: see
+                `SamProcessor`.
             return_tensors: "pt" for torch, "np" for NumPy, None for lists of NumPy arrays and of sizes.
             device: where the result lies; with torch's resize also where it is computed.
             input_data_format: "channels_first" or "channels_last", for arrays whose shape allows both.
@@ -213,7 +214,8 @@ class ImagePreprocessor:
 
         Returns:
             `pixel_values` (B, 3, H, W) float32; `original_sizes` and `reshaped_input_sizes` (B, 2) int64, height and
-            width before and after resizing; with segmentation maps, `labels` (B, h, w) int64.
+            width before and after resizing; with segmentation maps, `labels` (B, h, w) int64, or (B, maps, h, w) where
+            an image has several, -100 throughout where another has fewer.
 
         Raises:
             TypeError: If an option or the kind of an image is unknown.
@@ -232,7 +234,7 @@ class ImagePreprocessor:
             "reshaped_input_sizes": [geometry.resized_size_hw for geometry in geometries],
         }
         if segmentation_maps is not None:
-            data["labels"] = [resize_map(*pair, options) for pair in pair_with_images(segmentation_maps, geometries)]
+            data["labels"] = prepare_segmentation_maps(segmentation_maps, geometries, options)
         return to_inputs(data, return_tensors)
 
     @property

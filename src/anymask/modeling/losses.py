@@ -193,8 +193,7 @@ def segmentation_loss(
         iou_scores: Predicted IoU, (batch, prompts, masks).
         labels: (batch, prompts, label height, label width), of the same frame as the logits, at any size of the same
             shape: bool, 0 and 1, or shares from 0 to 1. -100 throughout is an object that fills up the batch and has no
-            influence, -1 a pixel that has none. Of one prompt per image also (batch, label height, label width), as
-            `SamProcessor` makes them of segmentation maps.
+            influence, -1 a pixel that has none.
         options: What is minimised.
         max_size_hw: The largest size at which the loss is computed; labels above it come down by area.
         num_items_in_batch: Pixels of labels that are not -100 in all batches of an optimizer step, as
@@ -206,13 +205,11 @@ def segmentation_loss(
     Raises:
         ValueError: Labels have another number or shape than the masks, or values that mean nothing.
     """
-    if labels.ndim == 3 and pred_masks.shape[1] == 1:
-        labels = labels.unsqueeze(1)
     if labels.dtype == torch.uint8:
         labels = labels.short()  # an unsigned -1 would be 255
     check_mask_labels(labels, pred_masks)
     with torch.autocast(pred_masks.device.type, enabled=False):
-        is_object = labels.flatten(2)[..., 0] != PADDED_OBJECT
+        is_object = _is_object(labels)
         objects = labels[is_object]  # (objects, label height, label width)
         logits = _at_least_float32(pred_masks[is_object])
         scores = _at_least_float32(iou_scores[is_object])
@@ -235,6 +232,42 @@ def segmentation_loss(
     chosen = torch.full(labels.shape[:2], -1, dtype=torch.long, device=labels.device)
     chosen[is_object] = best
     return SegmentationLoss(total, {**parts, "best": chosen})
+
+
+def spread_over_prompts(
+    labels: Tensor, n_prompts: int, is_padding: Tensor | None, num_items_in_batch: Tensor | int | None = None
+) -> tuple[Tensor, Tensor | int | None]:
+    """Make of one mask per image, what all its prompts mean, one for each prompt.
+
+    Args:
+        labels: (batch, label height, label width), as `SamProcessor` makes them of one segmentation map per image;
+            values as in `segmentation_loss`.
+        n_prompts: How many prompts each image has, padding included.
+        is_padding: (batch, prompts) bool, prompts that only fill up the batch; None if there are none.
+        num_items_in_batch: As in `segmentation_loss`, but counted in these labels, where an image counts once however
+            many prompts it has.
+
+    Returns:
+        Labels (batch, prompts, label height, label width), -100 where the prompt is padding; and what
+        `num_items_in_batch` is of them, if every batch of the step has as many prompts per image as this one.
+
+    Raises:
+        ValueError: If there are several prompts, and numbers above 1: which of them a prompt means is not known.
+    """
+    if n_prompts > 1 and not torch.compiler.is_compiling() and labels.max() > 1:
+        raise ValueError(
+            f"labels of one map per image must hold 0 and 1 where there are several prompts, got numbers up to "
+            f"{labels.max().item():g}; say which number each prompt means: "
+            "torch.stack([labels == number for number in numbers], dim=1)."
+        )
+    spread = labels.unsqueeze(1).expand(-1, n_prompts, -1, -1)
+    if is_padding is not None:
+        spread = spread.to(torch.promote_types(spread.dtype, torch.int16))  # neither bool nor uint8 has -100
+        spread = spread.masked_fill(is_padding[..., None, None], PADDED_OBJECT)
+    if num_items_in_batch is not None:
+        images, objects = (_is_object(some).sum() for some in (labels, spread))
+        num_items_in_batch = torch.as_tensor(num_items_in_batch, device=labels.device).sum() * objects / images.clamp(1)
+    return spread, num_items_in_batch
 
 
 def masks_iou(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -261,16 +294,11 @@ def check_mask_labels(labels: Tensor, pred_masks: Tensor) -> None:
         ValueError: If they do not.
     """
     batch, prompts, _, height, width = pred_masks.shape
-    if labels.ndim == 3:
-        raise ValueError(
-            f"labels must have one mask per prompt, shape ({batch}, {prompts}, height, width), got "
-            f"{tuple(labels.shape)}: a segmentation map is the mask of one prompt per image. With more, say which "
-            "number of the map each prompt means: torch.stack([labels == number for number in numbers], dim=1)."
-        )
     if labels.ndim != 4 or labels.shape[:2] != (batch, prompts):
         raise ValueError(
-            f"labels must have one mask per prompt, shape ({batch}, {prompts}, height, width), got "
-            f"{tuple(labels.shape)}; give one prompt per object, and masks of -100 where an image has fewer."
+            f"labels must have one mask per prompt, shape ({batch}, {prompts}, height, width), or one per image, shape "
+            f"({batch}, height, width), got {tuple(labels.shape)}; give one prompt per object, and masks of -100 where "
+            "an image has fewer."
         )
     if labels.shape[2] * width != labels.shape[3] * height:
         raise ValueError(
@@ -359,6 +387,11 @@ def _number_of_objects(labels: Tensor, num_items: Tensor | int | None, in_batch:
     pixels = labels.shape[2] * labels.shape[3]
     objects = torch.as_tensor(num_items, device=labels.device).sum() / pixels
     return objects.clamp(min=1)
+
+
+def _is_object(labels: Tensor) -> Tensor:
+    """Which masks (..., height, width) do not only fill up the batch."""
+    return labels[..., 0, 0] != PADDED_OBJECT
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

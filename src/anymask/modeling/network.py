@@ -28,11 +28,11 @@ from . import decoders
 from .fast.decoder import PreparedImage, check_weights, is_same, prepare
 from .image_encoder import VisionEncoder
 from .layers import or_default
-from .losses import LossOptions, SegmentationLoss, segmentation_loss
+from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts
 from .mask_decoder import MaskDecoder
 from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
 from .prompt_checks import check_prompts
-from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_padding, grid_centres_xy
+from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_filling, find_padding, grid_centres_xy
 
 
 @runtime_checkable
@@ -240,8 +240,9 @@ class SegmentAnything(ABC):
             output_attentions: Return attention weights.
             output_hidden_states: Return the image encoder's activations, or which of them, by number.
             return_dict: False returns a tuple of what is set.
-            labels: The masks that the prompts mean, (batch, prompts, label height, label width), of the model's input
-                as a whole, at any size; `segmentation_loss` says what values mean. With them there is a loss.
+            labels: The masks that the prompts mean, (batch, prompts, label height, label width), or one that all
+                prompts of an image mean, (batch, label height, label width), of the model's input as a whole, at any
+                size; `segmentation_loss` says what values mean. With them there is a loss.
             num_items_in_batch: See `segmentation_loss`; `transformers.Trainer` gives it.
 
         Raises:
@@ -278,6 +279,9 @@ class SegmentAnything(ABC):
         )
         loss: Any = None  # a SegmentationLoss, or the scalar of an own function
         if labels is not None:
+            if labels.ndim == 3 and len(labels) == len(masks):
+                filling = find_filling(input_labels, input_boxes)
+                labels, num_items_in_batch = spread_over_prompts(labels, masks.shape[1], filling, num_items_in_batch)
             loss = self.loss_function(
                 pred_masks=masks,
                 iou_scores=iou_scores,

@@ -199,6 +199,13 @@ def find_padding(input_points: Tensor | None, input_labels: Tensor | None, input
     return F.pad(labels == LABEL_PADDING, (0, 0 if input_boxes is None else 2), value=False)
 
 
+def find_filling(input_labels: Tensor | None, input_boxes: Tensor | None) -> Tensor | None:
+    """Which prompts only fill up the batch: (batch, prompts) bool, None if none can; arguments as in `find_padding`."""
+    if input_labels is None or input_boxes is not None:
+        return None
+    return (input_labels == LABEL_PADDING).all(dim=-1)
+
+
 def _complete_points(points: Tensor, labels: Tensor | None, has_boxes: bool) -> tuple[Tensor, Tensor]:
     """Points and whole labels with the token that stands for a missing box, where there are no boxes.
 

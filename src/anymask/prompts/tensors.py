@@ -93,7 +93,7 @@ def prepare_prompts(
 
 def count_prompts(tensors: dict[str, torch.Tensor], n_images: int) -> list[int]:
     """Count the prompts of each image in what `to_tensors` returned, padding left out."""
-    if "input_labels" in tensors:
+    if "input_labels" in tensors and "input_boxes" not in tensors:  # boxes are there only where nothing is padded
         is_prompt = (tensors["input_labels"] != LABEL_PADDING).any(dim=-1)
         return is_prompt.sum(dim=-1).tolist()
     return [next(iter(tensors.values())).shape[1] if tensors else 0] * n_images

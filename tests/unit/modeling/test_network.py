@@ -177,6 +177,29 @@ def test_labels_give_the_loss_of_the_masks_and_nothing_else_changes():
     assert model(**batch, return_dict=False)[0] == output.loss
 
 
+def test_one_mask_of_an_image_is_that_of_all_its_prompts():
+    model = tiny_model()
+    batch = with_labels()
+    one, items = batch["labels"][:, 0], 5 * IMAGE_SIZE**2  # five images in all batches of the step
+    expanded = {**batch, "labels": one.unsqueeze(1).repeat(1, PROMPTS, 1, 1)}
+    torch.testing.assert_close(model(**{**batch, "labels": one}).loss, model(**expanded).loss)
+    of_the_step = model(**{**batch, "labels": one}, num_items_in_batch=items).loss
+    torch.testing.assert_close(of_the_step, model(**expanded, num_items_in_batch=PROMPTS * items).loss)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (2 * torch.ones(BATCH, IMAGE_SIZE, IMAGE_SIZE), r"numbers up to 2; say .*torch.stack\(\[labels == number for"),
+        (torch.ones(BATCH + 1, IMAGE_SIZE, IMAGE_SIZE), "one mask per prompt, shape .* or one per image"),
+        (-100 * torch.eye(IMAGE_SIZE).expand(BATCH, -1, -1), "-100 in labels must fill a whole object"),
+    ],
+)
+def test_masks_of_images_that_mean_nothing(labels, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_model()(**{**with_labels(), "labels": labels})
+
+
 def test_labels_beyond_the_input_come_down_to_it():
     model = tiny_model()
     batch = with_labels()
