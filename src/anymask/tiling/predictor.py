@@ -53,7 +53,7 @@ class LargeImagePredictor:
             raise ValueError(f"`window` and `windows_kept` must be at least 1, got {window} and {windows_kept}.")
         self.image, self.window, self.windows_kept = large_image(image), window, windows_kept
         self._sam = sam
-        self._embeddings: OrderedDict[Box, Any] = OrderedDict()
+        self._windows: OrderedDict[Box, tuple[Any, np.ndarray | None]] = OrderedDict()
 
     def predict(
         self,
@@ -131,9 +131,11 @@ class LargeImagePredictor:
                 prompt.box_xyxy[3] - top,
             ),
         )
-        record = self._sam.predict(self._embedding(window), prompts=[in_window], **options)[0][0]
+        embedding, is_valid = self._read(window)
+        record = self._sam.predict(embedding, prompts=[in_window], **options)[0][0]
         segmentation = record["segmentation"]
         mask = rle_to_mask(segmentation) if isinstance(segmentation, dict) else np.asarray(segmentation)
+        mask = mask if is_valid is None else mask & is_valid
         score, stability = float(record["predicted_iou"]), float(record["stability_score"])
         piece = make_piece(mask, window[:2], is_cut=False, score=score, stability=stability, point_xy=None)
         if piece is None:
@@ -153,15 +155,16 @@ class LargeImagePredictor:
         snapped = np.round(centre / step) * step
         return window_around((*snapped, *snapped), side, self.image.size_hw)
 
-    def _embedding(self, window: Box) -> Any:
-        if window in self._embeddings:
-            self._embeddings.move_to_end(window)
+    def _read(self, window: Box) -> tuple[Any, np.ndarray | None]:
+        """The embedding of a window, and where it shows something."""
+        if window in self._windows:
+            self._windows.move_to_end(window)
         else:
-            pixels, _ = self.image.read(window)
-            self._embeddings[window] = self._sam.embed(pixels)
-            if len(self._embeddings) > self.windows_kept:
-                self._embeddings.popitem(last=False)
-        return self._embeddings[window]
+            pixels, is_valid = self.image.read(window)
+            self._windows[window] = self._sam.embed(pixels), is_valid
+            if len(self._windows) > self.windows_kept:
+                self._windows.popitem(last=False)
+        return self._windows[window]
 
     def _pixels(self, given: Any, crs: Any, columns: int) -> np.ndarray:
         """Points (N, 2) or boxes (N, 4) in pixels, from numbers or a GeoDataFrame."""

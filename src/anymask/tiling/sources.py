@@ -36,12 +36,14 @@ class LargeImage:
     Attributes:
         pixels: (height, width) or (height, width, bands), read in slices.
         nodata: Value of pixels that show nothing, in all bands; None where every pixel shows something.
+        valid: (height, width), true where pixels show something, read in slices; goes before `nodata`.
         bands: Which bands are red, green and blue, counted from 0; None takes what there is, at most four.
         transform: Six numbers (a, b, c, d, e, f): column x and row y lie at (a x + b y + c, d x + e y + f) on the map.
         crs: The map's coordinate reference system, as text that pyproj reads, such as "EPSG:32632".
 
     Raises:
-        ValueError: If there are not two or three axes, or `bands` does not say which of them to take.
+        ValueError: If there are not two or three axes, `bands` does not say which of them to take, or `valid` has
+            another size.
     """
 
     pixels: Sliceable
@@ -49,6 +51,7 @@ class LargeImage:
     bands: tuple[int, int, int] | None = None
     transform: Transform | None = None
     crs: str | None = None
+    valid: Sliceable | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.pixels.shape)
@@ -59,6 +62,8 @@ class LargeImage:
             raise ValueError(f"An image of {n_bands} bands must come with `bands`, such as (3, 2, 1), got None.")
         if self.bands is not None and not all(0 <= band < n_bands for band in self.bands):
             raise ValueError(f"`bands` must be of the image's {n_bands} bands, counted from 0, got {self.bands}.")
+        if self.valid is not None and tuple(self.valid.shape) != self.size_hw:
+            raise ValueError(f"`valid` must have the image's size {self.size_hw}, got {tuple(self.valid.shape)}.")
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -72,16 +77,19 @@ class LargeImage:
             box_xyxy: The window, right and lower edge excluded.
 
         Returns:
-            (height, width[, bands]), and (height, width) bool, or None where every pixel shows something.
+            (height, width[, bands]), and (height, width) bool, or None where every pixel shows something. Pixels that
+            show nothing have the lowest value that one shows, whatever stands there.
         """
         left, top, right, bottom = box_xyxy
         pixels = np.asarray(self.pixels[top:bottom, left:right])
         is_valid = None
-        if self.nodata is not None:
+        if self.valid is not None:
+            is_valid = np.asarray(self.valid[top:bottom, left:right]).astype(bool)
+        elif self.nodata is not None:
             empty = np.isnan(pixels) if np.isnan(self.nodata) else pixels == self.nodata
             is_valid = ~(empty.all(axis=-1) if empty.ndim == 3 else empty)
-            is_valid = None if is_valid.all() else is_valid
-        return (pixels if self.bands is None else pixels[..., list(self.bands)]), is_valid
+        chosen = pixels if self.bands is None else pixels[..., list(self.bands)]
+        return (chosen, None) if is_valid is None or is_valid.all() else (_blank(chosen, is_valid), is_valid)
 
     def read_small(self, most: int, block: int) -> tuple[np.ndarray, np.ndarray | None, int]:
         """The whole image, reduced by the mean of squares of pixels.
@@ -91,7 +99,7 @@ class LargeImage:
             block: Side of what is read at a time.
 
         Returns:
-            The reduced image and where it shows something, as in `read`, and the side of a square.
+            The reduced image, as in `read` where all pixels of a square show something, and the side of a square.
         """
         height, width = self.size_hw
         factor = max(1, -(-max(height, width) // most))
@@ -104,19 +112,27 @@ class LargeImage:
             ]
             rows.append(np.concatenate([pixels for pixels, _ in parts], axis=1))
             valid_rows.append(np.concatenate([valid for _, valid in parts], axis=1))
-        is_valid = np.concatenate(valid_rows)
-        return np.concatenate(rows), None if is_valid.all() else is_valid, factor
+        small, is_valid = np.concatenate(rows), np.concatenate(valid_rows)
+        return (small, None, factor) if is_valid.all() else (_blank(small, is_valid), is_valid, factor)
 
 
 def _reduce(pixels: np.ndarray, is_valid: np.ndarray | None, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """Means of squares of pixels, those at the edges smaller, and whether their upper left pixel shows something."""
+    """Means of squares of pixels, those at the edges smaller, and whether all pixels of a square show something."""
     valid = np.ones(pixels.shape[:2], dtype=bool) if is_valid is None else is_valid
     starts_y, starts_x = (np.arange(0, side, factor) for side in pixels.shape[:2])
     sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), starts_y, axis=0), starts_x, axis=1)
     heights = np.diff(starts_y, append=pixels.shape[0])
     counts = np.outer(heights, np.diff(starts_x, append=pixels.shape[1]))
     means = sums / counts.reshape(*counts.shape, *[1] * (pixels.ndim - 2))
-    return means.astype(pixels.dtype), valid[::factor, ::factor]
+    all_valid = np.logical_and.reduceat(np.logical_and.reduceat(valid, starts_y, axis=0), starts_x, axis=1)
+    return means.astype(pixels.dtype), all_valid
+
+
+def _blank(pixels: np.ndarray, is_valid: np.ndarray) -> np.ndarray:
+    """Pixels with the lowest value of those that are valid in the place of others, which may be NaN or -9999."""
+    shown = pixels[is_valid]
+    keep = is_valid if pixels.ndim == 2 else is_valid[..., None]
+    return np.where(keep, pixels, shown.min() if len(shown) else np.zeros((), pixels.dtype))
 
 
 class RasterPixels:
@@ -133,12 +149,26 @@ class RasterPixels:
             return np.moveaxis(self._dataset.read(window=window), 0, -1)
 
 
+class RasterMask:
+    """Where a raster shows something by its alpha band or mask, (height, width) of bool, read window by window."""
+
+    def __init__(self, dataset: Any):
+        self._dataset = dataset
+        self.shape = (int(dataset.height), int(dataset.width))
+
+    def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+        rows, columns = (part.indices(side) for part, side in zip(index, self.shape, strict=True))
+        with bounded_cache():
+            mask = self._dataset.dataset_mask(window=((rows[0], rows[1]), (columns[0], columns[1])))
+        return np.asarray(mask > 0)
+
+
 def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None = None) -> LargeImage:
-    """Open a raster file, such as a GeoTIFF, with its nodata value and its place on earth.
+    """Open a raster file, such as a GeoTIFF, with its nodata value, alpha band or mask, and its place on earth.
 
     Args:
         path: The file.
-        bands: See `LargeImage`.
+        bands: See `LargeImage`. Where one of them is called the alpha band, it is taken as a colour.
 
     Raises:
         ImportError: If rasterio is not installed.
@@ -146,9 +176,14 @@ def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None
     """
     dataset = _open_dataset(path)
     has_place = dataset.crs is not None
+    alpha = [band for band, what in enumerate(dataset.colorinterp) if what.name == "alpha"]
+    has_mask = any(flag.name == "per_dataset" for flags in dataset.mask_flag_enums for flag in flags)
+    if bands is None and alpha == [1] and dataset.count == 2:
+        bands = (0, 0, 0)
     return LargeImage(
         RasterPixels(dataset),
         nodata=dataset.nodata,
+        valid=RasterMask(dataset) if has_mask and not {*alpha} & {*(bands or ())} else None,
         bands=bands,
         transform=tuple(dataset.transform)[:6] if has_place else None,
         crs=dataset.crs.to_string() if has_place else None,

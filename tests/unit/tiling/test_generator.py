@@ -129,6 +129,10 @@ def test_nodata_is_never_segmented():
     generator = ColourRegions()
     found = list(TiledGenerator(generator, tile=100, halo=50, full_image=True).generate(LargeImage(image, nodata=7)))
     assert not any((dense(one, image.shape) & (image == 7)).any() for one in found)
+    image = np.full((200, 250), 9, np.uint8)
+    image[:41, :] = image[:, :51] = image[90, 100] = 7  # not at the edges of squares of 4 pixels
+    (found,) = TiledGenerator(OnlyInTheWhole(), tile=63, halo=10).generate(LargeImage(image, nodata=7))
+    assert found.area > 0.9 * (image == 9).sum() and not (dense(found, image.shape) & (image == 7)).any()
     empty = LargeImage(np.full((300, 200), 7, np.uint8), nodata=7)
     generator = ColourRegions()
     assert list(TiledGenerator(generator, tile=100, halo=20).generate(empty)) == [] and generator.windows == 0

@@ -40,14 +40,23 @@ def test_answers_are_those_of_the_window(sam):
     assert found.area == expected.sum() and found.points_xy == ((196.0, 100.0),)
 
 
+def test_no_answer_holds_what_shows_nothing(sam):
+    valid = np.ones(SIZE_HW, bool)
+    valid[:, 190:196] = False
+    (whole,) = LargeImagePredictor(sam, np.where(valid[..., None], PIXELS, 0), window=64).predict(points=[[200, 100]])
+    predictor = LargeImagePredictor(sam, LargeImage(PIXELS, valid=valid), window=64)
+    (found,) = predictor.predict(points=[[200, 100]])
+    np.testing.assert_array_equal(dense(found), dense(whole) & valid)
+
+
 def test_a_box_gets_a_window_twice_its_size_and_neighbours_share_one(sam):
     predictor = LargeImagePredictor(sam, PIXELS, window=64, windows_kept=2)
     left, _, right, _ = predictor._window(np.array([104, 50, 204, 90.0]))
     assert right - left == 256 and left <= 54 and right >= 254
     predictor.predict(points=[[196, 100], [194, 98]])
-    assert len(predictor._embeddings) == 1
+    assert len(predictor._windows) == 1
     predictor.predict(boxes=[[104, 50, 204, 90], [0, 0, 30, 30]])
-    assert len(predictor._embeddings) == 2  # the first window went
+    assert len(predictor._windows) == 2  # the first window went
 
 
 def test_places_on_the_map(sam):

@@ -24,8 +24,10 @@ def test_rasters_are_read_in_windows(tmp_path):
     image = open_raster(tmp_path / "s.tif", bands=(3, 2, 1))
     assert (image.size_hw, image.crs, image.transform) == ((70, 90), CRS, TRANSFORM)
     pixels, is_valid = image.read((20, 5, 60, 33))
-    np.testing.assert_array_equal(pixels, np.moveaxis(bands[[3, 2, 1], 5:33, 20:60], 0, -1))
+    expected = np.moveaxis(bands[[3, 2, 1], 5:33, 20:60], 0, -1)
     assert not is_valid[5:15, 10:30].any() and is_valid.sum() == 28 * 40 - 200
+    np.testing.assert_array_equal(pixels[is_valid], expected[is_valid])
+    assert (pixels[~is_valid] == expected[is_valid].min()).all()
     small, valid, factor = image.read_small(40, 25)
     assert factor == 3 and small.shape == (24, 30, 3)
     np.testing.assert_array_equal(small[2, 4], bands[[3, 2, 1], 6:9, 12:15].mean(axis=(1, 2)).astype(np.uint16))
@@ -60,6 +62,8 @@ def test_windows_stay_in_the_image():
 def test_images_that_cannot_be(shape, bands, message):
     with pytest.raises(ValueError, match=message):
         LargeImage(np.zeros(shape, np.uint8), bands=bands)
+    with pytest.raises(ValueError, match=r"`valid` must have the image's size \(4, 5\), got \(5, 4\)"):
+        LargeImage(np.zeros((4, 5), np.uint8), valid=np.ones((5, 4), bool))
 
 
 def test_memory_maps_and_nan(tmp_path):
@@ -68,8 +72,39 @@ def test_memory_maps_and_nan(tmp_path):
     np.save(tmp_path / "a.npy", pixels)
     image = LargeImage(np.load(tmp_path / "a.npy", mmap_mode="r"), nodata=float("nan"))
     read, is_valid = image.read((2, 1, 6, 4))
-    np.testing.assert_array_equal(read, pixels[1:4, 2:6])
     assert np.argwhere(~is_valid).tolist() == [[1, 1]]
+    np.testing.assert_array_equal(read, np.nan_to_num(pixels[1:4, 2:6], nan=9.0))  # 9 is the lowest there
+
+
+def test_a_square_shows_something_where_all_of_its_pixels_do():
+    pixels = np.arange(100, 163, dtype=np.int16).reshape(7, 9)
+    pixels[3, 4] = -9999
+    small, is_valid, factor = LargeImage(pixels, nodata=-9999).read_small(3, 6)
+    assert factor == 3 and np.argwhere(~is_valid).tolist() == [[1, 1]]
+    assert small[1, 1] == small[0, 0] == pixels[:3, :3].mean()
+
+
+@pytest.mark.parametrize("how", ["alpha", "mask", "grey and alpha"])
+def test_alpha_bands_and_masks_say_where_there_is_nothing(tmp_path, how):
+    chance = np.random.default_rng(0)
+    shown = np.ones((40, 50), bool)
+    shown[5:12, 20:31] = False
+    n_colours = 1 if how == "grey and alpha" else 3
+    colours = chance.integers(1, 256, (n_colours, 40, 50)).astype(np.uint8)
+    with_alpha = how != "mask"
+    profile = dict(driver="GTiff", height=40, width=50, count=n_colours + with_alpha, dtype="uint8")
+    profile |= dict(alpha="yes") if with_alpha else {}
+    place = dict(crs=CRS, transform=rasterio.Affine(*TRANSFORM))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "a.tif", "w", **profile, **place) as file:
+        file.write(np.concatenate([colours, 255 * shown[None]]) if with_alpha else colours)
+        if not with_alpha:
+            file.write_mask(shown)
+    pixels, is_valid = open_raster(tmp_path / "a.tif").read((10, 2, 45, 33))
+    np.testing.assert_array_equal(is_valid, shown[2:33, 10:45])
+    expected = np.moveaxis(colours, 0, -1)[2:33, 10:45] if n_colours == 3 else colours[0, 2:33, 10:45, None]
+    np.testing.assert_array_equal(pixels[is_valid][:, :3], np.broadcast_to(expected, (31, 35, 3))[is_valid])
+    if how == "alpha":  # one that is asked for by number is a colour
+        assert open_raster(tmp_path / "a.tif", bands=(3, 1, 0)).read((10, 2, 45, 33))[1] is None
 
 
 SCENE = np.random.default_rng(1).integers(1, 255, (150, 190, 3), dtype=np.uint8)
