@@ -88,8 +88,7 @@ $(VENV)/.browser: $(STAMP) constraints-browser.txt
 	apt-get install --yes --no-install-recommends -qq chromium
 
 .PHONY: test-minimum
-test-minimum: ## run the tests on the oldest supported versions, in .venv-minimum
-	$(MAKE) .venv-minimum/.installed VENV=.venv-minimum
+test-minimum: .venv-minimum/.installed ## run the tests on the oldest supported versions, in .venv-minimum
 	.venv-minimum/bin/python -m pytest --numprocesses $(JOBS)
 
 .venv-minimum/.installed: setup.py pyproject.toml constraints-minimum.txt

@@ -22,7 +22,7 @@ CORE = [
     "accelerate>=1.1",  # what transformers 5.17 asks for when `device_map=` is used
     "typer>=0.26",  # the command line, installed by transformers anyway; older ones warn under click 8.5
     "rich>=13.8",  # progress on a terminal; what typer 0.26 asks for, installed with it anyway
-    "tqdm>=4.60",  # the progress bar of segment-everything; what transformers 5.17 asks for
+    "tqdm>=4.64",  # the progress bar of segment-everything; 4.64 is the oldest that cvat-sdk goes with
     "scipy>=1.13",  # clicks of fine-tuning and evaluation, tiles, volumes; 1.13 is the oldest with NumPy 2 wheels
 ]
 

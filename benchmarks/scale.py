@@ -29,6 +29,7 @@ import psutil
 from machine import environment_of
 from PIL import Image
 
+KEYS = ("side", "images", "way")  # a row takes the place of an earlier one with the same
 SECONDS_BETWEEN_LOOKS = 0.1  # a look costs some milliseconds itself
 PERIOD, SQUARE = 400, 250  # of the drawn rasters: a bright square in each field
 GENERATE = """
@@ -182,7 +183,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=1024)
     parser.add_argument("--images", type=int, nargs="*", default=[50, 200], help="numbers of images")
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS), help="of running them")
-    parser.add_argument("--output", type=Path, help="a JSON file; rows of the part that is not run stay in it")
+    parser.add_argument("--output", type=Path, help="a JSON file; its rows of other sizes and ways stay")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -196,10 +197,10 @@ def main() -> None:
             ("tiling", measure_tiling(options.sides, options.tile, Path(folder))),
             ("images", measure_images(options.images, options.ways, Path(folder))),
         ):
-            found = [row for row in kept.get(part, {"rows": []})["rows"] if row.get("way") not in (None, *options.ways)]
+            found = kept.get(part, {"rows": []})["rows"]
             for row in rows:
                 print(part, row, flush=True)
-                found.append(row)
+                found = [one for one in found if any(one.get(name) != row.get(name) for name in KEYS)] + [row]
                 kept[part] = {"environment": environment_of(options), "rows": found}
                 if options.output:
                     options.output.write_text(json.dumps(kept, indent=1) + "\n")
