@@ -18,7 +18,7 @@ from machine import environment_of, finish
 from pairwise_iou import seconds_of
 from scipy.ndimage import distance_transform_edt
 
-from anymask.evaluation.clicks import next_click
+from anymask.evaluation.tasks.clicks import next_click
 
 OBJECTS, SIDE = 64, 256
 

@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent
 # Modules that are tested through another file of tests, because they have no behaviour of their own, or because one
 # test compares several of them.
 TESTED_IN = {
-    "checkpoints/reading.py": "unit/checkpoints/test_files.py",
+    "checkpoints/reading.py": "unit/checkpoints/formats/test_files.py",
     "modeling/decoders.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/decoder.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/images.py": "unit/modeling/fast/test_parity.py",
@@ -24,7 +24,6 @@ TESTED_IN = {
     "modeling/fast/upscaling.py": "unit/modeling/fast/test_parity.py",
     "modeling/layers.py": "parity/test_model.py",
     "modeling/outputs.py": "unit/modeling/test_network.py",
-    "modeling/promptable.py": "unit/mask_generation/test_generator.py",
     "support/exporting.py": "unit/modeling/test_exporting.py",
     "support/streams.py": "unit/test_main.py",
 }

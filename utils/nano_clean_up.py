@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from anymask import SAM
-from anymask.evaluation.photographs import held_out_examples
+from anymask.evaluation.nano.photographs import held_out_examples
 from anymask.masks.clean_up import CleanUp
 from anymask.masks.rle import rle_to_mask
 

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from anymask import SAM
-from anymask.evaluation.examples import innermost_pixel_xy
-from anymask.evaluation.photographs import held_out_examples
+from anymask.evaluation.nano.examples import innermost_pixel_xy
+from anymask.evaluation.nano.photographs import held_out_examples
 from anymask.masks.measures import mask_iou
 
 matplotlib.use("Agg")

@@ -17,7 +17,7 @@ from PIL import Image
 from subjects import Pair
 from their_steps import NMS_THRESHOLD, plain_nms
 
-from anymask.checkpoints.key_map import hub_to_meta
+from anymask.checkpoints.formats.key_map import hub_to_meta
 
 PACKAGES = ("segment-anything",)
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)

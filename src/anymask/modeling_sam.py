@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from .checkpoints import load_pretrained
-from .checkpoints.key_map import TIED_KEY, TIED_TO
+from .checkpoints.formats.key_map import TIED_KEY, TIED_TO
 from .checkpoints.model_card import CARD_FILE, write_model_card
 from .checkpoints.pushing import push_model
 from .configuration_sam import SamConfig, SamVisionConfig

@@ -54,7 +54,7 @@ EVIDENCE = {
     "adapters (LoRA)": ["anymask.training:add_adapter", "tests/unit/training/test_adapters.py"],
     "evaluation by the papers' protocols": [
         "anymask evaluate",
-        "anymask.evaluation.protocols:PROTOCOLS",
+        "anymask.evaluation.tasks.protocols:PROTOCOLS",
         "tests/unit/evaluation/test_protocols.py",
     ],
     "ONNX, encoder and decoder apart, and a class that runs them": [

@@ -1,8 +1,8 @@
 """Checkpoint files of every kind: recognised, read, checked, and written back in Meta's layout.
 
-Read in this order: `loading.py`, what `from_pretrained` does; `files.py`, `containers.py` and `key_map.py`, from a file
-to tensors under the hub's names; `architecture.py`, what model they make; `reading.py`, these put together;
-`folders.py`, `hub.py` and `adapters.py`, where more than one file is read; `saving.py`, the way back.
+Read in this order: `loading.py`, what `from_pretrained` does; `formats`, from a file to tensors under the hub's names,
+and what model they make; `reading.py`, these put together; `folders.py`, `hub.py` and `adapters.py`, where more than
+one file is read; `saving.py`, the way back.
 """
 
 from .adapters import processor_source

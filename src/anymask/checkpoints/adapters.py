@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..weights.names import PACKAGED_CHECKPOINTS, resolve_checkpoint
-from .files import read_tensors
+from .formats.files import read_tensors
 from .reading import read_named_tensors
 from .reports import CheckpointError, group_keys, key_problems
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .files import WEIGHT_SUFFIXES, read_tensors
+from .formats.files import WEIGHT_SUFFIXES, read_tensors
 from .reports import CheckpointError, check_tensors
 
 _MODEL_TYPES = ("sam", "sam_vision_model")

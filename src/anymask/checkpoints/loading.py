@@ -17,11 +17,11 @@ from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..weights.hub import options_for_hub
 from ..weights.names import resolve_checkpoint
 from .adapters import adapter_folder, load_adapter, load_part
-from .files import WEIGHT_SUFFIXES
 from .folders import check_folder
+from .formats.files import WEIGHT_SUFFIXES
+from .formats.key_map import HUB_PARTS, TIED_KEY
+from .formats.other_models import recognise_relative
 from .hub import check_cached, explained_errors
-from .key_map import HUB_PARTS, TIED_KEY
-from .other_models import recognise_relative
 from .reading import Checkpoint, read_checkpoint
 from .reports import CheckpointError, key_problems
 

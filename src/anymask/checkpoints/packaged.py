@@ -17,7 +17,7 @@ from ..configuration_sam import SamConfig
 from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
 from ..weights.names import resolve_checkpoint
-from .key_map import TIED_KEY, TIED_TO
+from .formats.key_map import TIED_KEY, TIED_TO
 
 
 def load_network(name: str | os.PathLike[str], dtype: str | torch.dtype | None = None) -> SamNetwork:

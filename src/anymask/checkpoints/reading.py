@@ -15,12 +15,12 @@ from transformers import PreTrainedConfig
 from ..configuration_sam import META_DECODER_LAYER_NORM_EPS, SamConfig, SamVisionConfig
 from ..support.unknown_names import did_you_mean
 from ..weights.names import recognise_file_name
-from .architecture import OTHER_KEYS, VISION_KEYS, read_architecture
-from .containers import unwrap
-from .files import WEIGHT_SUFFIXES, read_tensors
 from .folders import check_model_type
-from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO, hub_to_meta, meta_to_hub
-from .other_models import recognise_relative
+from .formats.architecture import OTHER_KEYS, VISION_KEYS, read_architecture
+from .formats.containers import unwrap
+from .formats.files import WEIGHT_SUFFIXES, read_tensors
+from .formats.key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO, hub_to_meta, meta_to_hub
+from .formats.other_models import recognise_relative
 from .reports import CheckpointError, check_tensors, group_keys
 
 _HUB_DECODER_LAYER_NORM_EPS = 1e-6

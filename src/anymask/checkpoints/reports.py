@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO
+from .formats.key_map import HUB_PARTS, META_PARTS, TIED_KEY, TIED_TO
 
 MAX_GROUPS = 8
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..modeling.fast.int8 import check_not_quantized
 from ..support.atomic_files import write_whole
-from .architecture import read_architecture
-from .key_map import TIED_KEY, hub_to_meta
+from .formats.architecture import read_architecture
+from .formats.key_map import TIED_KEY, hub_to_meta
 from .reports import CheckpointError, group_keys
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The command `anymask`: commands in `main.py`, their options in `options.py`, the work in a file per command."""
+"""The command `anymask`: commands in `main.py`, their options in `options.py`, the work beside it and in `commands`."""

@@ -11,18 +11,18 @@ import typer
 from .. import __version__
 from . import options as take
 from .batch import Report, report_all
-from .demo import demo
-from .evaluate import evaluate
-from .export import export
+from .commands.demo import demo
+from .commands.evaluate import evaluate
+from .commands.export import export
+from .commands.generate import generate
+from .commands.serve import serve
+from .commands.train import train
+from .commands.volume import volume
 from .files import find_photos
-from .generate import generate
 from .outputs import DEFAULT_FORMATS, ENDINGS, owner_of, read_formats
 from .prompts import read_prompts, read_values
 from .reports import OneLineErrors, errors_reported, say_json
-from .serve import serve
 from .start import quick_imports
-from .train import train
-from .volume import volume
 
 app = typer.Typer(
     cls=OneLineErrors,
@@ -144,7 +144,7 @@ def embed(
 
     Writes NAME.safetensors. Exits with 1 if a photo failed (the others are done), with 2 if nothing could be started.
     """
-    from .embed import embed_photos
+    from .commands.embed import embed_photos
 
     with errors_reported(as_json):
         found = find_photos(photos, owner_of)
@@ -167,7 +167,7 @@ def convert(
     must not exist yet; it appears complete or not at all. Exits with 2 if anything is wrong.
     """
     with quick_imports():
-        from .convert import convert as convert_checkpoint
+        from .commands.convert import convert as convert_checkpoint
 
     with errors_reported(as_json):
         converted = convert_checkpoint(source, output.expanduser(), verify)
@@ -193,7 +193,7 @@ def info(
     Exits with 2 if there is no such model.
     """
     with quick_imports():
-        from .info import as_dict, describe_model
+        from .commands.info import as_dict, describe_model
 
     with errors_reported(as_json):
         described = describe_model(model)

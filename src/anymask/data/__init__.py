@@ -1,11 +1,11 @@
-"""Data to train and evaluate on. Read `samples`, a reader (`folders`, `coco`, ...), `open`, `checks`, `augment`.
+"""Data to train and evaluate on. Read `samples`, one of the `readers`, `open`, `checks`, `augment`.
 
 `synthetic` draws scenes; `photographs` come from tars, `collages` are made of them.
 """
 
 from .checks import DataReport, check
-from .columns import read_columns
 from .open import open_dataset
+from .readers.columns import read_columns
 from .samples import BrokenSampleError, MaskDataset, Sample
 
 __all__ = ["BrokenSampleError", "DataReport", "MaskDataset", "Sample", "check", "open_dataset", "read_columns"]

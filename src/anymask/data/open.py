@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..support.unknown_names import check_known_options, did_you_mean
-from .coco import read_coco_dataset
-from .files import files_with, image_files, subfolder
-from .folders import read_mask_folder
-from .medical import NIFTI_SUFFIXES, read_medsam_npy, read_medsam_npz, read_nifti_folder
+from .readers.coco import read_coco_dataset
+from .readers.files import files_with, image_files, subfolder
+from .readers.folders import read_mask_folder
+from .readers.medical import NIFTI_SUFFIXES, read_medsam_npy, read_medsam_npz, read_nifti_folder
+from .readers.sidecars import read_bsds_folder, read_labelme_folder, read_sa1b_folder, read_yolo_folder
 from .samples import MaskDataset
-from .sidecars import read_bsds_folder, read_labelme_folder, read_sa1b_folder, read_yolo_folder
 from .synthetic.held_out import read_held_out_scenes
 
 FORMATS: dict[str, tuple[Callable[..., MaskDataset], tuple[str, ...]]] = {

@@ -19,8 +19,7 @@ from ..mask_generation.generator import SamMaskGenerator
 from ..masks.record import MaskRecord, rle_of
 from ..masks.rle import Rle, coco_to_rle, rle_area, rle_to_box_xyxy, rle_to_runs, runs_to_rle, split_at_columns
 from ..modeling.fast.decoder import PreparedImage
-from ..modeling.outputs import MaskProposals
-from ..modeling.promptable import PromptableModel
+from ..modeling.outputs import MaskProposals, PromptableModel
 from ..predictor.decode import DecodingOptions, PromptBatch, PromptedMasks, StageTimes, decode_prompts, prepare_batches
 from ..prompts.prompt import Prompt
 from .errors import RequestError

@@ -1,6 +1,6 @@
-"""Evaluation room: how good a model's masks are. Read `clicks`, `metrics`, `segmenters`, a task, `runs`, `reports`.
+"""Evaluation room: how good a model's masks are. Read `metrics`, `segmenters`, a task, `runs`, `reports`.
 
-Tasks are in `interactive` (points, clicks, boxes, masks), `coco_scores` (proposals, instances) and `edges`; `protocols`
-has the papers' settings. `anymask evaluate` is the door; docs/evaluation.md the guide. Needs `anymask[evaluation]`.
-`evaluate`, `photographs`, `thresholds` and `baselines` score sam-vit-nano beside classical segmentation.
+Tasks are in `tasks`: `interactive` (points, clicks, boxes, masks), `coco_scores` (proposals, instances), `edges`.
+`anymask evaluate` is the door; docs/evaluation.md the guide. Needs `anymask[evaluation]`.
+`nano` scores sam-vit-nano beside classical segmentation.
 """

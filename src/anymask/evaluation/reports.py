@@ -18,9 +18,9 @@ from ..data.samples import BrokenSampleError, MaskDataset, Sample
 from ..prompts.prompt import DrawnPrompts
 from ..results.overlay import draw_overlay
 from ..support.atomic_files import write_whole
-from .interactive import SURFACE_TOLERANCE, Row
 from .metrics import calibration, summarise
 from .segmenters import SINGLE
+from .tasks.interactive import SURFACE_TOLERANCE, Row
 
 WORST = 10
 RESAMPLES = 1000

@@ -19,7 +19,9 @@ from tqdm import tqdm
 
 from ..data.samples import BrokenSampleError, MaskDataset, Sample
 from ..support.unknown_names import did_you_mean
-from .coco_scores import (
+from .reports import Report, make_report
+from .segmenters import Segmenter
+from .tasks.coco_scores import (
     detected_rows,
     detected_summary,
     instance_rows,
@@ -27,12 +29,10 @@ from .coco_scores import (
     proposal_rows,
     proposal_summary,
 )
-from .detections import DetectionFile
-from .edges import edge_rows, edge_summary
-from .interactive import Row, box_rows, click_rows, mask_rows, point_rows
-from .protocols import Protocol, protocol_named
-from .reports import Report, make_report
-from .segmenters import Segmenter
+from .tasks.detections import DetectionFile
+from .tasks.edges import edge_rows, edge_summary
+from .tasks.interactive import Row, box_rows, click_rows, mask_rows, point_rows
+from .tasks.protocols import Protocol, protocol_named
 
 ROWS_FILE = "rows.jsonl"
 _NO_SUMMARY: Callable[[Sequence[Row]], dict[str, float]] = lambda rows: {}  # noqa: E731

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from ..checkpoints.key_map import TIED_KEY
+from ..checkpoints.formats.key_map import TIED_KEY
 from ..embeddings.fingerprints import weights_digest
 from ..embeddings.image_embedding import encode_image
 from ..geometry.coordinates import ResizeGeometry

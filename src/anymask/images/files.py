@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..support.download import download
 from .deep_files import DECODING_ERRORS, is_tiff, orientation_of, read_deep, read_with_tifffile
-from .download import download
 
 URL_TIMEOUT_SECONDS = 30.0
 

@@ -13,7 +13,7 @@ from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, encode_pi
 from ..geometry.crops import crop_boxes_xyxy
 from ..images.load import image_size_hw, load_image
 from ..images.preparation import ImagePreprocessor
-from ..modeling.promptable import MaskProposer
+from ..modeling.outputs import MaskProposer
 from ..support.chunks import encoder_batch_size, is_out_of_memory
 from .options import MaskGenerationOptions
 

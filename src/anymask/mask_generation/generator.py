@@ -27,7 +27,7 @@ from ..geometry.crops import crop_boxes_xyxy
 from ..images.preparation import ImagePreprocessor, image_processor_of
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
-from ..modeling.promptable import MaskProposer
+from ..modeling.outputs import MaskProposer
 from ..support.chunks import is_out_of_memory
 from ..support.threads import map_in_threads, parallel_threads
 from .crop_encoder import Crop, CropEncoder, PreprocessedImage

@@ -22,6 +22,7 @@ from typing_extensions import Self
 
 from ..configuration_sam import SamConfig
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
+from ..prompts.checks import check_prompts
 from ..support.chunks import is_accelerator
 from ..support.unknown_names import did_you_mean
 from . import decoders
@@ -31,7 +32,6 @@ from .layers import or_default
 from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts
 from .mask_decoder import MaskDecoder
 from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
-from .prompt_checks import check_prompts
 from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_filling, find_padding, grid_centres_xy
 
 

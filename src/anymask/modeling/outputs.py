@@ -1,10 +1,11 @@
-"""What the model and its parts return, and hand on to each other."""
+"""What the model and its parts return and hand on to each other, and what the rooms above ask of a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -93,3 +94,35 @@ class MaskProposals(NamedTuple):
     low_res_logits: Tensor  # (masks, 4 * height, 4 * width)
     iou_scores: Tensor  # (masks,), float32
     prompt_index: Tensor  # (masks,), which prompt each mask answers, ascending
+
+
+@runtime_checkable
+class MaskProposer(Protocol):
+    """Encodes images and proposes masks for points: what segment-everything needs. `SamNetwork` and `SamModel` do."""
+
+    config: Any
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+
+    def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
+        """Encode images, (batch, channels, height, width), see `SamNetwork.get_image_embeddings`."""
+
+    def prepare_image(self, image_embeddings: Any) -> Any:
+        """Do what all prompts of an image share, see `SamNetwork.prepare_image`."""
+
+    def decode_proposals(self, image: Any, input_points: Tensor, *, iou_threshold: float = 0.0) -> MaskProposals:
+        """Decode prompts to masks above a threshold, see `SamNetwork.decode_proposals`."""
+
+
+@runtime_checkable
+class PromptableModel(MaskProposer, Protocol):
+    """Answers prompts of every kind as well: what `SAM.predict` and `SamSession` need."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Segment, see `SamNetwork.forward`."""

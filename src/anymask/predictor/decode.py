@@ -23,7 +23,7 @@ from ..masks.record import MaskRecord, make_record
 from ..masks.rle import runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.fast.decoder import PreparedImage
-from ..modeling.promptable import PromptableModel
+from ..modeling.outputs import PromptableModel
 from ..prompts.prompt import Prompt, check_prompt
 from ..prompts.tensors import to_tensors
 from .choice import STABLE_SCORE, check_choice, choose_masks, masks_wanted

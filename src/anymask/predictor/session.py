@@ -25,7 +25,7 @@ from ..mask_generation.generator import check_model_and_processor
 from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
 from ..modeling.fast.decoder import PreparedImage
-from ..modeling.promptable import PromptableModel
+from ..modeling.outputs import PromptableModel
 from ..prompts.mask_prompts import mask_to_logits
 from ..prompts.prompt import Prompt, check_prompt, drawn_prompts
 from ..prompts.short_forms import read_prompts

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..evaluation.clicks import PLACES, Clicks, next_click
+from ..evaluation.tasks.clicks import PLACES, Clicks, next_click
 from ..geometry.coordinates import (
     LABEL_BOX_BOTTOM_RIGHT,
     LABEL_BOX_TOP_LEFT,

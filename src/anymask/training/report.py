@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..data import MaskDataset, open_dataset
-from ..evaluation.clicks import next_click
+from ..evaluation.tasks.clicks import next_click
 from ..masks.measures import mask_iou
 from ..masks.rle import Rle, mask_to_rle, rle_to_coco
 from ..modeling_sam import SamModel

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..evaluation.clicks import next_click
+from ..evaluation.tasks.clicks import next_click
 from ..geometry.coordinates import (
     LABEL_BOX_BOTTOM_RIGHT,
     LABEL_BOX_TOP_LEFT,

@@ -8,7 +8,7 @@ from tests.tiny_sam import images, points, relative_difference, tiny_image_proce
 
 from anymask import SAM, SamModel, SamProcessor, SamVisionModel
 from anymask.checkpoints import CheckpointError
-from anymask.checkpoints.key_map import hub_to_meta
+from anymask.checkpoints.formats.key_map import hub_to_meta
 
 # peft asks Transformers by a name that has been replaced.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

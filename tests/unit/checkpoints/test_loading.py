@@ -8,7 +8,7 @@ from torch import nn
 
 from anymask import SamImageProcessor, SamImageProcessorFast, SamModel, SamProcessor, SamVisionModel
 from anymask.checkpoints import CheckpointError, is_checkpoint_file, read_checkpoint
-from anymask.checkpoints.key_map import TIED_KEY, hub_to_meta
+from anymask.checkpoints.formats.key_map import TIED_KEY, hub_to_meta
 
 POSITIONS = "shared_image_embedding.positional_embedding"
 

@@ -6,8 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 import anymask
-from anymask.cli import embed, segment
+from anymask.cli import segment
 from anymask.cli.batch import Report
+from anymask.cli.commands import embed
 from anymask.cli.main import app
 
 

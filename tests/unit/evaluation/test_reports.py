@@ -42,9 +42,9 @@ def test_one_image_has_no_interval():
 def test_every_score_is_explained():
     from tests.unit.evaluation.drawn import KnowingSegmenter, sample
 
-    from anymask.evaluation.coco_scores import instance_rows, proposal_rows
-    from anymask.evaluation.interactive import click_rows, mask_rows
-    from anymask.evaluation.protocols import PROTOCOLS
+    from anymask.evaluation.tasks.coco_scores import instance_rows, proposal_rows
+    from anymask.evaluation.tasks.interactive import click_rows, mask_rows
+    from anymask.evaluation.tasks.protocols import PROTOCOLS
 
     one = sample()
     names = {

@@ -7,9 +7,9 @@ import pytest
 from tests.unit.evaluation.drawn import KnowingSegmenter, dataset, sample
 
 from anymask.data.samples import BrokenSampleError, Entry, MaskDataset
-from anymask.evaluation.detections import DetectionFile
-from anymask.evaluation.protocols import PROTOCOLS
 from anymask.evaluation.runs import TASKS, evaluate, read_rows
+from anymask.evaluation.tasks.detections import DetectionFile
+from anymask.evaluation.tasks.protocols import PROTOCOLS
 
 SAMPLES = [sample("one"), sample("two", circles=((30, 20, 15),)), sample("three", circles=((40, 30, 9), (12, 12, 7)))]
 

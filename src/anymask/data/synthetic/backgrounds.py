@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
 from .canvas import Canvas, Window, coverage, grey_to_rgb
-from .shapes import noise_line
+from .objects.shapes import noise_line
 from .textures import TextureBank, natural_colour
 
 

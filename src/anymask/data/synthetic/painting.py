@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from .canvas import Canvas, Window, coverage, grey_to_rgb, soften, window_around
-from .primitives import Primitive
+from .objects.primitives import Primitive
 from .textures import TextureBank
 
 _SMOOTH_SIDE = 24  # shading and shadows are smooth: drawn at about this many pixels a side, then enlarged

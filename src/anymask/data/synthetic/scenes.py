@@ -16,13 +16,13 @@ from torch.utils.data import Dataset
 
 from .backgrounds import paint_background
 from .canvas import Canvas
-from .creatures import person, plant
-from .objects import draw_object
+from .objects.creatures import person, plant
+from .objects.primitives import Primitive, move_all
+from .objects.recipes import draw_object
+from .objects.things import single, thin, vessel
 from .painting import Light, paint_object
 from .photo_effects import photograph
-from .primitives import Primitive, move_all
 from .textures import TextureBank, natural_colour
-from .things import single, thin, vessel
 
 _LAYOUTS = (("scatter", 0.35), ("ground", 0.22), ("hero", 0.28), ("crowd", 0.15))
 

@@ -37,7 +37,7 @@ def nano_config() -> SamConfig:
         },
         prompt_encoder_config={"hidden_size": 128, "image_size": IMAGE_SIZE, "patch_size": PATCH_SIZE},
         mask_decoder_config={"hidden_size": 128, "mlp_dim": 512, "num_attention_heads": 4, "iou_head_hidden_dim": 128},
-        # The first three are chosen on held-out photographs: `anymask.evaluation.thresholds`, decision 0015.
+        # The first three are chosen on held-out photographs: `anymask.evaluation.nano.thresholds`, decision 0015.
         mask_generation={
             "points_per_side": 24,
             "pred_iou_thresh": 0.55,

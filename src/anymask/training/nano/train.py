@@ -22,10 +22,10 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerState, TrainingArguments
 
-from ...evaluation.examples import Example, held_out_scenes
 from ...evaluation.metrics import summarise
-from ...evaluation.photographs import held_out_examples
-from ...evaluation.predict import score_example
+from ...evaluation.nano.examples import Example, held_out_scenes
+from ...evaluation.nano.photographs import held_out_examples
+from ...evaluation.nano.predict import score_example
 from ...modeling_sam import SamModel
 from ...support.atomic_files import write_whole
 from ..callbacks import RefuseNonsense, StopWhenAsked, WriteLog

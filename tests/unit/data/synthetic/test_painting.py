@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 
 from anymask.data.synthetic.canvas import Canvas, Window
+from anymask.data.synthetic.objects.primitives import Primitive
+from anymask.data.synthetic.objects.shapes import box, ellipse
 from anymask.data.synthetic.painting import Light, cast_shadow, paint_object, relief
-from anymask.data.synthetic.primitives import Primitive
-from anymask.data.synthetic.shapes import box, ellipse
 from anymask.data.synthetic.textures import TextureBank
 
 FROM_THE_LEFT = Light(np.array([-1.0, 0.0]), strength=0.8, shadow_darkness=0.5, shadow_softness=0.05)

@@ -18,7 +18,7 @@ from anymask import (
 )
 from anymask.checkpoints import CheckpointError, read_checkpoint, save_meta_checkpoint
 from anymask.embeddings.fingerprints import model_fingerprint
-from anymask.evaluation.examples import held_out_scenes
+from anymask.evaluation.nano.examples import held_out_scenes
 from anymask.masks.rle import rle_to_mask
 from anymask.modeling.fast.int8 import QuantizedLinear
 

@@ -1,0 +1,1 @@
+"""The work of every command but `segment`, a file each."""

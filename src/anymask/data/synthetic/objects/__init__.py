@@ -1,0 +1,1 @@
+"""What scenes hold: read `primitives`, `shapes`, then `things` and `creatures`, and `recipes`, which has them all."""

@@ -1,0 +1,1 @@
+"""Scores of sam-vit-nano beside classical segmentation: read `examples`, `predict`, `evaluate`, `photographs`."""

@@ -1,0 +1,168 @@
+"""Score a model on the held-out photographs of a data folder: by source, by size, with outlines and calibration.
+
+    python -m anymask.evaluation.nano.photographs --data DATA --model sam-vit-nano --json scores.json
+
+Clicks and boxes are those of `anymask.evaluation`. Means over sources count every source once, however many masks it
+has. "predicted" numbers compare the IoU that the model predicts for the mask it would choose with the real one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...data.photographs import Photograph, read_sources, split_held_out
+from ...data.synthetic.held_out import MIN_MASK_PIXELS
+from ...geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
+from ...image_processing_sam import SamImageProcessor
+from ...masks.measures import mask_iou, outer_box_xyxy
+from ...masks.rle import rle_area
+from ...modeling_sam import SamModel
+from ..metrics import boundary_iou, calibration, summarise
+from .baselines import score_baselines
+from .examples import Example, innermost_pixel_xy
+from .predict import answer
+
+Record = dict[str, float]
+
+
+def held_out_examples(folder: Path, per_source: int | None = None, masks_each: int = 40) -> dict[str, list[Example]]:
+    """Held-out photographs by source, with at most `masks_each` masks of each, evenly taken from large to small.
+
+    Args:
+        folder: with photos/*.tar.
+        per_source: how many of each; None takes all.
+    """
+    examples = {}
+    for source, photographs in read_sources(Path(folder) / "photos").items():
+        _, held_out = split_held_out(photographs)
+        examples[source] = [_example(photograph, masks_each) for photograph in held_out[:per_source]]
+    return examples
+
+
+@torch.no_grad()
+def score_photograph(model: SamModel, image_processor: SamImageProcessor, example: Example) -> list[Record]:
+    """Scores of one click and one box for every mask of a photograph.
+
+    Returns:
+        One record per mask: area_fraction; for "click" and "box": PROMPT_best, _chosen, _single (IoU), _predicted (by
+        the model, for the chosen mask), _boundary (boundary IoU of the chosen mask).
+    """
+    if len(example.masks) == 0:
+        return []
+    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
+    geometry = image_processor.geometry(example.image.shape[:2])
+    embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
+    clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
+    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
+    corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(boxes), 2)
+    prompts = {
+        "click": (geometry.points_to_model(clicks)[:, None], torch.full((len(clicks), 1), LABEL_FOREGROUND)),
+        "box": (geometry.boxes_to_model(boxes).view(-1, 2, 2), corners),
+    }
+    records: list[Record] = [{"area_fraction": float(mask.mean())} for mask in example.masks]
+    everyone = np.arange(len(records))
+    for name, (points, labels) in prompts.items():
+        answers = answer(model, embeddings, points, labels, geometry)
+        ious = mask_iou(answers.masks, example.masks[:, None])
+        chosen = answers.iou_scores.argmax(axis=1)
+        columns = {
+            "best": ious.max(axis=1),
+            "chosen": ious[everyone, chosen],
+            "single": mask_iou(answers.single_masks, example.masks),
+            "predicted": answers.iou_scores[everyone, chosen],
+            "boundary": boundary_iou(answers.masks[everyone, chosen], example.masks),
+        }
+        for score, values in columns.items():
+            for record, value in zip(records, values, strict=True):
+                record[f"{name}_{score}"] = float(value)
+    return records
+
+
+def report(records: dict[str, list[Record]]) -> dict[str, Any]:
+    """Summaries by source, the mean over sources, sizes over all sources, and calibration of clicks and boxes.
+
+    Args:
+        records: of each source; all with the same scores.
+    """
+    everything = [record for source_records in records.values() for record in source_records]
+    sources = {source: summarise(source_records)["all"] for source, source_records in records.items()}
+    scores = [name for name in everything[0] if name != "area_fraction"]
+    result: dict[str, Any] = {
+        "mean_of_sources": {name: float(np.mean([summary[name] for summary in sources.values()])) for name in scores},
+        "sources": sources,
+        "sizes": summarise(everything),
+    }
+    if "click_predicted" in scores:
+        result["calibration"] = {}
+        for prompt in ("click", "box"):
+            predicted, real = (
+                np.array([r[f"{prompt}_{name}"] for r in everything]) for name in ("predicted", "chosen")
+            )
+            result["calibration"][prompt] = calibration(predicted, real)
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m anymask.evaluation.nano.photographs", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with photos/*.tar")
+    parser.add_argument("--model", help="folder or name for SamModel.from_pretrained")
+    parser.add_argument("--baselines", action="store_true", help="score classical segmentation instead of a model")
+    parser.add_argument("--per-source", type=int, help="at most so many photographs of each source")
+    parser.add_argument("--masks-each", type=int, default=40, help="at most so many masks of a photograph (40)")
+    parser.add_argument("--json", type=Path, help="write the report here")
+    arguments = parser.parse_args(argv)
+    if (arguments.model is None) != arguments.baselines:
+        parser.error("give --model or --baselines, one of them")
+
+    if arguments.baselines:
+        score = score_baselines
+    else:
+        model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
+        image_processor = SamImageProcessor.from_pretrained(arguments.model)
+
+        def score(example: Example) -> list[Record]:
+            return score_photograph(model, image_processor, example)
+
+    examples = held_out_examples(arguments.data, arguments.per_source, arguments.masks_each)
+    records = {source: [r for e in members for r in score(e)] for source, members in examples.items()}
+    result = report({source: members for source, members in records.items() if members})
+    print(text_table(result))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"model": arguments.model, **result}, indent=1) + "\n")
+
+
+def text_table(result: dict[str, Any]) -> str:
+    """The report as text: a row for each source and each size, a column for each score."""
+    rows = {**result["sources"], "mean of sources": result["mean_of_sources"], **result["sizes"]}
+    scores = list(result["mean_of_sources"])
+    lines = [" " * 20 + "masks " + " ".join(f"{score[-14:]:>14}" for score in scores)]
+    for name, row in rows.items():
+        lines.append(f"{name:20}{row.get('count', ''):>5} " + " ".join(f"{row[score]:14.3f}" for score in scores))
+    for prompt, numbers in result.get("calibration", {}).items():
+        lines.append(f"{prompt}: " + ", ".join(f"{k} {v:.3f}" for k, v in numbers.items() if isinstance(v, float)))
+    return "\n".join(lines)
+
+
+def _example(photograph: Photograph, masks_each: int) -> Example:
+    areas = np.array([rle_area(rle) for rle in photograph.rles])
+    order = np.flatnonzero(areas >= MIN_MASK_PIXELS)
+    order = order[np.argsort(-areas[order], kind="stable")]
+    if len(order) > masks_each:
+        order = order[np.linspace(0, len(order) - 1, masks_each).round().astype(int)]
+    image = photograph.image()
+    masks = photograph.masks(order) if len(order) else np.zeros((0, *image.shape[:2]), dtype=bool)
+    return Example(photograph.name, image, masks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What a model answers to the prompts of one image: a click and a box for each known mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ...geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, ResizeGeometry
+from ...image_processing_sam import SamImageProcessor
+from ...masks.measures import mask_iou, outer_box_xyxy
+from ...masks.resize import resize_logits
+from ...modeling_sam import SamModel
+from .examples import Example, innermost_pixel_xy
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Masks for P prompts: the M candidates and the single mask, at the image's own size.
+
+    Attributes:
+        masks: (P, M, H, W) bool.
+        iou_scores: (P, M) float32, predicted.
+        single_masks: (P, H, W) bool.
+    """
+
+    masks: np.ndarray
+    iou_scores: np.ndarray
+    single_masks: np.ndarray
+
+
+@torch.no_grad()
+def answer(
+    model: SamModel, embeddings: torch.Tensor, points: torch.Tensor, labels: torch.Tensor, geometry: ResizeGeometry
+) -> Answers:
+    """Decode P prompts on one image.
+
+    Args:
+        embeddings: (1, C, h, w).
+        points: (P, K, 2) float32 in the model frame; labels: (P, K).
+    """
+    prompts = {"image_embeddings": embeddings, "input_points": points[None], "input_labels": labels[None]}
+    several = model(**prompts, multimask_output=True)
+    single = model(**prompts, multimask_output=False)
+    return Answers(
+        (resize_logits(several.pred_masks[0], geometry) > 0).numpy(),
+        several.iou_scores[0].numpy(),
+        (resize_logits(single.pred_masks[0, :, 0], geometry) > 0).numpy(),
+    )
+
+
+def score_example(model: SamModel, image_processor: SamImageProcessor, example: Example) -> list[dict[str, float]]:
+    """IoU of the answers to one click and to one box for every mask of an example.
+
+    Args:
+        image_processor: its size may differ from the model's own.
+
+    Returns:
+        One record per mask: "area_fraction"; "click_best" (best of three), "click_chosen" (highest predicted IoU),
+        "click_single" (`multimask_output=False`), and the same three for "box".
+    """
+    if len(example.masks) == 0:
+        return []
+    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
+    geometry = image_processor.geometry(example.image.shape[:2])
+    with torch.no_grad():
+        embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
+    clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
+    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
+    prompts = {
+        "click": (geometry.points_to_model(clicks)[:, None], torch.tensor([[LABEL_FOREGROUND]])),
+        "box": (
+            geometry.boxes_to_model(boxes).view(-1, 2, 2),
+            torch.tensor([[LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]]),
+        ),
+    }
+    records = [{"area_fraction": float(mask.mean())} for mask in example.masks]
+    for name, (points, labels) in prompts.items():
+        answers = answer(model, embeddings, points, labels.expand(points.shape[:2]), geometry)
+        ious = mask_iou(answers.masks, example.masks[:, None])
+        single_ious = mask_iou(answers.single_masks, example.masks)
+        for index, record in enumerate(records):
+            record[f"{name}_best"] = float(ious[index].max())
+            record[f"{name}_chosen"] = float(ious[index, answers.iou_scores[index].argmax()])
+            record[f"{name}_single"] = float(single_ious[index])
+    return records

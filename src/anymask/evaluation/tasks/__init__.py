@@ -1,0 +1,1 @@
+"""What is evaluated: read `interactive` with `clicks`, `coco_scores` with `detections`, `edges`; then `protocols`."""
