@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..configuration_sam import SamMaskDecoderConfig
+from ..support.exporting import is_being_exported
 from .layers import LayerNorm2d
 from .two_way_transformer import TwoWayTransformer
 
@@ -157,8 +158,12 @@ def choose_masks(multimask_output: bool | None) -> slice:
 
 def as_tokens(image_embeddings: Tensor, dense: Tensor) -> Tensor:
     """The image with its dense prompt, (batch, 1 or prompts, height * width, channels)."""
-    image = image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])
-    return image.flatten(3).transpose(2, 3).contiguous()
+    planes = (image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])).flatten(3)
+    if planes.device.type != "cpu" or is_being_exported():
+        return planes.transpose(2, 3).contiguous()
+    # A CPU turns a matrix by blocks, but several of them number by number, which takes four times as long.
+    tokens = [plane.t().contiguous() for plane in planes.flatten(0, 1)]
+    return (tokens[0][None] if len(tokens) == 1 else torch.stack(tokens)).unflatten(0, planes.shape[:2])
 
 
 def at_least_float32(scores: Tensor) -> Tensor:

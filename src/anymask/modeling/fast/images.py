@@ -181,6 +181,19 @@ def matmul_shared(rows: Tensor, shared: Tensor) -> Tensor:
     return merged.unflatten(2, (prompts, length)).transpose(1, 2)
 
 
+def matmul_pixels(rows: Tensor, pixels: Tensor) -> Tensor:
+    """`rows @ pixels.T`, (batch, prompts, rows, channels) with (batch, prompts, pixels, channels).
+
+    With gradients in the way whose gradient lies as the pixels do: that of a batched product with a turned matrix lies
+    turned, and adding it to others takes as long as the products.
+    """
+    if not torch.is_grad_enabled():
+        return rows @ pixels.transpose(-2, -1)
+    if rows.shape[0] * rows.shape[1] == 1:
+        return (rows.flatten(0, 2) @ pixels.flatten(0, 2).t())[None, None]
+    return (pixels @ rows.transpose(-2, -1)).transpose(-2, -1)
+
+
 def add_product(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """`summand + left @ right` in one pass; all (batch, prompts, rows, columns), `summand` also with 1 prompt."""
     if torch.is_autocast_enabled(summand.device.type):  # the product would take the sum to half precision with it

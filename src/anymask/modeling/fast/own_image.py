@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .images import FastImage, Features, Projected, absorb, add_product, matmul_shared, project_heads
+from .images import FastImage, Features, Projected, absorb, add_product, matmul_pixels, matmul_shared, project_heads
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,15 @@ class OwnImage(FastImage):
         """See `FastImage.of_prompts`."""
         return self if self.image.shape[1] == 1 else replace(self, image=self.image[:, prompts])
 
+    @cached_property
+    def _placed(self) -> Tensor:
+        """The image with its position, which a block reads twice."""
+        return self.image + self.position
+
     def _scores(self, tokens: Tensor, linear: nn.Linear, name: str) -> Tensor:
         if self.positions is None:
             constant = (tokens * linear.bias.view(tokens.shape[2], 1, -1)).sum(dim=-1, keepdim=True)
-            scores = absorb(tokens, linear) @ (self.image + self.position).transpose(-2, -1)
+            scores = matmul_pixels(absorb(tokens, linear), self._placed)
             return scores.unflatten(2, tokens.shape[2:4]) + constant
         position = cast(Tensor, getattr(self.positions[self.writes], name))
         scores = matmul_shared(tokens, position.transpose(-2, -1))

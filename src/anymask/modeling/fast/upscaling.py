@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...support.chunks import parts_at_a_time, slices
 from ..mask_decoder import MaskDecoder
-from .images import FastImage
+from .images import FastImage, matmul_pixels
 
 UPSCALING_BYTES = 2 * 2**20
 """Bytes of upscaled features at a time for each thread of a CPU."""
@@ -48,11 +48,9 @@ def predict_masks(
     batch, prompts = tokens.shape[:2]
     height, width = grid_hw
     if torch.is_grad_enabled():
-        # All at once, since all is kept; and so that no step has a gradient that must be turned round or added up.
+        # All at once, since all is kept.
         upscaled = _upscale(decoder.upscale_layer_norm, activation, *matrix, features(slice(None), slice(None)))
-        by_token = (upscaled @ hyper.transpose(-2, -1)).unflatten(2, (height, width, 2, 2, 2, 2))
-        by_row = by_token.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)
-        return by_row.reshape(batch, prompts, -1, 4 * height, 4 * width)
+        return _in_rows(matmul_pixels(hyper, upscaled), grid_hw)
     bytes_per_row = batch * width * 16 * second.out_channels * tokens.element_size()
     rows_at_a_time = parts_at_a_time(bytes_per_row, tokens.device, UPSCALING_BYTES)
     masks = []
@@ -63,9 +61,7 @@ def predict_masks(
             upscaled = _upscale(decoder.upscale_layer_norm, activation, *matrix, strip)
             strips.append(hyper[:, some] @ upscaled.transpose(-2, -1))
         masks.append(strips[0] if len(strips) == 1 else torch.cat(strips, dim=3))
-    logits = masks[0] if len(masks) == 1 else torch.cat(masks, dim=1)
-    order = _row_by_row(height, width, tokens.device)
-    return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
+    return _in_rows(masks[0] if len(masks) == 1 else torch.cat(masks, dim=1), grid_hw)
 
 
 def _upscale(norm: nn.LayerNorm, activation: nn.Module, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
@@ -88,7 +84,9 @@ def _upscale(norm: nn.LayerNorm, activation: nn.Module, weight: Tensor, bias: Te
     return features.unflatten(-1, (4, -1)).flatten(2, 4)
 
 
-def _row_by_row(height: int, width: int, device: torch.device) -> Tensor:
-    """Where each pixel of 4 * height rows of 4 * width lies in what `_upscale` makes, (16 * height * width,)."""
-    made = torch.arange(16 * height * width, device=device).view(height, width, 2, 2, 2, 2)
-    return made.permute(0, 2, 4, 1, 3, 5).flatten()
+def _in_rows(logits: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """Pixels (..., 16 * height * width) in the order in which `_upscale` makes them: (..., 4 * height, 4 * width)."""
+    height, width = grid_hw
+    made = torch.arange(16 * height * width, device=logits.device).view(height, width, 2, 2, 2, 2)
+    order = made.permute(0, 2, 4, 1, 3, 5).flatten()
+    return logits.gather(3, order.expand_as(logits)).unflatten(3, (4 * height, 4 * width))
