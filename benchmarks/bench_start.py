@@ -8,6 +8,9 @@ brings. Neither draws the overlay.
 
 The first of all runs reads the packages from disk and does not count.
 
+With `--absent` the question is another: a checkpoint that is not there is asked for where no hub answers, and what
+counts is the time until the process has said so, `import` included.
+
     python benchmarks/bench_start.py --threads 2 --repeats 5
 """
 
@@ -75,6 +78,16 @@ records = steps.everything(Image.open(photo), points_per_side=arguments["points_
 json.dump(records, open(output, "w"))
 assert "anymask" not in sys.modules
 """
+
+
+ABSENT = """
+from {package} import SamModel
+try:
+    SamModel.from_pretrained("nobody/no-such-sam")
+except OSError as error:
+    print(error, flush=True)
+"""
+CLOSED_PORT = "http://127.0.0.1:9"
 
 
 def timed_process(program: str, arguments: Sequence[Any], threads: int) -> tuple[float, float]:
@@ -148,10 +161,35 @@ def compare_everything(benchmark: Benchmark, folder: str, work: Path) -> None:
     compare(benchmark, f"{SIZES['nano']}, everything, {side} x {side} points", columns, agreement)
 
 
+def seconds_until_said(program: str, work: str, threads: int) -> float:
+    """Seconds from the start of a process to the first line that it writes, where no hub answers."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HOME": work, "HF_ENDPOINT": CLOSED_PORT}
+    start = time.perf_counter()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as process:
+        line = process.stdout.readline()
+        seconds = time.perf_counter() - start
+        process.stdout.read()
+    if not line or process.returncode:
+        raise DisagreementError("a checkpoint that is not there must be said, but the process said nothing")
+    return seconds
+
+
+def compare_absent(benchmark: Benchmark, work: str) -> None:
+    packages = {"transformers": "transformers", "anymask": "anymask"}
+    runs: dict[str, list[float]] = {name: [] for name in packages}
+    for number in range(1 + benchmark.options.repeats):
+        for name, package in packages.items():
+            seconds = seconds_until_said(ABSENT.format(package=package), work, torch.get_num_threads())
+            runs[name] += [seconds] if number else []
+    results = {name: {**spread(seconds), "agreement": {}} for name, seconds in runs.items()}
+    benchmark.add_row("a checkpoint that is not there, until it is said", "seconds", results)
+
+
 def main() -> None:
     parser = option_parser(__doc__)
     parser.set_defaults(size=["nano"])
     parser.add_argument("--points-per-side", type=int, help="of the grid of points; by default the checkpoint's")
+    parser.add_argument("--absent", action="store_true", help="a checkpoint that is not there instead")
     options = parse_options(parser, smoke=dict(points_per_side=6))
     if (options.size, options.dtype, options.device) != (["nano"], ["float32"], "cpu"):
         parser.error("this measures what starting costs beside a small model: nano, float32, on the processor, alone")
@@ -159,8 +197,11 @@ def main() -> None:
     benchmark = Benchmark("start", question, options)
     folder = str(resolve_checkpoint("sam-vit-nano"))
     with tempfile.TemporaryDirectory() as work:
-        compare_point(benchmark, folder, Path(work))
-        compare_everything(benchmark, folder, Path(work))
+        if options.absent:
+            compare_absent(benchmark, work)
+        else:
+            compare_point(benchmark, folder, Path(work))
+            compare_everything(benchmark, folder, Path(work))
     benchmark.finish()
 
 

@@ -42,6 +42,7 @@ PROCESSOR_RUNS: dict[str, list[str]] = {
     "everything_int8": ["bench_everything.py", "--size", "nano", "--dtype", "int8"],
     "preprocessing": ["bench_preprocessing.py"],
     "start": ["bench_start.py"],
+    "start_absent": ["bench_start.py", "--absent", "--repeats", "3"],
     "demo": ["bench_demo.py", "--size", "nano"],
     "demo_50_megapixels": ["bench_demo.py", "--size", "nano", "--image-size", "6150", "8200", "--repeats", "8"],
     "exported": ["bench_exported.py", "--repeats", "3"],

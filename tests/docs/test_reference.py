@@ -1,7 +1,8 @@
-"""What docstrings of the reference say of arrays and errors, held against the code.
+"""What docstrings of the reference say of arrays, units and errors, held against the code.
 
-A test cannot tell whether a sentence is true. It can tell that arrays have shapes, that what a function raises itself
-is named, and that what is named can be raised by the code that the function reaches.
+A test cannot tell whether a sentence is true. It can tell that arrays have shapes, that arguments whose names are those
+of lengths, times, memory and shares have units, that what a function raises itself is named, and that what is named can
+be raised by the code that the function reaches.
 """
 
 import ast
@@ -84,6 +85,40 @@ def test_arguments_are_explained(name):
     if len(arguments) > 1 and not ELSEWHERE.search(documentation) and set(arguments) != {"args", "kwargs"}:
         known = {argument.lstrip("*") for argument in entries(documentation, "Args", "Attributes")}
         assert [argument for argument in arguments if argument not in known] == []
+
+
+# Names of arguments, and what one of them must be said to be counted in.
+UNITS = {
+    r"(?<!hidden_)(?<!batch_)(?<!shard_)sizes?(_hw)?|(.*_)?area|(?<!per_)side|(.*_)?(xy|xyxy)|frame_hw|x|y": "pixel|patch",
+    r"(input_)?(points|boxes)|tile|window|halo|block|most|tolerance": "pixel|patch",
+    r"(.*_)?(timeout|timings|seconds)": "second",
+    r"(.*_)?(bytes|memory)|max_shard_size": "byte|MB|GB",
+    r"(.*_)?(shares?|overlap|ratio|dropout)|fraction|alpha|validation|box_(extension|noise)": (
+        r"\bshares?\b|\bpart of\b|0 .*\b1\b|\[0, 1\]|times|over `"
+    ),
+    r"(.*_)?(thresh|threshold|link_iou)": "IoU|logit|stab|overlap",
+    r"spacing(_hw)?": "millimetre",
+}
+NUMBERS = re.compile(r"\b(int|float|Tensor|ndarray|SizeHW)\b")
+
+
+def unit_of(argument: str) -> str | None:
+    """What one of the words must be in what is said of an argument."""
+    found = [unit for names, unit in UNITS.items() if re.fullmatch(rf"(?:[a-z]+_)*?(?:{names})", argument)]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_numbers_have_units(name):
+    function, documentation = CALLABLES[name]
+    known = entries(documentation, "Args", "Attributes")
+    without = {}
+    for argument, annotation in inspect.get_annotations(function).items():
+        unit, text = unit_of(argument), known.get(argument)
+        if unit and text and NUMBERS.search(str(annotation)) and not ELSEWHERE.search(text):
+            if not re.search(unit, text, re.DOTALL):
+                without[argument] = text
+    assert without == {}
 
 
 def raised_in(code: ast.AST) -> set[str]:
