@@ -110,7 +110,7 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
             reshaped_input_sizes: (B, 2), height and width after resizing, likewise.
             mask_threshold: logits above it are foreground.
             binarize: whether to return masks or logits.
-            pad_size: height and width of the model's input, where it is not this processor's own.
+            pad_size: height and width of the model's input in pixels, where it is not this processor's own.
 
         Returns:
             For each image (P, M, H, W) bool, or float32 logits with `binarize=False`, on the device of its masks.
@@ -142,7 +142,7 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
 
         Args:
             image: any image that `preprocess` takes.
-            target_size: longest edge of a resized crop; by default this processor's own resize.
+            target_size: longest edge of a resized crop in pixels; by default this processor's own resize.
             crop_n_layers: layers beyond the whole image; layer i has 2^i x 2^i crops.
             overlap_ratio: how much crops of the first layer overlap, as a part of the image's shorter side.
             points_per_crop: points along each side of the grid.
@@ -184,7 +184,7 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
         Args:
             masks: (P, M, h, w) logits at the size of the crop.
             iou_scores: (P, M) predicted by the model.
-            original_size: height and width of the image.
+            original_size: height and width of the image in pixels.
             cropped_box_image: the crop, x0, y0, x1, y1 in pixels of the image.
             pred_iou_thresh: masks with a predicted IoU above it are kept; 0 keeps all.
             stability_score_thresh: masks at least as stable are kept; 0 keeps all.
@@ -213,7 +213,7 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
         Args:
             all_masks: RLEs of all crops.
             all_scores: (N,) predicted IoU.
-            all_boxes: (N, 4), x0, y0, x1, y1.
+            all_boxes: (N, 4), x0, y0, x1, y1 in pixels of the image.
             crops_nms_thresh: boxes that overlap a better one with a larger IoU are dropped.
 
         Returns:

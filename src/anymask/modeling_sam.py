@@ -136,7 +136,7 @@ class SamPreTrainedModel(PreTrainedModel):
             token: For the hub; by default the one that is stored.
             revision: Branch to write to.
             create_pr: Whether to open a pull request.
-            max_shard_size: Of a file of weights.
+            max_shard_size: Of a file of weights, in bytes or with a unit, such as "5GB".
             tags: For the hub, on the card that is written by default.
 
         Returns:

@@ -87,8 +87,8 @@ class Sam(SamModel):
 
         Args:
             masks: (B, C, h, w), low-resolution logits.
-            input_size: Height and width of the image after resizing.
-            original_size: And before.
+            input_size: Height and width of the image after resizing, in pixels.
+            original_size: The same before resizing, in pixels.
         """
         options = _image_processor(self).options()
         (logits,) = post_process_masks([masks], [original_size], [input_size], options=options, binarize=False)
@@ -188,8 +188,8 @@ class SamPredictor:
         transform: brings images, points and boxes to the model's input.
         is_image_set: whether there is an image to prompt.
         features: the image embedding (1, C, h, w), or None without an image.
-        original_size: height and width of the image, or None.
-        input_size: height and width of the image after resizing, or None.
+        original_size: height and width of the image in pixels, or None.
+        input_size: height and width of the image in pixels after resizing, or None.
 
     Examples:
         >>> import numpy as np
@@ -250,7 +250,7 @@ class SamPredictor:
 
         Args:
             transformed_image: (1, 3, H, W), RGB, 0 to 255, its longer side as the model takes it.
-            original_image_size: height and width before resizing.
+            original_image_size: height and width before resizing, in pixels.
 
         Raises:
             ValueError: If the shape is another.

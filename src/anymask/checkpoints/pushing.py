@@ -38,7 +38,7 @@ def push_model(
         private: whether a new repository is private.
         revision: branch, made if it is not there.
         tags: of the card that is written by default.
-        max_shard_size: of a file of weights.
+        max_shard_size: of a file of weights, in bytes or with a unit, such as "5GB".
         **commit: `commit_message`, `commit_description`, `create_pr`.
 
     Returns:

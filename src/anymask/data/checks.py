@@ -46,7 +46,7 @@ class DataReport:
         origin: of the data set.
         samples: how many could be read.
         objects: how many masks they have.
-        sizes_hw: how many samples have each height and width.
+        sizes_hw: how many samples have each height and width in pixels.
         findings: what may be wrong, in the order of the samples.
         unusable: names of samples that can be read, but have no mask to learn from: all are empty or almost full.
     """

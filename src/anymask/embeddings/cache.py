@@ -40,7 +40,8 @@ class EmbeddingCache:
 
         Args:
             folder: for nothing but this cache.
-            max_bytes: of all entries together. While several processes write, each may exceed it by one entry.
+            max_bytes: of all entries together, in bytes. While several processes write, each may exceed it by one
+                entry.
 
         Raises:
             OSError: If the folder cannot be made, or is a file.

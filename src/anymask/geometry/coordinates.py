@@ -66,9 +66,10 @@ class ResizeGeometry:
     """How one image was brought to the size of the model's input.
 
     Attributes:
-        original_size_hw: height and width of the image as it came.
-        resized_size_hw: height and width after resizing; the frame's top left part that shows the image.
-        padded_size_hw: height and width of the model's input; what lies right of and below the image is padding.
+        original_size_hw: height and width of the image as it came, in pixels.
+        resized_size_hw: height and width after resizing, in pixels; the frame's top left part that shows the image.
+        padded_size_hw: height and width of the model's input in pixels; what lies right of and below the image is
+            padding.
 
     Raises:
         ValueError: If a size is not a height and a width of at least 1 pixel, or the padded one holds no resized image.

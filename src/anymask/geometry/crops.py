@@ -39,7 +39,7 @@ def crop_boxes_xyxy(
     """Boxes of all crops of an image, and the layer of each.
 
     Args:
-        original_size_hw: height and width of the image.
+        original_size_hw: height and width of the image in pixels.
         n_layers: layers of crops beyond the whole image; layer i has 2^i crops along each side.
         overlap_ratio: how much crops of the first layer overlap, as a part of the image's shorter side; each further
             layer halves it.
@@ -99,7 +99,7 @@ def boxes_near_crop_edge(
     Args:
         boxes_xyxy: (N, 4), in pixels of the crop.
         crop_box_xyxy: the crop, in pixels of the image.
-        original_size_hw: height and width of the image.
+        original_size_hw: height and width of the image in pixels.
         tolerance: up to how many pixels away counts as touching.
 
     Returns:

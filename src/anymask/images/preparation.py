@@ -155,7 +155,7 @@ class ImagePreprocessor:
         """How an image is brought to the size of the model's input.
 
         Args:
-            original_size_hw: height and width of the image, in pixels.
+            original_size_hw: height and width of the image in pixels.
             **overrides: options of this processor, for this call.
         """
         return self.options(**overrides).geometry(original_size_hw)

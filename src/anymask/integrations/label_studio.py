@@ -160,7 +160,7 @@ def read_context(context: Any, size_hw: tuple[int, int]) -> tuple[Prompt, str | 
 
     Args:
         context: Its results.
-        size_hw: Height and width of the image.
+        size_hw: Height and width of the image in pixels.
 
     Returns:
         The prompt in pixels, and the label that was chosen for it.

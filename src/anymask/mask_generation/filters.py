@@ -67,7 +67,7 @@ def filter_masks(
         upsampler: Of the crop.
         points_xy: (P, 2), in pixels of the crop.
         crop_box_xyxy: Where the crop lies in the image.
-        image_size_hw: Height and width of the image.
+        image_size_hw: Height and width of the image in pixels.
         options: Thresholds.
         grid_at: Rows and columns (N,) of the low-resolution logits at which `Proposal.covers` looks.
         masks_at_a_time: How many to look at together; by default as many as the processor's cache holds.

@@ -90,8 +90,8 @@ class MaskGenerationOptions:
         mask_nms_measure: how `mask_nms_thresh` measures overlap: "iou", intersection over union; "smaller",
             intersection over the smaller mask, so that of an object and its part one stays.
         crop_n_layers: layers of crops beyond the whole image (`crops_n_layers`); layer i has 2^i x 2^i crops.
-        crop_nms_thresh: as `box_nms_thresh`, between crops; the mask of the larger crop goes. (`crops_nms_thresh` sets
-            both.)
+        crop_nms_thresh: the IoU above which a box goes, as `box_nms_thresh`, but between crops; the mask of the larger
+            crop goes. (`crops_nms_thresh` sets both.)
         crop_overlap_ratio: how much crops overlap, as a part of the image's shorter side, in the first layer.
         crop_n_points_downscale_factor: in layer i the side of the grid is divided by this to the power of i.
         point_grids: one array (N, 2) of points in [0, 1] x [0, 1] per layer, the whole image first, in place of

@@ -16,7 +16,7 @@ def paint_label_map(layers: Iterable[tuple[int, np.ndarray, np.ndarray]], size_h
 
     Args:
         layers: number, starts and ends of the runs (see `rle_to_runs`) of each mask, the lowest layer first.
-        size_hw: height and width of the image.
+        size_hw: height and width of the image in pixels.
 
     Returns:
         (H, W), 0 where no mask is; of the smallest unsigned type that holds the numbers.
@@ -59,7 +59,7 @@ def rles_to_label_map(
 
     Args:
         rles: the masks.
-        size_hw: height and width of the image.
+        size_hw: height and width of the image in pixels.
         priority: which mask a pixel goes to where several cover it: "score" the one with the highest score,
             "small_first" the smallest, "large_first" the largest. The earlier mask wins a tie.
         scores: one per mask; used by "score" only.

@@ -87,7 +87,7 @@ def polygons_to_rle(
 
     Args:
         polygons: pairs of an outline (K, 2) and its holes; any numbers, any direction.
-        size_hw: height and width of the image.
+        size_hw: height and width of the image in pixels.
 
     Returns:
         Uncompressed RLE.

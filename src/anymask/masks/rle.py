@@ -120,7 +120,7 @@ def runs_to_rle(starts: np.ndarray, ends: np.ndarray, size_hw: tuple[int, int]) 
     Args:
         starts: (N,) first position of each run, in column-major pixels of an image of `size_hw`.
         ends: (N,) position past the last of each run.
-        size_hw: height and width of the image.
+        size_hw: height and width of the image in pixels.
     """
     height, width = size_hw
     starts, ends = merge_touching_runs(starts, ends)

@@ -56,7 +56,8 @@ class ModelInfo:
         dtype: of the weights, as in "float32".
         device: type of the device where they are, as in "cpu".
         parts: the model's parts, in the order in which they run.
-        activation_bytes: estimate of what encoding one image needs at its peak, beside the weights and the image.
+        activation_bytes: estimate of the bytes that encoding one image needs at its peak, beside the weights and the
+            image.
 
     Examples:
         >>> from anymask import SamModel, model_info

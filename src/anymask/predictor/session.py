@@ -163,8 +163,8 @@ class SamSession:
         """Say of a pixel that it belongs to the object, or does not.
 
         Args:
-            x: to the right.
-            y: down.
+            x: to the right, in pixels of the image.
+            y: down, likewise.
             label: 1 foreground, 0 background.
             object_id: the selected object by default.
 

@@ -130,7 +130,7 @@ def check_prompt(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> Non
 
     Args:
         prompt: Of one object.
-        size_hw: Height and width of the image.
+        size_hw: Height and width of the image in pixels.
         where: Which prompt it is, for the message, e.g. " of prompt 3".
 
     Raises:

@@ -41,7 +41,7 @@ class Results(Sequence[MaskRecord]):
         records: list of dicts: "segmentation" (bool array (H, W), or RLE, as given), "area", "bbox" [x, y, width,
             height], and where known "predicted_iou", "stability_score", "point_coords", "crop_box", "label". In pixels
             of the image, x right, y down.
-        size_hw: height and width of the image.
+        size_hw: height and width of the image in pixels.
         image: the image, or where it is, as given; only `plot` and cut-outs read it.
         name: file name of the image, or None.
         prompts: what `plot` draws besides the masks, or None.

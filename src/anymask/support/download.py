@@ -64,7 +64,7 @@ def download(url: str, timeout: float, max_bytes: int = MAX_BYTES) -> BinaryIO:
     Args:
         url: may hold letters beyond ASCII and spaces, as browsers show them.
         timeout: seconds for all of it: looking up the name, connecting, redirects, headers and body.
-        max_bytes: the largest body.
+        max_bytes: the largest body, in bytes.
 
     Raises:
         OSError: If it cannot be had, whatever the reason.

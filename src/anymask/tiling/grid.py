@@ -37,9 +37,9 @@ def make_grid(size_hw: Sequence[int], tile: int, halo: int) -> list[Tile]:
     """Cut an image into tiles, row by row.
 
     Args:
-        size_hw: Height and width of the image.
+        size_hw: Height and width of the image in pixels.
         tile: Side of a core; those at the right and lower edge may be smaller.
-        halo: What a window shows around its core, on each side.
+        halo: What a window shows around its core, on each side, in pixels.
 
     Raises:
         ValueError: If a size is not positive, or the halo is negative.
@@ -86,7 +86,7 @@ def cut_edges(box_xyxy: Sequence[int], window_xyxy: Box, size_hw: Sequence[int],
     Args:
         box_xyxy: In pixels of the image, right and lower edge excluded.
         window_xyxy: Of the tile.
-        size_hw: Height and width of the image.
+        size_hw: Height and width of the image in pixels.
         tolerance: Up to how many pixels from the edge counts as reaching it.
     """
     height, width = size_hw

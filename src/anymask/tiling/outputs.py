@@ -191,7 +191,7 @@ def paint_labels(objects: SavedObjects, size_hw: Sequence[int]) -> Iterator[tupl
 
     Args:
         objects: Numbered from 1 in their order; 0 is background.
-        size_hw: Height and width of the image.
+        size_hw: Height and width of the image in pixels.
 
     Yields:
         The block's left upper corner (x, y), and (height, width) uint32.

@@ -74,7 +74,7 @@ class LargeImage:
         """Pixels of a window, and where it shows something.
 
         Args:
-            box_xyxy: The window, right and lower edge excluded.
+            box_xyxy: The window in pixels of the image, right and lower edge excluded.
 
         Returns:
             (height, width[, bands]), and (height, width) bool, or None where every pixel shows something. Pixels that
@@ -95,8 +95,8 @@ class LargeImage:
         """The whole image, reduced by the mean of squares of pixels.
 
         Args:
-            most: Longer side of the reduced image at the most.
-            block: Side of what is read at a time.
+            most: Longer side of the reduced image at the most, in pixels.
+            block: Side of what is read at a time, in pixels of the image.
 
         Returns:
             The reduced image, as in `read` where all pixels of a square show something, and the side of a square.
@@ -257,7 +257,7 @@ def window_around(box_xyxy: Sequence[float], side: int, size_hw: Sequence[int]) 
     Args:
         box_xyxy: In pixels of the image.
         side: Of the window.
-        size_hw: Height and width of the image.
+        size_hw: Height and width of the image in pixels.
     """
     height, width = size_hw
     left, right = _range_around((box_xyxy[0] + box_xyxy[2]) / 2, side, width)

@@ -55,10 +55,10 @@ class PromptedSamModel(SamModel):
             pixel_values: See `SamModel.forward`, as all that is not named here.
             input_points: Not used in training.
             input_labels: Likewise.
-            input_boxes: (batch, prompts, 4): in training the exact boxes, of which noisy ones are made; by
-                default those of the labels.
+            input_boxes: (batch, prompts, 4), in pixels of the model's input: in training the exact boxes, of which
+                noisy ones are made; by default those of the labels.
             image_embeddings: See `SamModel.forward`.
-            labels: Likewise.
+            labels: Likewise; with one mask per image that is its one object.
             num_items_in_batch: Likewise.
             sample_seed: (batch,), decides the prompts of each sample; by default drawn from torch's generator.
             **others: As in `SamModel.forward`.
@@ -77,6 +77,8 @@ class PromptedSamModel(SamModel):
                 num_items_in_batch=num_items_in_batch,
                 **others,
             )
+        if labels.ndim == 3:
+            labels = labels.unsqueeze(1)
         if image_embeddings is None:
             if pixel_values is None:
                 raise ValueError("Exactly one of pixel_values and image_embeddings must be given, got neither.")

@@ -67,3 +67,11 @@ def test_it_is_saved_as_a_plain_model(tmp_path):
     loaded = SamModel.from_pretrained(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
     assert loaded.config.vision_config.image_size == IMAGE_SIZE
+
+
+def test_one_mask_of_an_image_is_its_one_object():
+    model = PromptedSamModel.of(tiny_model()).train()
+    inputs = batch()
+    one = inputs.pop("labels")[:, 0]
+    expected = model(**inputs, labels=one[:, None]).loss
+    torch.testing.assert_close(model(**inputs, labels=one).loss, expected)

@@ -48,7 +48,7 @@ class AnnotatedImage:
         records: one per mask: "segmentation" (RLE), "area", "bbox" (x, y, width, height; see `bbox_of`), and what else
             the format holds: "label", "id", "category_id", "iscrowd", "supercategory", "predicted_iou",
             "stability_score", "point_coords", "crop_box".
-        size_hw: height and width of the image.
+        size_hw: height and width of the image in pixels.
         name: its file name, where the file says one.
         image: where it is, if the file says so and it is there.
         image_info: what else the file says about the image.

@@ -73,7 +73,7 @@ def read_amg(path: FilePath, size_hw: Sequence[int] | None = None, *, image: Any
 
     Args:
         path: of the file.
-        size_hw: height and width of the image; by default those of the image, or else of the first mask.
+        size_hw: height and width of the image in pixels; by default those of the image, or else of the first mask.
         image: of the masks.
 
     Raises:

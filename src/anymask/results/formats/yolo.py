@@ -98,7 +98,7 @@ def read_yolo(
 
     Args:
         path: of the file.
-        size_hw: height and width of the image, which the file does not say; by default that of the image.
+        size_hw: height and width of the image in pixels, which the file does not say; by default that of the image.
         class_names: of the data set: names in order from 0, or by their numbers; without them a label is the number of
             its class as text.
         image: of the masks.
