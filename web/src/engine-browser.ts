@@ -69,9 +69,9 @@ export class BrowserEngine implements Engine {
 
   async predict(image: OpenedImage, prompts: Prompts, options: PredictOptions): Promise<Prediction> {
     const start = performance.now();
-    const { token = null, maxSide, signal } = options;
+    const { token = null, maxSide, isCorrected = false, signal } = options;
     const size = maxSide === undefined ? {} : { maxSide };
-    const question: Question = { kind: "predict", image: image.id, prompts, token, ...size };
+    const question: Question = { kind: "predict", image: image.id, prompts, token, isCorrected, ...size };
     const candidates = (await this.ask(question, { signal })) as Candidate[];
     candidates.sort((a, b) => b.score - a.score);
     return { candidates, milliseconds: performance.now() - start };

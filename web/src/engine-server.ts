@@ -1,6 +1,6 @@
 // The engine behind `anymask demo`: docs/demo-api.md.
 
-import { rleBox } from "./rle.ts";
+import { rleBoxIn } from "./rle.ts";
 import {
   type Candidate,
   type Engine,
@@ -149,7 +149,7 @@ class Refused extends Error {
 /** What the server says of a mask that is made smaller, it says in the smaller one's pixels. */
 function toMask({ rle, area, score }: SentMask, image: OpenedImage): Mask {
   const [height, width] = rle.size;
-  return { rle, area: Math.round((area * image.height * image.width) / (height * width)), score, box: rleBox(rle) };
+  return { rle, area: Math.round((area * image.height * image.width) / (height * width)), score, box: rleBoxIn(rle, image) };
 }
 
 async function* linesOf(response: Response): AsyncGenerator<string> {

@@ -19,39 +19,39 @@ function start(engine: Engine): void {
   joinButtons(app);
   joinFiles(app);
   const help = byId<HTMLDialogElement>("help-dialog");
-  const place = (x: number, y: number) => app.toImage(x, y);
-  listenToPointer(app.canvas, {
+  const place = (x: number, y: number) => app.view.toImage(x, y);
+  listenToPointer(app.view.canvas, {
     click: (x, y, adds, isShifted) => {
-      app.hideCross();
+      app.cross.hide();
       const at = place(x, y);
       app.act(at.x, at.y, adds, isShifted);
     },
     hover: (x, y) => {
-      app.hideCross();
+      app.cross.hide();
       const at = place(x, y);
-      app.hover(at.x, at.y);
+      app.prompting.hover(at.x, at.y);
     },
-    leave: () => app.leave(),
+    leave: () => app.prompting.leave(),
     dragged: (x0, y0, x1, y1, isDone) => {
       const [from, to] = [place(x0, y0), place(x1, y1)];
-      app.drawBox(from.x, from.y, to.x, to.y, isDone);
+      app.prompting.drawBox(from.x, from.y, to.x, to.y, isDone);
     },
-    cancelled: () => app.cancelBox(),
-    zoom: (factor, x, y) => app.zoom(factor, x, y),
-    pan: (dx, dy) => app.pan(dx, dy),
+    cancelled: () => app.cross.cancelBox(),
+    zoom: (factor, x, y) => app.view.zoom(factor, x, y),
+    pan: (dx, dy) => app.view.pan(dx, dy),
   });
-  listenToKeys(app.canvas, {
-    moveCross: (dx, dy) => app.moveCross(dx, dy),
-    act: (adds, isShifted) => app.actAtCross(adds, isShifted),
-    corner: () => app.cornerAtCross(),
-    choose: (index) => app.choose(index),
-    keep: () => app.keep(),
+  listenToKeys(app.view.canvas, {
+    moveCross: (dx, dy) => app.cross.move(dx, dy),
+    act: (adds, isShifted) => app.cross.act(adds, isShifted),
+    corner: () => app.cross.setCorner(),
+    choose: (index) => app.prompting.choose(index),
+    keep: () => app.prompting.keep(),
     discard: () => app.discard(),
     remove: () => app.remove(),
-    everything: () => void app.everything(),
+    everything: () => app.everything(),
     toggleMasks: () => app.toggleMasks(),
-    zoom: (factor) => app.zoom(factor),
-    fit: () => app.fit(),
+    zoom: (factor) => app.view.zoom(factor),
+    fit: () => app.view.fit(),
     undo: () => app.undo(),
     redo: () => app.redo(),
     open: () => byId("file").click(),
@@ -63,7 +63,7 @@ function joinButtons(app: App): void {
   const actions: Readonly<Record<string, () => void>> = {
     open: () => byId("file").click(),
     choose: () => byId("file").click(),
-    everything: () => void app.everything(),
+    everything: () => app.everything(),
     cancel: () => app.discard(),
     undo: () => app.undo(),
     redo: () => app.redo(),
@@ -71,12 +71,12 @@ function joinButtons(app: App): void {
     help: () => byId<HTMLDialogElement>("help-dialog").showModal(),
     adds: () => app.setAdds(true),
     takes: () => app.setAdds(false),
-    keep: () => app.keep(),
+    keep: () => app.prompting.keep(),
     discard: () => app.discard(),
     "show-all": () => app.toggleMasks(),
-    "zoom-in": () => app.zoom(1.25),
-    "zoom-out": () => app.zoom(0.8),
-    "zoom-fit": () => app.fit(),
+    "zoom-in": () => app.view.zoom(1.25),
+    "zoom-out": () => app.view.zoom(0.8),
+    "zoom-fit": () => app.view.fit(),
   };
   for (const [id, action] of Object.entries(actions)) button(id).addEventListener("click", action);
   for (const dialog of document.querySelectorAll("dialog")) {
@@ -89,7 +89,7 @@ function joinButtons(app: App): void {
 function joinFiles(app: App): void {
   const open = (files: FileList | null | undefined) => {
     const file = files?.[0];
-    if (file !== undefined) void app.openFile(file, file.name);
+    if (file !== undefined) void app.photos.openFile(file, file.name);
   };
   const input = byId<HTMLInputElement>("file");
   input.addEventListener("change", () => {

@@ -56,6 +56,12 @@ export function draftMask(draft: Draft): Candidate | null {
   return draft.candidates[draft.chosen] ?? null;
 }
 
+/** Whether the draft has masks of all the image's pixels; those for the screen alone may be smaller. */
+export function isWhole(draft: Draft, image: { readonly height: number; readonly width: number }): boolean {
+  const mask = draftMask(draft);
+  return mask !== null && mask.rle.size[0] === image.height && mask.rle.size[1] === image.width;
+}
+
 /** A point corrects the mask that the object has, which therefore goes into the model with it, as in SAM's training. */
 export function withPoint(objects: Objects, point: Point): Objects {
   const { draft } = objects;
@@ -70,8 +76,9 @@ export function withBox(objects: Objects, box: BoxXyxy): Objects {
   return { ...objects, draft: { ...objects.draft, prompts, token: null, candidates: [], chosen: 0 } };
 }
 
+/** Candidates of the draft's prompts; the same ones of another size leave the choice as it is. */
 export function withAnswer(objects: Objects, candidates: readonly Candidate[]): Objects {
-  return { ...objects, draft: { ...objects.draft, candidates, chosen: 0 } };
+  return { ...objects, draft: { ...objects.draft, candidates } };
 }
 
 export function withChoice(objects: Objects, chosen: number): Objects {

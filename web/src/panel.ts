@@ -1,7 +1,8 @@
-// The lists beside the photo: candidates of the mask, kept objects, photos.
+// The lists beside the photo: candidates of the mask, kept objects, photos; and which buttons can be pressed.
 
-import { byId, icon, iconButton, make } from "./dom.ts";
-import type { Draft, KeptObject, Objects } from "./objects.ts";
+import { button, byId, icon, iconButton, make } from "./dom.ts";
+import { type Draft, draftMask, isEmpty, isWhole, type KeptObject, type Objects } from "./objects.ts";
+import type { State } from "./state.ts";
 import type { OpenedImage } from "./types.ts";
 import { toPath } from "./view.ts";
 
@@ -132,4 +133,22 @@ export function updatePhotos(photos: readonly ListedPhoto[], open: (index: numbe
     }),
   );
   if (hadFocus) list.querySelector<HTMLElement>("[aria-current=true]")?.focus();
+}
+
+export function updateButtons({ image, history, objects, areMasksShown, addsByClick, isFinding }: State): void {
+  const { kept, draft } = objects;
+  const canExport = kept.some((object) => object.isVisible) || (image !== null && isWhole(draft, image));
+  button("undo").disabled = !history.canUndo;
+  button("redo").disabled = !history.canRedo;
+  button("everything").disabled = image === null || isFinding;
+  button("export").disabled = !canExport;
+  button("keep").disabled = draftMask(draft) === null;
+  button("discard").disabled = isEmpty(draft);
+  button("show-all").disabled = kept.length === 0;
+  button("show-all").textContent = areMasksShown ? "Hide all" : "Show all";
+  button("adds").setAttribute("aria-pressed", String(addsByClick));
+  button("takes").setAttribute("aria-pressed", String(!addsByClick));
+  byId("keep-text").textContent = draft.editing === null ? "Keep" : "Keep changes";
+  byId("objects-title").textContent = kept.length === 0 ? "Objects" : `Objects (${kept.length})`;
+  byId("progress").hidden = !isFinding;
 }

@@ -99,6 +99,13 @@ export function rleArea(rle: Rle): number {
   return area;
 }
 
+/** Edges of the pixels covered, in pixels of an image of which the mask may be a smaller copy; zeros for an empty one. */
+export function rleBoxIn(rle: Rle, { height, width }: { readonly height: number; readonly width: number }): BoxXyxy {
+  const [x0, y0, x1, y1] = rleBox(rle);
+  const [across, down] = [width / rle.size[1], height / rle.size[0]];
+  return [x0 * across, y0 * down, x1 * across, y1 * down];
+}
+
 /** Edges of the pixels covered; zeros for an empty mask. */
 export function rleBox(rle: Rle): BoxXyxy {
   const { width, offsets, edges } = toColumns(rle);

@@ -65,6 +65,8 @@ export interface PredictOptions {
   readonly token?: string | null;
   /** Masks of this side at most; whole size by default. */
   readonly maxSide?: number;
+  /** Whether a point may correct one of the masks, which then needs a token; not so for what is only looked at. */
+  readonly isCorrected?: boolean;
 }
 
 /** What segments: a server, or this browser. A call that was aborted or overtaken rejects with `Superseded`. */

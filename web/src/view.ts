@@ -36,7 +36,7 @@ export class View {
   private areMasksShown = true;
   private isDrawing = false;
 
-  constructor(private readonly canvas: HTMLCanvasElement) {
+  constructor(readonly canvas: HTMLCanvasElement) {
     this.context = canvas.getContext("2d")!;
     new ResizeObserver(() => this.resize()).observe(canvas);
   }

@@ -56,3 +56,14 @@ test("undo and redo are inverse; a change forgets what was undone", () => {
   history.change(states[2]);
   assert.ok(!history.canRedo && history.undo() && history.now === states[0]);
 });
+
+test("masks for the screen are not whole; those of the photo's pixels leave the choice as it was", () => {
+  const image = { height: 2, width: 4 };
+  const asked = change.withPoint(change.NO_OBJECTS, point(0, 0));
+  assert.ok(!change.isWhole(asked.draft, image));
+  const small = change.withChoice(change.withAnswer(asked, [candidate("a", "#."), candidate("b", "##")]), 1);
+  assert.ok(!change.isWhole(small.draft, image));
+  const whole = change.withAnswer(small, [candidate("c", "##..", "#..."), candidate("d", "####", "####")]);
+  assert.ok(change.isWhole(whole.draft, image));
+  assert.equal(change.draftMask(whole.draft)?.area, 8);
+});

@@ -7,6 +7,7 @@ import {
   resizeRle,
   rleArea,
   rleBox,
+  rleBoxIn,
   rleContains,
   rleIntersection,
   rleToMask,
@@ -34,6 +35,10 @@ test("masks come back from their runs", () => {
     assert.deepEqual(rleToMask(rle), mask);
     assert.equal(rleArea(rle), mask.reduce((sum, pixel) => sum + pixel, 0));
   }
+});
+
+test("a box is in the pixels of the image that the mask is a smaller copy of", () => {
+  assert.deepEqual(rleBoxIn(draw("....", ".##."), { height: 6, width: 40 }), [10, 3, 30, 6]);
 });
 
 test("a box ends behind the last pixels", () => {

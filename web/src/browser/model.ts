@@ -2,7 +2,7 @@
 
 import { InferenceSession, Tensor, env } from "onnxruntime-web/wasm";
 
-import { rleArea, rleBox } from "../rle.ts";
+import { rleArea, rleBoxIn } from "../rle.ts";
 import type { Mask, Prompts } from "../types.ts";
 import { toPixelValues } from "./pixels.ts";
 import { type CleanUp, cleanUp } from "./regions.ts";
@@ -105,7 +105,7 @@ export class Model {
     return {
       rle,
       area: Math.round((rleArea(rle) * height * width) / (side(height) * side(width))),
-      box: rleBox(rle),
+      box: rleBoxIn(rle, geometry),
       score: logits.scores[index],
     };
   }

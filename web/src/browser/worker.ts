@@ -13,6 +13,7 @@ export type Question =
       readonly prompts: Prompts;
       readonly token: string | null;
       readonly maxSide?: number;
+      readonly isCorrected: boolean;
     }
   | { readonly kind: "everything"; readonly image: string };
 
@@ -75,12 +76,12 @@ async function answers(id: number, question: Question): Promise<unknown> {
 }
 
 async function predict(model: Model, question: Question & { kind: "predict" }): Promise<Candidate[]> {
-  const { prompts, token, maxSide } = question;
+  const { prompts, token, maxSide, isCorrected } = question;
   const image = encodedImage(question.image);
   const logits = await model.decode(image, prompts, (token !== null && keptLogits.get(token)) || null);
   return logits.masks.map((mask, index) => ({
     ...model.toMask(logits, index, image.geometry, maxSide),
-    token: maxSide === undefined ? keep(mask) : null, // what is only looked at is not corrected
+    token: isCorrected ? keep(mask) : null,
   }));
 }
 
