@@ -56,7 +56,7 @@ class Segmenter:
             return Encoded(encoded, self.model.prepare_image(encoded.tensor))
 
     def answer(self, encoded: Encoded, prompt: Prompt, options: DecodingOptions) -> PromptedMasks:
-        """Decode one prompt.
+        """Decode one prompt; how stable its masks are nobody here asks.
 
         Raises:
             RequestError: If it lies outside the picture.
@@ -68,7 +68,7 @@ class Segmenter:
             [prompt],
             batches,
             times=StageTimes(self.model.device),
-            options=options,
+            options=replace(options, measure_stability=False),
             prepared=encoded.prepared,
         )
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ class DecodingOptions:
         stable_score: From which stability on "stable" trusts the single mask.
         keep_logits: Return low-resolution logits too.
         clean_up: Which holes and islands go; None as the checkpoint says, see `prompted_masks` in `SamConfig`.
+        measure_stability: Say in records how stable the masks are, which takes about as long as making them.
     """
 
     multimask_output: bool = True
@@ -49,6 +51,7 @@ class DecodingOptions:
     stable_score: float = STABLE_SCORE
     keep_logits: bool = True
     clean_up: CleanUp | None = None
+    measure_stability: bool = True
 
     def __post_init__(self) -> None:
         check_choice(self.choice, self.multimask_output)
@@ -172,7 +175,14 @@ def decode_prompts(
             logits, iou_scores = choose_masks(
                 output.pred_masks[0], output.iou_scores[0], options.choice, upsampler, options.stable_score
             )
-            made = _records(logits.flatten(0, 1), iou_scores.flatten(), upsampler, embedding.original_size_hw, clean_up)
+            made = _records(
+                logits.flatten(0, 1),
+                iou_scores.flatten(),
+                upsampler,
+                embedding.original_size_hw,
+                clean_up,
+                measure_stability=options.measure_stability,
+            )
             for index in batch.indices:
                 records[index] = [_about(next(made), prompts[index]) for _ in range(logits.shape[1])]
             if options.choice == "all":
@@ -202,10 +212,15 @@ def _records(
     upsampler: SparseUpsampler,
     size_hw: tuple[int, int],
     clean_up: CleanUp,
+    *,
+    measure_stability: bool,
 ) -> Iterator[MaskRecord]:
     """A record without points for each of the logits (N, h, w)."""
     height, width = size_hw
-    stability = upsampler.stability_scores(logits, stability_score_offset=STABILITY_OFFSET).tolist()
+    stability: list[dict[str, Any]] = [{}] * len(logits)
+    if measure_stability:
+        measured = upsampler.stability_scores(logits, stability_score_offset=STABILITY_OFFSET)
+        stability = [{"stability_score": score} for score in measured.tolist()]
     scores = iou_scores.tolist()
     boxes, exists = upsampler.boxes(logits)
     for index, (box, is_mask) in enumerate(zip(boxes.tolist(), exists.tolist(), strict=True)):
@@ -219,6 +234,6 @@ def _records(
             box_xyxy=None if is_changed else box,
             predicted_iou=scores[index],
             point_coords=[],
-            stability_score=stability[index],
+            **stability[index],
             crop_box=[0, 0, width, height],
         )
