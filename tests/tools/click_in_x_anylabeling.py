@@ -33,7 +33,7 @@ manager.model_loaded.connect(predict)
 manager.new_model_status.connect(said.append)
 manager.new_auto_labeling_result.connect(results.append)
 QtCore.QTimer.singleShot(0, lambda: manager.load_custom_model(MODEL))
-QtCore.QTimer.singleShot(120_000, lambda: app.exit(4))
+QtCore.QTimer.singleShot(900_000, lambda: app.exit(4))  # two minutes are not enough for it on a busy machine
 code = app.exec()
 polygons = [[[point.x(), point.y()] for point in shape.points] for result in results for shape in result.shapes]
 Path(OUTPUT).write_text(json.dumps({"polygons": polygons, "said": said}))

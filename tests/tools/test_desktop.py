@@ -47,7 +47,8 @@ def run(tool, script, *arguments, home):
     """Run a script in the environment of a tool, which finds nothing of this machine's user."""
     command = [ROOT / ".venv-tools" / tool / "bin" / "python", HERE / script, *map(str, arguments)]
     environment = {**os.environ, "HOME": str(home), "QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT / "src")}
-    subprocess.run(command, check=True, env=environment, cwd=home, timeout=300)
+    ended = subprocess.run(command, env=environment, cwd=home, timeout=1000, capture_output=True, text=True)
+    assert ended.returncode == 0, f"{script} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"
 
 
 def raw_masks(sam, photo=PHOTO, **prompts):

@@ -62,13 +62,13 @@ def check(found, full, low, ious):
         assert record["crop_box"] == [0, 0, SIZE_HW[1], SIZE_HW[0]]
 
 
-@pytest.mark.parametrize("multimask_output", [True, False])
 def test_stability_is_not_measured_where_nobody_asks():
     prompt = Prompt(points_xy=((10.0, 20.0),), labels=(1,))
     [asked], [not_asked] = decoded([prompt]).records, decoded([prompt], measure_stability=False).records
     assert asked.pop("stability_score") >= 0 and asked == not_asked
 
 
+@pytest.mark.parametrize("multimask_output", [True, False])
 def test_points_and_boxes(multimask_output):
     points = [Prompt(tuple(map(tuple, object_points)), (1,)) for object_points in POINTS]
     found = decoded(points, multimask_output=multimask_output)
