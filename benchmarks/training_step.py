@@ -1,6 +1,6 @@
 r"""How long is a training step beside Transformers, with the same weights, the same batch and the same loss?
 
-    python benchmarks/training_step.py --threads 1 --case "decoder, 1 box" "decoder, 8 boxes" \
+    python benchmarks/training_step.py --threads 1 --runs 3 --steps 5 --case "decoder, 1 box" "decoder, 8 boxes" \
         --json benchmarks/results/savings/training_step_decoder.json
     python benchmarks/training_step.py --threads 2 --case "everything, 1 box" \
         --json benchmarks/results/savings/training_step_everything.json
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--size", default="vit_b", help="as in the other benchmarks: nano, vit_b ...")
     parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--steps", type=int, default=3, help="of the decoder, after the first; of everything the first")
+    parser.add_argument("--runs", type=int, default=1, help="processes of each side, in turn; the median one counts")
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--json", type=Path, help="file to write")
     parser.add_argument("--side", choices=SIDES, help="measure this one alone, as the script asks itself to")
@@ -129,13 +130,14 @@ def main() -> None:
         return
     rows = []
     for case in options.case:
-        measured = {}
-        for side in SIDES:
+        runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        for side in SIDES * options.runs:  # in turn, so that a neighbour's work falls on both
             steps = str(options.steps if CASES[case][0] == "decoder" else 0)
             command = [sys.executable, __file__, "--side", side, "--case", case, "--size", options.size]
             command += ["--steps", steps, "--threads", str(torch.get_num_threads())]
             finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            measured[side] = json.loads(finished.stdout.splitlines()[-1])
+            runs[side].append(json.loads(finished.stdout.splitlines()[-1]))
+        measured = {side: sorted(some, key=lambda run: run["seconds"])[len(some) // 2] for side, some in runs.items()}
         theirs, ours = (measured[side] for side in SIDES)
         for name in ("loss", "gradient"):
             if abs(ours[name] - theirs[name]) > TOLERANCE * abs(theirs[name]):
@@ -143,7 +145,8 @@ def main() -> None:
         faster, memory = theirs["seconds"] / ours["seconds"], ours["bytes"] / theirs["bytes"]
         in_cpu = theirs["cpu_seconds"] / ours["cpu_seconds"]
         compared = {"times_as_many_steps": faster, "of_processor_time": in_cpu, "share_of_memory": memory}
-        rows.append({"case": case, **measured, **compared})
+        seconds_of_runs = {side: [run["seconds"] for run in some] for side, some in runs.items()}
+        rows.append({"case": case, **measured, **compared, "seconds_of_runs": seconds_of_runs})
         print(
             f"{case:18} transformers {theirs['seconds']:6.2f} s, anymask {ours['seconds']:6.2f} s: {faster:.2f} times "
             f"as many steps, {in_cpu:.2f} by processor time; "
