@@ -1,5 +1,6 @@
-"""Edges: matching against SciPy's assignment, scores by hand, and an edge map of known masks."""
+"""Edges: matching against SciPy's assignment and NetworkX, scores by hand, and an edge map of known masks."""
 
+import networkx
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
@@ -33,6 +34,40 @@ def test_matching_is_as_large_as_the_cheapest_assignment(seed):
     matched = match(pixels, others, reach)
     assert len(matched) == expected and len(set(matched.tolist())) == expected
     assert len(match(pixels[:0], others, reach)) == 0
+
+
+@pytest.mark.parametrize("reach", [1, 1.5, 2.9])
+def test_matching_is_as_large_as_that_of_networkx(reach):
+    """Hopcroft and Karp's by another library, on lines that are crowded, broken, doubled and crossed."""
+    drawn, annotated = np.zeros((2, 30, 41), dtype=bool)
+    drawn[4, 2:38], drawn[5, 10:20], drawn[8:29, 17], drawn[20, 3:30] = True, True, True, True
+    annotated[6, 5:33], annotated[10:26, 18], annotated[10:26, 16], annotated[21, 8:40:2] = True, True, True, True
+    pixels, others = np.argwhere(drawn), np.argwhere(annotated)
+    near = cdist(pixels, others) <= reach
+    graph = networkx.Graph()
+    graph.add_nodes_from(("pixel", index) for index in range(len(pixels)))
+    graph.add_edges_from((("pixel", one), ("other", other)) for one, other in np.argwhere(near).tolist())
+    top = [node for node in graph if node[0] == "pixel"]
+    pairs = networkx.bipartite.hopcroft_karp_matching(graph, top)
+    expected = sum(node[0] == "pixel" for node in pairs)
+    matched = match(pixels, others, reach)
+    assert len(matched) == len(set(matched.tolist())) == expected > 0
+    assert near[matched].any(axis=1).all()
+
+
+def test_a_pixel_gives_way_where_another_has_no_choice():
+    # Taken greedily, the nearest first, the middle pixel would keep what the left one needs.
+    pixels, others = np.array([[0, 0], [0, 2]]), np.array([[0, 1], [0, 4]])
+    assert match(pixels, others, reach=2).tolist() == [0, 1]
+
+
+def test_a_thick_edge_is_thinned_to_its_middle_before_it_is_matched():
+    edges = np.zeros((40, 60), dtype=np.float32)
+    edges[10:13, 5:25] = 0.9
+    annotator = np.zeros((1, 40, 60), dtype=bool)
+    annotator[0, 11, 6:24] = True  # the middle line, whose ends thinning takes off
+    counts = edge_counts(edges, annotator, np.array([0.5]))
+    assert counts == {"found": [18], "correct": [18], "matched": [18], "wanted": 18}
 
 
 def test_counts_by_hand():
