@@ -81,6 +81,8 @@ class SamPreTrainedModel(PreTrainedModel):
             ValueError: If `device_map` offloads weights to where they cannot be computed with.
         """
         name_or_path = resolve_checkpoint(pretrained_model_name_or_path)
+        if isinstance(kwargs.get("device_map"), Mapping):  # accelerate fails on some of them in words of its own
+            check_nothing_is_offloaded(kwargs["device_map"])
         loaded = load_pretrained(cls, super().from_pretrained, name_or_path, *model_args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # a tuple with output_loading_info=True
         check_nothing_is_offloaded(getattr(model, "hf_device_map", {}))

@@ -547,6 +547,8 @@ def test_offloading_is_refused(saved, tmp_path):
     parts = dict.fromkeys(["vision_encoder", "shared_image_embedding", "prompt_encoder"], "cpu")
     with pytest.raises(ValueError, match="but offloads mask_decoder; load it on one device"):
         SamModel.from_pretrained(saved, device_map={**parts, "mask_decoder": "disk"}, offload_folder=tmp_path)
+    with pytest.raises(ValueError, match="but offloads vision_encoder; load it on one device"):
+        SamModel.from_pretrained(saved, device_map={"": "cpu", "vision_encoder": "disk"})
 
 
 def test_attention_implementations(saved):

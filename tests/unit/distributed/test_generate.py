@@ -1,8 +1,8 @@
 import hashlib
 import json
+import multiprocessing
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -73,20 +73,38 @@ def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed,
 
 
 @pytest.mark.slow
-def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(photos, options, tmp_path, undisturbed):
-    script = tmp_path / "run.py"
-    script.write_text(CALL)
-    chance = random.Random(0)
-    for kill in range(20):
+@pytest.mark.parametrize(("workers", "kills"), [(1, 16), (2, 4)])
+def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(workers, kills, photos, options, tmp_path, undisturbed):
+    """Kills fall into the time that a run takes here and now. With two workers the parent is killed.
+
+    The workers then end by themselves, and until then hold shards that the second call waits for.
+    """
+    context = multiprocessing.get_context("forkserver")  # imports torch once
+    context.set_forkserver_preload(["anymask.distributed.generate"])
+    chance = random.Random(workers)
+
+    def start(target, *arguments, **more):
+        process = context.Process(target=target, args=arguments, kwargs=more)
+        process.start()
+        return process
+
+    start(os.getpid).join()
+    begin = time.monotonic()
+    whole = start(generate, photos, tmp_path / "whole", options=options, n_shards=3, workers=workers)
+    whole.join()
+    seconds = time.monotonic() - begin
+    assert contents(tmp_path / "whole") == undisturbed
+    under_way = 0
+    for kill in range(kills):
         out = tmp_path / f"out{kill}"
-        arguments = [sys.executable, str(script), str(photos), str(out), json.dumps(options), WORKERS]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.Popen(arguments, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0, 12))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process = start(generate, photos, out, options=options, n_shards=3, workers=workers)
+        process.join(chance.uniform(0, seconds))
+        process.kill()
+        process.join()
+        under_way += (out / "settings.json").exists() and not (out / "manifest.json").exists()
         generate(photos, out, options=options, n_shards=3)
         assert contents(out) == undisturbed
+    assert under_way
 
 
 def test_a_worker_that_fails_says_why(photos, tmp_path):
