@@ -44,7 +44,7 @@ EXTRAS = {
     # Volumes in NIfTI as data sets.
     "medical": [
         "nibabel>=5.4",  # 5.4 is the oldest that the tests ran with
-        "pydicom>=3",  # 3 is the oldest whose pixel decoding needs nothing but NumPy
+        "pydicom>=3.0.1",  # 3 is the first whose pixel decoding needs nothing but NumPy, 3.0.0 downloads when imported
     ],
     # Frames of video files and streams as sources of `SAM.predict`.
     "video": [
@@ -61,7 +61,7 @@ EXTRAS = {
     # Images larger than memory, and rasters with a place on earth.
     "geo": [
         "rasterio>=1.4",  # 1.4 is the oldest with NumPy 2 wheels for Python 3.13
-        "geopandas>=1.0",  # 1.0 is the oldest that writes through pyogrio by default
+        "geopandas>=1.1",  # older ones warn under current shapely
     ],
     # `Results.to_supervision`.
     "supervision": [
