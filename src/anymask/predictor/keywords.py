@@ -16,6 +16,8 @@ ELSEWHERE = {
     "save": "save what predict returns: sam.predict(...)[0].save('photo.json')",
     "show": "show what predict returns: sam.predict(...)[0].plot().show()",
     "imgsz": "images may have any size, so leave it out: the checkpoint says how large the model sees them",
+    "bands": "choose them in reading: sam.predict(anymask.load_image(source, bands=(3, 2, 1)))",
+    "page": "choose it in reading: sam.predict(anymask.load_image(source, page=1))",
     "conf": "the threshold of predicted IoU is `pred_iou_thresh`, without prompts only",
     "iou": "the threshold of duplicates is `box_nms_thresh`, without prompts only",
     "device": "the device is chosen once: SAM(model, device=...)",

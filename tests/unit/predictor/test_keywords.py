@@ -9,7 +9,20 @@ KNOWN = tuple(PredictOptions.__annotations__)
 
 @pytest.mark.parametrize(
     "name",
-    ["verbose", "save", "show", "imgsz", "conf", "device", "text", "point_coords", "input_points", "box"],
+    [
+        "verbose",
+        "save",
+        "show",
+        "imgsz",
+        "conf",
+        "device",
+        "text",
+        "point_coords",
+        "input_points",
+        "box",
+        "bands",
+        "page",
+    ],
 )
 def test_names_of_other_packages_are_answered(name):
     with pytest.raises(TypeError, match=f"SAM.predict has no option '{name}': .*") as caught:
