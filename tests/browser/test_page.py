@@ -116,6 +116,35 @@ def test_a_photo_of_50_megapixels(demo, sam, tmp_path):
     assert iou(mask, Image.fromarray(small).resize((8200, 6150), Image.Resampling.NEAREST)) > 0.9
 
 
+HOLD_BACK_WHOLE_MASKS = """() => {
+    const fetch = window.fetch;
+    const released = new Promise((resolve) => { window.release = resolve; });
+    window.fetch = async (address, request) => {
+        const isWhole = String(address).endsWith('predict') && !('max_side' in JSON.parse(request.body));
+        if (isWhole) await released;
+        return fetch(address, request);
+    };
+}"""
+
+
+def test_a_click_shows_masks_for_the_screen_and_keeps_those_of_the_photos_pixels(demo, sam, tmp_path):
+    photo = tmp_path / "photo.png"
+    with Image.open(PHOTO) as image:
+        image.resize((1600, 1200)).save(photo)
+    demo.open(photo)
+    demo.page.evaluate(HOLD_BACK_WHOLE_MASKS)
+    demo.click(800, 550)
+    assert demo.status.startswith("Mask of ") and demo.n_candidates == 3
+    assert demo.page.is_disabled("#export")
+    demo.press("3", "Enter")
+    assert demo.names == []
+    demo.page.evaluate("window.release()")
+    demo.wait_for_message("Object 1 is kept")
+    found = sam.predict(photo, points=[800, 550], choice="all")[0]
+    assert demo.mask().shape == (1200, 1600)
+    assert iou(demo.mask(), found.masks.data[int(np.argmin(found.scores))]) >= 0.98
+
+
 HAND_OVER = """([name, bytes, kind]) => {
     const data = new DataTransfer();
     data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type: 'image/jpeg' }));
