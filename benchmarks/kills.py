@@ -23,6 +23,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -122,20 +123,20 @@ def run_with_kills(command: list[str], kills: int, every: float, seed: int, stat
         patience = min(patience, stop_at - time.monotonic())
         if patience <= 0:
             sys.exit("not done; call again to go on")
-        process = subprocess.Popen(
-            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            process.wait(timeout=patience if patience < float("inf") else None)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            killed.append(patience)
-            state.write_text(json.dumps(killed))
-            print(f"killed after {patience:.1f} s", flush=True)
-            continue
-        if process.returncode:
-            sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+        with tempfile.TemporaryFile("w+") as errors:
+            process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=errors)
+            try:
+                process.wait(timeout=patience if patience < float("inf") else None)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                killed.append(patience)
+                state.write_text(json.dumps(killed))
+                print(f"killed after {patience:.1f} s", flush=True)
+                continue
+            if process.returncode:
+                errors.seek(0)
+                sys.exit(f"{' '.join(command)} ended with {process.returncode}: {errors.read()[-2000:]}")
         return killed
 
 

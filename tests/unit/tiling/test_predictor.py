@@ -65,8 +65,9 @@ def test_places_on_the_map(sam):
     (expected,) = predictor.predict(points=[[196, 100]])
     x, y = 500000 + 2 * 196, 5000000 - 2 * 100
     (on_map,) = predictor.predict(points=[[x, y]], crs="EPSG:32632")
-    frame = geopandas.GeoDataFrame(geometry=[Point(x, y)], crs="EPSG:32632").to_crs("EPSG:4326")
-    (of_frame,) = predictor.predict(points=frame)
+    points = [Point(x, y), Point(x + 8, y - 6)]  # of one alone, geopandas makes NumPy warn
+    frame = geopandas.GeoDataFrame(geometry=points, crs="EPSG:32632").to_crs("EPSG:4326")
+    of_frame, _ = predictor.predict(points=frame)
     for found in (on_map, of_frame):  # degrees and back are off by some 1e-6 pixels
         assert (dense(found) != dense(expected)).mean() < 1e-3
     (box,) = predictor.predict(boxes=[[x, y - 40, x + 60, y]], crs="EPSG:32632")
