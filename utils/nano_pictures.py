@@ -23,6 +23,8 @@ import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "sam-vit-nano"
+OVERLAYS = ROOT / "docs" / "results" / "fine-tuning-ultrasound" / "overlays"  # each: truth, before, after
+OVERLAY_GAP = 8
 # (photograph, prompts) of each tile; no prompts: everything.
 HERO: list[tuple[str, dict]] = [
     ("dandelions.jpg", {}),
@@ -39,8 +41,17 @@ def draw_hero() -> None:
     """Write the tiles side by side, as large as they are high."""
     sam = SAM("sam-vit-nano")
     tiles = [sam.predict(ROOT / "examples" / name, **prompts)[0].plot() for name, prompts in HERO]
+    tiles.append(_before_and_after(min(OVERLAYS.glob("*.png"))))
     tiles = [tile.resize((round(tile.width * TILE_HEIGHT / tile.height), TILE_HEIGHT), Image.LANCZOS) for tile in tiles]
     _row(tiles).save(ROOT / "docs" / "images" / "hero.jpg", quality=88)
+
+
+def _before_and_after(overlay_path: Path) -> Image.Image:
+    """What a box gave before fine-tuning, and below it what it gave afterwards."""
+    overlay = Image.open(overlay_path).convert("RGB")
+    width = (overlay.width - 2 * OVERLAY_GAP) // 3
+    lefts = [number * (width + OVERLAY_GAP) for number in (1, 2)]
+    return _column([overlay.crop((left, 0, left + width, overlay.height)) for left in lefts])
 
 
 def draw_calibration() -> None:
