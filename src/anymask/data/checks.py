@@ -15,6 +15,7 @@ TINY_PIXELS = 10
 _MEANINGS = {
     "broken": "cannot be read",
     "no masks": "have no masks",
+    "alone": "files have no image or no mask of their name and are left out",
     "empty": "masks are empty",
     "almost full": f"masks cover more than {ALMOST_FULL:.0%} of their image",
     "tiny": f"masks have fewer than {TINY_PIXELS} pixels",
@@ -28,8 +29,8 @@ class Finding:
     """One thing that may be wrong.
 
     Attributes:
-        kind: "broken", "no masks", "empty", "almost full", "tiny" or "values".
-        sample: its name.
+        kind: "broken", "no masks", "alone", "empty", "almost full", "tiny" or "values".
+        sample: its name, or that of the file that is alone.
         detail: which object, and why.
     """
 
@@ -92,6 +93,7 @@ def check(dataset: MaskDataset) -> DataReport:
     Nothing is raised: samples that cannot be read, with masks of another size than their image for one, are findings.
     """
     report = DataReport(dataset.origin)
+    report.findings += [Finding("alone", name, "nothing goes with it") for name in dataset.alone]
     for index in range(len(dataset)):
         name = dataset.entries[index].name
         try:

@@ -99,9 +99,10 @@ class MaskDataset(Sequence[Sample]):
     Attributes:
         entries: the samples, unread.
         origin: what they were read from, for people.
+        alone: names of files that were left out, since no image or no mask is named like them.
     """
 
-    def __init__(self, entries: Sequence[Entry], origin: str) -> None:
+    def __init__(self, entries: Sequence[Entry], origin: str, alone: Sequence[str] = ()) -> None:
         """Takes entries.
 
         Raises:
@@ -115,6 +116,7 @@ class MaskDataset(Sequence[Sample]):
             raise ValueError(f"{origin} must have a name of its own for each image, but two are called {twice!r}.")
         self.entries = list(entries)
         self.origin = origin
+        self.alone = list(alone)
 
     def __len__(self) -> int:
         return len(self.entries)

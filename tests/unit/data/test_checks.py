@@ -21,6 +21,8 @@ def test_every_fault_is_found(tmp_path, photo, shapes, save):
         save(tmp_path / f"masks/{name}.png", mask)
     (tmp_path / "images/broken.png").write_bytes(b"no image")
     save(tmp_path / "masks/broken.png", shapes[0])
+    save(tmp_path / "images/unmasked.png", photo)
+    save(tmp_path / "masks/misnamed.png", shapes[0])
     report = check(open_dataset(tmp_path))
     found = {(finding.kind, finding.sample.removeprefix("images/")) for finding in report.findings}
     assert found == {
@@ -30,10 +32,13 @@ def test_every_fault_is_found(tmp_path, photo, shapes, save):
         ("almost full", "full.png"),
         ("tiny", "tiny.png"),
         ("values", "white.png"),
+        ("alone", "unmasked.png"),
+        ("alone", "masks/misnamed.png"),
     }
     assert (report.samples, report.objects, report.is_usable) == (5, 5, False)
     assert [name.removeprefix("images/") for name in report.unusable] == ["empty.png", "full.png"]
     assert "2 cannot be read, the first: images/broken.png" in str(report)
+    assert "2 files have no image or no mask of their name and are left out" in str(report)
     assert json.loads(json.dumps(report.as_dict()))["sizes_hw"] == {"20 x 30": 5}
 
 
@@ -43,3 +48,11 @@ def test_nothing_to_say(tmp_path, photo, shapes, save):
     report = check(open_dataset(tmp_path))
     assert report.is_usable and report.findings == []
     assert str(report).splitlines()[1:] == ["  1 of 20 x 30 pixels"]
+
+
+def test_side_by_side_only_images_without_a_mask_are_alone(tmp_path, photo, shapes, save):
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name, photo)
+    save(tmp_path / "a_mask.png", shapes[0].astype(np.uint8))
+    found = check(open_dataset(tmp_path)).findings
+    assert [(finding.kind, finding.sample) for finding in found] == [("alone", "b.png")]

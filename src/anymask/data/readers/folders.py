@@ -26,7 +26,7 @@ _MASKS_NPZ = "_masks.npz"
 
 
 def read_mask_folder(folder: str | Path, kind: str = "auto", ignore_value: int | None = None) -> MaskDataset:
-    """Images and the masks that are named like them; images without any are left out.
+    """Images and the masks that are named like them; those without a partner are left out, and are `alone`.
 
     Args:
         folder: of the data set.
@@ -58,7 +58,10 @@ def read_mask_folder(folder: str | Path, kind: str = "auto", ignore_value: int |
             f"{folder} must hold images with masks of the same stem, in images/ and masks/ or side by side as cup.jpg "
             f"and cup_mask.png; found {len(images)} images and no mask for any."
         )
-    return MaskDataset(entries, str(folder))
+    alone = [image for image, found in pairs.items() if not found and image not in belongs_to_another]
+    if mask_folder is not None:
+        alone += [mask for mask in masks if mask not in belongs_to_another]
+    return MaskDataset(entries, str(folder), [name_below(folder, path) for path in alone])
 
 
 def objects_of_map(
