@@ -77,7 +77,11 @@ _RULES: dict[str, Rule] = {
     "initializer_range": ("a number of at least 0", lambda value: is_number(value, 0)),
     **dict.fromkeys(("qkv_bias", "use_abs_pos", "use_rel_pos", "tie_word_embeddings"), _YES_OR_NO),
     **dict.fromkeys(("dtype", "torch_dtype"), _DTYPE),
-    **dict.fromkeys(("id2label", "label2id", "mask_generation", "prompted_masks"), _DICT),
+    **dict.fromkeys(("label2id", "mask_generation", "prompted_masks"), _DICT),
+    "id2label": (
+        "a dictionary of names by whole number",
+        lambda value: value is None or (isinstance(value, dict) and all(str(key).isdecimal() for key in value)),
+    ),
 }
 """What fields of the configurations must be, besides sizes that must divide each other."""
 
