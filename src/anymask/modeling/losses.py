@@ -257,7 +257,7 @@ def spread_over_prompts(
     if n_prompts > 1 and not torch.compiler.is_compiling() and labels.max() > 1:
         raise ValueError(
             f"labels of one map per image must hold 0 and 1 where there are several prompts, got numbers up to "
-            f"{labels.max().item():g}; say which number each prompt means: "
+            f"{labels.max().item():g}; compare them with 0 (labels > 0), or say which number each prompt means: "
             "torch.stack([labels == number for number in numbers], dim=1)."
         )
     spread = labels.unsqueeze(1).expand(-1, n_prompts, -1, -1)

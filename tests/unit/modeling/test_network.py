@@ -190,7 +190,7 @@ def test_one_mask_of_an_image_is_that_of_all_its_prompts():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (2 * torch.ones(BATCH, IMAGE_SIZE, IMAGE_SIZE), r"numbers up to 2; say .*torch.stack\(\[labels == number for"),
+        (2 * torch.ones(BATCH, IMAGE_SIZE, IMAGE_SIZE), r"numbers up to 2; .*torch.stack\(\[labels == number for"),
         (torch.ones(BATCH + 1, IMAGE_SIZE, IMAGE_SIZE), "one mask per prompt, shape .* or one per image"),
         (-100 * torch.eye(IMAGE_SIZE).expand(BATCH, -1, -1), "-100 in labels must fill a whole object"),
     ],
