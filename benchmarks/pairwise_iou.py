@@ -3,7 +3,7 @@
 IoU of 1000 proposals with 200 objects at 480 x 640, from run lengths, beside pycocotools on the same masks as its own
 run lengths. The two must agree.
 
-    python benchmarks/pairwise_iou.py --json benchmarks/results/pairwise_iou.json
+    python benchmarks/pairwise_iou.py --json benchmarks/results/savings/pairwise_iou.json
 """
 
 import argparse

@@ -5,7 +5,7 @@ at the rim: anywhere in the error ("random"), and in the middle of the larger er
 object by object: NumPy's choice among the wrong pixels, and SciPy's distance transform of the padded image, as the
 interactive benchmarks do. Random clicks must lie in the error, those in the middle as deep as the plain way's.
 
-    python benchmarks/prompt_simulation.py --json benchmarks/results/prompt_simulation.json
+    python benchmarks/prompt_simulation.py --json benchmarks/results/savings/prompt_simulation.json
 """
 
 import argparse

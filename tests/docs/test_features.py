@@ -55,7 +55,7 @@ EVIDENCE = {
     "evaluation by the papers' protocols": [
         "anymask evaluate",
         "anymask.evaluation.tasks.protocols:PROTOCOLS",
-        "tests/unit/evaluation/test_protocols.py",
+        "tests/unit/evaluation/tasks/test_protocols.py",
     ],
     "ONNX, encoder and decoder apart, and a class that runs them": [
         "anymask export",
@@ -77,7 +77,7 @@ EVIDENCE = {
     "loads files": [
         "anymask convert",
         "anymask.checkpoints:save_meta_checkpoint",
-        "tests/unit/checkpoints/test_containers.py",
+        "tests/unit/checkpoints/formats/test_containers.py",
         "tests/unit/checkpoints/test_saving.py",
     ],
     "command line": ["anymask segment", "anymask train", "anymask export", "tests/unit/cli/test_segment.py"],

@@ -1,4 +1,4 @@
-"""In X-AnyLabeling's environment: load a model as its button "Load custom model" does, and click. Run by test_tools.py.
+"""In X-AnyLabeling's environment: load a model as its button "Load custom model" does, and click. See test_desktop.py.
 
 python click_in_x_anylabeling.py MODEL_YAML PHOTO OUTPUT_JSON MARKS
 """

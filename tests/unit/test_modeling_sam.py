@@ -411,7 +411,7 @@ WRONG = {
         lambda: dict(pixel_values=images(), input_masks=mask_prompts(batch=1)),
         r"input_masks must have one entry for each of the 2 image\(s\)",
     ),
-    "prompts that do not fit, see test_prompt_checks.py": (
+    "prompts that do not fit, see unit/prompts/test_checks.py": (
         lambda: dict(pixel_values=images(), input_points=points(), input_labels=labels(count=3)),
         r"one label per point, \(2, 3, 4\), got \(2, 3, 3\)",
     ),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ...cli import options as take
+from .. import options as take
 from ..files import find_photos
 from ..outputs import owner_of
 from ..reports import errors_reported

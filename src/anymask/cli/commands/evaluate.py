@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...cli import options as take
+from .. import options as take
 from ..reports import errors_reported, say_json
 from ..start import keep_libraries_quiet, quick_imports
 

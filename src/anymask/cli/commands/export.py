@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ...cli import options as take
+from .. import options as take
 from ..reports import errors_reported, say_json
 from ..start import load_sam, quick_imports
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...cli import options as take
+from .. import options as take
 from ..reports import errors_reported
 from ..start import load_sam, quick_imports
 from .demo import AllowedHosts, Host

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import __version__
-from ...cli import options as take
+from .. import options as take
 from ..prompts import read_values
 from ..reports import errors_reported, say_json
 from ..start import load_sam, quick_imports
