@@ -14,6 +14,7 @@ import numpy as np
 from .grid import Box
 
 GDAL_CACHE_BYTES = 1 << 26
+MOST_COLOUR = 65535  # white in 16 bits
 
 Transform = tuple[float, float, float, float, float, float]
 
@@ -78,18 +79,22 @@ class LargeImage:
 
         Returns:
             (height, width[, bands]), and (height, width) bool, or None where every pixel shows something. Pixels that
-            show nothing have the lowest value that one shows, whatever stands there.
+            show nothing have the lowest value that one shows, whatever stands there; so has a single band of a pixel
+            whose `nodata` is no colour, such as NaN or -9999.
         """
         left, top, right, bottom = box_xyxy
         pixels = np.asarray(self.pixels[top:bottom, left:right])
-        is_valid = None
+        chosen = pixels if self.bands is None else pixels[..., list(self.bands)]
         if self.valid is not None:
             is_valid = np.asarray(self.valid[top:bottom, left:right]).astype(bool)
         elif self.nodata is not None:
-            empty = np.isnan(pixels) if np.isnan(self.nodata) else pixels == self.nodata
-            is_valid = ~(empty.all(axis=-1) if empty.ndim == 3 else empty)
-        chosen = pixels if self.bands is None else pixels[..., list(self.bands)]
-        return (chosen, None) if is_valid is None or is_valid.all() else (_blank(chosen, is_valid), is_valid)
+            is_nodata = _is_nodata(pixels, self.nodata)
+            is_valid = ~(is_nodata.all(axis=-1) if is_nodata.ndim == 3 else is_nodata)
+            if not 0 <= self.nodata <= MOST_COLOUR:
+                chosen = _blank(chosen, ~_is_nodata(chosen, self.nodata))
+        else:
+            return chosen, None
+        return (chosen, None) if is_valid.all() else (_blank(chosen, is_valid), is_valid)
 
     def read_small(self, most: int, block: int) -> tuple[np.ndarray, np.ndarray | None, int]:
         """The whole image, reduced by the mean of squares of pixels.
@@ -128,10 +133,19 @@ def _reduce(pixels: np.ndarray, is_valid: np.ndarray | None, factor: int) -> tup
     return means.astype(pixels.dtype), all_valid
 
 
+def _is_nodata(pixels: np.ndarray, nodata: float) -> np.ndarray:
+    return np.isnan(pixels) if np.isnan(nodata) else pixels == nodata
+
+
 def _blank(pixels: np.ndarray, is_valid: np.ndarray) -> np.ndarray:
-    """Pixels with the lowest value of those that are valid in the place of others, which may be NaN or -9999."""
+    """Pixels with the lowest value of those that are valid in the place of others, which may be NaN or -9999.
+
+    Args:
+        pixels: (height, width) or (height, width, bands).
+        is_valid: (height, width), or of the pixels' shape, where bands differ.
+    """
     shown = pixels[is_valid]
-    keep = is_valid if pixels.ndim == 2 else is_valid[..., None]
+    keep = is_valid if is_valid.ndim == pixels.ndim else is_valid[..., None]
     return np.where(keep, pixels, shown.min() if len(shown) else np.zeros((), pixels.dtype))
 
 

@@ -156,3 +156,6 @@ def test_a_stopped_run_goes_on_with_the_tiles_that_are_missing(tmp_path):
     assert second.windows == len(make_grid(image.shape, 90, 50)) - 7 + 1  # and the whole image
     with pytest.raises(ValueError, match="was made with another tile; pass another folder"):
         list(TiledGenerator(second, tile=91, halo=50).generate(image, work_folder=tmp_path))
+    masked = LargeImage(image, valid=np.ones(image.shape[:2], bool))
+    with pytest.raises(ValueError, match="was made with another valid; pass another folder"):
+        list(TiledGenerator(second, tile=90, halo=50).generate(masked, work_folder=tmp_path))

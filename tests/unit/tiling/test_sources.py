@@ -76,6 +76,17 @@ def test_memory_maps_and_nan(tmp_path):
     np.testing.assert_array_equal(read, np.nan_to_num(pixels[1:4, 2:6], nan=9.0))  # 9 is the lowest there
 
 
+@pytest.mark.parametrize("nodata", [np.nan, -9999.0])
+def test_what_is_no_colour_in_a_single_band_is_replaced_there(nodata):
+    pixels = np.random.default_rng(0).uniform(5, 200, (20, 30, 4)).astype(np.float32)
+    pixels[2:6] = pixels[10, 7, 1] = pixels[12, 8, :3] = nodata  # whole pixels, a band, and the three that are read
+    shown = pixels[..., :3]
+    read, is_valid = LargeImage(pixels, nodata=nodata, bands=(0, 1, 2)).read((0, 0, 30, 20))
+    assert np.flatnonzero(~is_valid.all(axis=1)).tolist() == [2, 3, 4, 5]
+    known = (shown != nodata) & ~np.isnan(shown)
+    np.testing.assert_array_equal(read, np.where(known, shown, shown[known].min()))
+
+
 def test_a_square_shows_something_where_all_of_its_pixels_do():
     pixels = np.arange(100, 163, dtype=np.int16).reshape(7, 9)
     pixels[3, 4] = -9999
