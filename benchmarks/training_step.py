@@ -1,6 +1,6 @@
 r"""How long is a training step beside Transformers, with the same weights, the same batch and the same loss?
 
-    python benchmarks/training_step.py --threads 1 --runs 3 --steps 5 --case "decoder, 1 box" "decoder, 8 boxes" \
+    python benchmarks/training_step.py --threads 1 --runs 5 --steps 4 --case "decoder, 1 box" "decoder, 8 boxes" \
         --json benchmarks/results/savings/training_step_decoder.json
     python benchmarks/training_step.py --threads 2 --case "everything, 1 box" \
         --json benchmarks/results/savings/training_step_everything.json
