@@ -5,6 +5,7 @@ import socket
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from anymask.images.files import read_file
@@ -163,8 +164,8 @@ def test_what_is_no_page(page):
 
 def test_smaller_copies_in_a_tiff_file_are_no_pages():
     buffer = io.BytesIO()
-    half = Image.fromarray(RGB).resize((3, 2))
-    half.encoderinfo = {"tiffinfo": {254: 1}}
-    Image.fromarray(RGB).save(buffer, "TIFF", save_all=True, append_images=[half])
+    with tifffile.TiffWriter(buffer) as written:
+        written.write(RGB, photometric="rgb")
+        written.write(np.asarray(Image.fromarray(RGB).resize((3, 2))), photometric="rgb", subfiletype=1)
     assert (np.asarray(load_image(buffer)) == RGB).all()
     assert load_image(buffer, page=1).size == (3, 2)
