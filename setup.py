@@ -76,8 +76,8 @@ EXTRAS = {
     ],
     # `anymask export`.
     "onnx": [
-        "onnx>=1.18",  # 1.18 is the oldest that onnxscript 0.5 takes
-        "onnxscript>=0.5",  # what PyTorch's exporter needs beside it
+        "onnx>=1.18",  # the oldest that the tests ran with
+        "onnxscript>=0.7.2",  # what PyTorch's exporter needs beside it; the oldest that the tests ran with, 0.5 fails
         "onnxruntime>=1.22",  # exported files are compared in it; 1.22 is the oldest with the IR version written here
     ],
     # `anymask export --format openvino`, beside `onnx`.
