@@ -145,6 +145,31 @@ def test_a_click_shows_masks_for_the_screen_and_keeps_those_of_the_photos_pixels
     assert iou(demo.mask(), found.masks.data[int(np.argmin(found.scores))]) >= 0.98
 
 
+FAIL_ONE_WHOLE_MASK = """() => {
+    const fetch = window.fetch;
+    window.fetch = async (address, request) => {
+        const isWhole = String(address).endsWith('predict') && !('max_side' in JSON.parse(request.body));
+        if (!isWhole) return fetch(address, request);
+        window.fetch = fetch;
+        return new Response(JSON.stringify({ error: 'too busy' }), { status: 422 });
+    };
+}"""
+
+
+def test_masks_for_the_screen_are_not_kept_where_those_of_the_photos_pixels_failed(demo, tmp_path):
+    photo = tmp_path / "photo.png"
+    with Image.open(PHOTO) as image:
+        image.resize((1600, 1200)).save(photo)
+    demo.open(photo)
+    demo.page.evaluate(FAIL_ONE_WHOLE_MASK)
+    demo.click(800, 550)
+    demo.page.wait_for_selector("#problem:not([hidden])")
+    assert demo.n_candidates == 3 and demo.names == []
+    demo.press("Enter")
+    demo.wait_for_message("Object 1 is kept")
+    assert demo.mask().shape == (1200, 1600)
+
+
 HAND_OVER = """([name, bytes, kind]) => {
     const data = new DataTransfer();
     data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type: 'image/jpeg' }));

@@ -127,13 +127,15 @@ export class Prompting {
     this.sayMask();
   }
 
-  /** The draft becomes an object, now or when its mask is there. */
+  /** The draft becomes an object, now or when the mask of the photo's pixels is there. */
   keep(): void {
+    const { draft, objects, image } = this.state;
+    const lacksWhole = image !== null && draft.candidates.length > 0 && !change.isWhole(draft, image);
+    if (lacksWhole && !this.isAsking) void this.predict(); // nobody is on it after an error, or another photo
     if (this.question !== null && this.isAsking) {
       this.question.isToBeKept = true;
       return;
     }
-    const { draft, objects } = this.state;
     const next = change.keepDraft(objects);
     if (next === objects) return;
     this.state.change(next);
