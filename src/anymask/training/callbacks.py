@@ -142,12 +142,12 @@ class StopWhenAsked(TrainerCallback):
     """Ctrl-C or SIGTERM ends training after the step that runs, with a checkpoint; a second one ends it at once.
 
     Attributes:
-        was_asked: whether it was.
+        asked_by: the signal that asked, as 2 for Ctrl-C; None while nothing did.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
-        self.was_asked = False
+        self.asked_by: int | None = None
         self._before: dict[int, Any] = {}
 
     def on_train_begin(
@@ -159,7 +159,7 @@ class StopWhenAsked(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Save and stop, if asked."""
-        if self.was_asked:
+        if self.asked_by is not None:
             control.should_save = control.should_training_stop = True
 
     def on_train_end(
@@ -170,8 +170,8 @@ class StopWhenAsked(TrainerCallback):
             signal.signal(number, before)
         self._before = {}
 
-    def _ask(self, *_: Any) -> None:
-        if self.was_asked:
+    def _ask(self, number: int, *_: Any) -> None:
+        if self.asked_by is not None:
             raise KeyboardInterrupt
-        self.was_asked = True
+        self.asked_by = number
         self.say("stopping after this step, with a checkpoint; --resume goes on (Ctrl-C again stops at once)")

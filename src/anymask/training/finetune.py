@@ -143,13 +143,14 @@ class FineTuneResult:
         model_folder: the best weights, with their processor.
         before: scores of the held-out images with the weights as they were; see `report.Scores`.
         after: the same with the best weights.
-        is_finished: False where the run was stopped; `resume=True` goes on.
+        stopped_by: the signal that stopped the run, as 2 for Ctrl-C; None where it ended by itself. `resume=True` goes
+            on.
     """
 
     model_folder: Path
     before: Scores
     after: Scores
-    is_finished: bool
+    stopped_by: int | None
 
 
 def fine_tune(
@@ -206,7 +207,7 @@ def fine_tune(
     write_report(output, options, before, after, validation_data)
     write_model_card(model_folder, best.config, training=output / "report.json")
     say(f"{model_folder}: load it with SAM or SamModel.from_pretrained; {output / 'report.md'} compares")
-    return FineTuneResult(model_folder, before[0], after[0], not stop.was_asked)
+    return FineTuneResult(model_folder, before[0], after[0], stop.asked_by)
 
 
 def _check_reporter(name: str) -> None:

@@ -79,7 +79,7 @@ def test_what_a_run_leaves(tmp_path, data, checkpoint):
     assert FineTuneOptions.read(out / "config.json") == options(data, checkpoint, out)
     before, after = tiny_model().state_dict(), SamModel.from_pretrained(result.model_folder).state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"mask_decoder"} and result.is_finished
+    assert changed == {"mask_decoder"} and result.stopped_by is None
     assert SAM(str(result.model_folder)).val(data).objects == 9
     with pytest.raises(FileExistsError, match="must not hold another run"):
         fine_tune(options(data, checkpoint, out), say=lines.append)
@@ -91,7 +91,7 @@ def test_a_run_that_learned_nothing_is_no_hindrance(tmp_path, data, checkpoint):
     with pytest.raises(OSError, match="no-such-model"):
         fine_tune(options(data, tmp_path / "no-such-model", out), say=lambda _: None)
     assert [path.name for path in out.iterdir()] == ["config.json"]
-    assert fine_tune(options(data, checkpoint, out, epochs=1), say=lambda _: None).is_finished
+    assert fine_tune(options(data, checkpoint, out, epochs=1), say=lambda _: None).stopped_by is None
 
 
 def weights_of(folder):
@@ -112,7 +112,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_as_if_nothing_had_been(tmp_path, data,
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     fine_tune(options(data, checkpoint, straight, epochs=3), say=lambda _: None)
     handler = signal.getsignal(signal.SIGINT)
-    assert not fine_tune(options(data, checkpoint, stopped, epochs=3), say=interrupt).is_finished
+    assert fine_tune(options(data, checkpoint, stopped, epochs=3), say=interrupt).stopped_by == signal.SIGINT
     assert signal.getsignal(signal.SIGINT) == handler
     fine_tune(options(data, checkpoint, stopped, epochs=3), resume=True, say=lambda _: None)
     assert_same(weights_of(stopped), weights_of(straight))
@@ -133,7 +133,8 @@ def test_a_checkpoint_that_was_not_written_whole_is_passed_over(tmp_path, data, 
     assert_same(weights_of(stopped), weights_of(straight))
 
 
-def test_a_killed_run_goes_on_from_the_command_line(tmp_path, data, checkpoint):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143)])
+def test_a_run_that_was_ended_goes_on_from_the_command_line(tmp_path, data, checkpoint, number, code):
     out = tmp_path / "out"
     command = [sys.executable, "-c", "from anymask.cli.main import app; app()", "train"]
     settings = ["--model", str(checkpoint), "--device", "cpu", "--validation", "0.34", "--batch-size", "2"]
@@ -146,8 +147,9 @@ def test_a_killed_run_goes_on_from_the_command_line(tmp_path, data, checkpoint):
             assert time.monotonic() < deadline
             time.sleep(0.05)
     finally:
-        process.kill()
-        process.communicate()
+        process.send_signal(number)
+        process.communicate(timeout=240)
+    assert process.returncode == code
     reached = max(int(path.name.rpartition("-")[2]) for path in out.glob("checkpoints/checkpoint-*"))
     go_on = [*command, "-o", str(out), "--resume", "--epochs", str(reached // 2 + 2), "--json"]
     finished = subprocess.run(go_on, env=environment, capture_output=True, text=True, timeout=300)

@@ -54,7 +54,8 @@ def train(
 
     Finds images and masks, says what is wrong with them, holds a part out, trains, and writes model/, report.md,
     curves.png, overlays/, log.jsonl and config.json into the output folder. Ctrl-C stops after the step that runs;
-    --resume goes on, after a crash too. Exits with 1 if the run was stopped, with 2 if it could not be started.
+    --resume goes on, after a crash too. Exits with 130 if Ctrl-C stopped the run, with 143 after
+    SIGTERM, with 2 if it could not be started.
     """
     given: dict[str, Any] = dict(
         data=data,
@@ -91,7 +92,7 @@ def train(
         result = fine_tune(options, resume=resume, say=_say_nothing if as_json else typer.echo)
     if as_json:
         say_json({"model": str(result.model_folder), "before": vars(result.before), "after": vars(result.after)})
-    raise typer.Exit(0 if result.is_finished else 1)
+    raise typer.Exit(0 if result.stopped_by is None else 128 + result.stopped_by)
 
 
 def _share_or_path(validation: str | None) -> float | str | None:
