@@ -193,8 +193,9 @@ def main() -> None:
     options = parse_options(parser, smoke=dict(points_per_side=6))
     if (options.size, options.dtype, options.device) != (["nano"], ["float32"], "cpu"):
         parser.error("this measures what starting costs beside a small model: nano, float32, on the processor, alone")
-    question = "How long does a command take, from its start to the file with the masks?"
-    benchmark = Benchmark("start", question, options)
+    absent = "How long does it take to say that a checkpoint is not there, where no hub answers?"
+    present = "How long does a command take, from its start to the file with the masks?"
+    benchmark = Benchmark("start", absent if options.absent else present, options)
     folder = str(resolve_checkpoint("sam-vit-nano"))
     with tempfile.TemporaryDirectory() as work:
         if options.absent:

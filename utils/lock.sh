@@ -10,7 +10,7 @@ resolve() { # FILE ARGUMENTS...: keeps the comments that open FILE, resolves ane
     local file=$1 header pins
     header=$(sed -n '/^#/p' "$file")
     uv pip compile setup.py --universal --python-version 3.10 --no-python-downloads --no-header --no-annotate \
-        --no-emit-index-url --quiet --constraint - --output-file "$file" "${@:2}" "${upgrade[@]}"
+        --no-emit-index-url --quiet --constraint - --output-file "$file" "${@:2}" ${upgrade[@]+"${upgrade[@]}"}
     pins=$(< "$file")
     printf '%s\n%s\n' "$header" "$pins" > "$file"
 }

@@ -41,10 +41,9 @@ cores.
 | --- | --- | --- | --- |
 {rows}
 
-Most is gained with a click, which says little in speckle; a box around a lesion leaves less to find. The images are
-drawn: this shows that fine-tuning works, not how well the model reads real ultrasound. Until 2026-11-29 they were
-drawn with less speckle, smoother outlines and darker lesions; the packaged weights had come to know such images
-well (0.766 as the mean of both), and gained 0.118 there.
+The images are drawn: this shows that fine-tuning works, not how well the model reads real ultrasound. Until 2026-11-29
+they had less speckle, smoother outlines and darker lesions; a mean of both of 0.766 became 0.884 there, with the
+weights of that day.
 
 ![Loss and held-out Dice over the steps](curves.png)
 
@@ -59,10 +58,12 @@ page.
 
 
 def count_lesions() -> int:
+    """Over all images that were drawn."""
     return sum(int(np.asarray(Image.open(path)).max()) for path in (OUTPUT / "data/masks").iterdir())
 
 
 def main() -> None:
+    """Run the example, and write what it came to."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     clock, busy = time.perf_counter(), time.process_time()
     train(str(OUTPUT))

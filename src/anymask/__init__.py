@@ -35,16 +35,12 @@ def __getattr__(name: str) -> object:
 
         hint = did_you_mean(name, sorted(homes), otherwise=f"its public names are {', '.join(sorted(homes))}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; {hint}")
-    import gc
     from importlib import import_module
 
-    was_enabled = gc.isenabled()
-    gc.disable()  # what torch and Transformers make is no garbage, and searching it takes a tenth of their import
-    try:
+    from .support.garbage import collector_rests
+
+    with collector_rests():
         value = getattr(import_module(f".{homes[name]}", __name__), name)
-    finally:
-        if was_enabled:
-            gc.enable()
     globals()[name] = value
     return value
 

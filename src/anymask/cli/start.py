@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..support.garbage import collector_rests
+
 if TYPE_CHECKING:
     from ..sam import SAM
 
@@ -15,17 +17,11 @@ if TYPE_CHECKING:
 def quick_imports() -> Iterator[None]:
     """Keeps Python's garbage collector away from what is imported, which never becomes garbage.
 
-    torch and Transformers make a million objects. Searching them again and again takes a tenth of the time in which
-    they are imported, and the last search, when the process ends, nearly a second.
+    The last search, when the process ends, would take nearly a second.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_rests():
         yield
         gc.freeze()
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def load_sam(model: str, device: str, dtype: str) -> SAM:

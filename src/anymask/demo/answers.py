@@ -56,7 +56,7 @@ class Segmenter:
             return Encoded(encoded, self.model.prepare_image(encoded.tensor))
 
     def answer(self, encoded: Encoded, prompt: Prompt, options: DecodingOptions) -> PromptedMasks:
-        """Decode one prompt; how stable its masks are nobody here asks.
+        """Decode one prompt, without measuring how stable its masks are: the page does not show it.
 
         Raises:
             RequestError: If it lies outside the picture.
