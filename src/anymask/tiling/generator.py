@@ -118,8 +118,8 @@ class TiledGenerator:
         corner = image.read((0, 0, min(width, 64), min(height, 64)))[0]
         digest = hashlib.sha256(middle.tobytes() + corner.tobytes()).hexdigest()[:16]
         own = {"shape": list(image.pixels.shape), "pixels": digest, "bands": image.bands, "nodata": str(image.nodata)}
-        own["valid"] = image.valid is not None
-        return {**settings, **own, "tile": self.tile, "halo": self.halo}
+        has_mask = image.valid is not None
+        return {**settings, **own, "valid": has_mask, "tile": self.tile, "halo": self.halo}
 
     def _pieces(self, image: LargeImage, tile: Tile) -> list[Piece]:
         left, top, right, bottom = tile.window_xyxy

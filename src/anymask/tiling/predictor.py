@@ -183,7 +183,8 @@ class LargeImagePredictor:
             ) from error
         on_map = Transformer.from_crs(crs, self.image.crs, always_xy=True)
         # As lists: pyproj takes arrays of one number for numbers, about which NumPy warns.
-        pairs = np.stack(on_map.transform(*numbers.reshape(-1, 2).T.tolist()), axis=1)
+        xs, ys = numbers.reshape(-1, 2).T.tolist()
+        pairs = np.stack(on_map.transform(xs, ys), axis=1)
         pixels = pixel_xy(pairs, self.image.transform).reshape(-1, columns)
         if columns == 4:  # north is up on the map and row 0 in the image
             pixels = np.concatenate(

@@ -89,7 +89,7 @@ class LargeImage:
             is_valid = np.asarray(self.valid[top:bottom, left:right]).astype(bool)
         elif self.nodata is not None:
             is_nodata = _is_nodata(pixels, self.nodata)
-            is_valid = ~(is_nodata.all(axis=-1) if is_nodata.ndim == 3 else is_nodata)
+            is_valid = ~(np.all(is_nodata, axis=-1) if is_nodata.ndim == 3 else is_nodata)
             if not 0 <= self.nodata <= MOST_COLOUR:
                 chosen = _blank(chosen, ~_is_nodata(chosen, self.nodata))
         else:
