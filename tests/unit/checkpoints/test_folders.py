@@ -147,7 +147,7 @@ def test_two_names_of_one_tensor_with_two_values(folder, path):
         (lambda config: [], "must hold a JSON object"),
         (lambda config: 5, "must hold a JSON object"),
         (lambda config: {**config, "vision_config": []}, "a dict of its fields must be given, got list"),
-        (lambda config: {**config, "id2label": 5}, "id2label must be a dictionary, got 5"),
+        (lambda config: {**config, "id2label": 5}, "id2label must be a dictionary of names by whole number, got 5"),
         (lambda config: {**config, "vision_config": {"num_hidden_layers": 2**63}}, "num_hidden_layers must be"),
         (lambda config: {**config, "vision_config": {"hidden_act": "mishx"}}, "hidden_act must be the name"),
         (lambda config: {**config, "model_type": "sam_hq"}, "model_type 'sam_hq'"),
