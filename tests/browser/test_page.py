@@ -18,6 +18,15 @@ pytestmark = pytest.mark.browser
 ON_FLOWER, OTHER_FLOWER = (160, 110), (46, 57)
 
 
+@pytest.fixture
+def large_photo(tmp_path):
+    """A photo of 1600 x 1200 pixels, more than a click is answered at first."""
+    path = tmp_path / "photo.png"
+    with Image.open(PHOTO) as image:
+        image.resize((1600, 1200)).save(path)
+    return path
+
+
 def keep_two(demo):
     for place in (ON_FLOWER, OTHER_FLOWER):
         demo.click(*place)
@@ -127,11 +136,8 @@ HOLD_BACK_WHOLE_MASKS = """() => {
 }"""
 
 
-def test_a_click_shows_masks_for_the_screen_and_keeps_those_of_the_photos_pixels(demo, sam, tmp_path):
-    photo = tmp_path / "photo.png"
-    with Image.open(PHOTO) as image:
-        image.resize((1600, 1200)).save(photo)
-    demo.open(photo)
+def test_a_click_shows_masks_for_the_screen_and_keeps_those_of_the_photos_pixels(demo, sam, large_photo):
+    demo.open(large_photo)
     demo.page.evaluate(HOLD_BACK_WHOLE_MASKS)
     demo.click(800, 550)
     assert demo.status.startswith("Mask of ") and demo.n_candidates == 3
@@ -140,7 +146,7 @@ def test_a_click_shows_masks_for_the_screen_and_keeps_those_of_the_photos_pixels
     assert demo.names == []
     demo.page.evaluate("window.release()")
     demo.wait_for_message("Object 1 is kept")
-    found = sam.predict(photo, points=[800, 550], choice="all")[0]
+    found = sam.predict(large_photo, points=[800, 550], choice="all")[0]
     assert demo.mask().shape == (1200, 1600)
     assert iou(demo.mask(), found.masks.data[int(np.argmin(found.scores))]) >= 0.98
 
@@ -156,11 +162,8 @@ FAIL_ONE_WHOLE_MASK = """() => {
 }"""
 
 
-def test_masks_for_the_screen_are_not_kept_where_those_of_the_photos_pixels_failed(demo, tmp_path):
-    photo = tmp_path / "photo.png"
-    with Image.open(PHOTO) as image:
-        image.resize((1600, 1200)).save(photo)
-    demo.open(photo)
+def test_masks_for_the_screen_are_not_kept_where_those_of_the_photos_pixels_failed(demo, large_photo):
+    demo.open(large_photo)
     demo.page.evaluate(FAIL_ONE_WHOLE_MASK)
     demo.click(800, 550)
     demo.page.wait_for_selector("#problem:not([hidden])")

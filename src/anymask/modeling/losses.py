@@ -209,7 +209,7 @@ def segmentation_loss(
         labels = labels.short()  # an unsigned -1 would be 255
     check_mask_labels(labels, pred_masks)
     with torch.autocast(pred_masks.device.type, enabled=False):
-        is_object = _is_object(labels)
+        is_object = find_objects(labels)
         objects = labels[is_object]  # (objects, label height, label width)
         logits = _at_least_float32(pred_masks[is_object])
         scores = _at_least_float32(iou_scores[is_object])
@@ -265,7 +265,7 @@ def spread_over_prompts(
         spread = spread.to(torch.promote_types(spread.dtype, torch.int16))  # neither bool nor uint8 has -100
         spread = spread.masked_fill(is_padding[..., None, None], PADDED_OBJECT)
     if num_items_in_batch is not None:
-        images, objects = (_is_object(some).sum() for some in (labels, spread))
+        images, objects = (find_objects(some).sum() for some in (labels, spread))
         num_items_in_batch = torch.as_tensor(num_items_in_batch, device=labels.device).sum() * objects / images.clamp(1)
     return spread, num_items_in_batch
 
@@ -389,7 +389,7 @@ def _number_of_objects(labels: Tensor, num_items: Tensor | int | None, in_batch:
     return objects.clamp(min=1)
 
 
-def _is_object(labels: Tensor) -> Tensor:
+def find_objects(labels: Tensor) -> Tensor:
     """Which masks (..., height, width) do not only fill up the batch."""
     return labels[..., 0, 0] != PADDED_OBJECT
 

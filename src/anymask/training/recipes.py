@@ -19,7 +19,7 @@ from ..geometry.coordinates import (
     LABEL_BOX_TOP_LEFT,
     LABEL_PADDING,
 )
-from ..modeling.losses import PADDED_OBJECT
+from ..modeling.losses import find_objects
 from ..support.unknown_names import did_you_mean
 
 POINTS = (*PLACES, "either")
@@ -147,7 +147,7 @@ class PromptedRounds:
         self.labels = labels.to(torch.int8) if labels.dtype in (torch.bool, torch.uint8) else labels
         self.boxes_xyxy = boxes_xyxy.float()
         self.frame_hw = frame_hw
-        self.is_object = labels.flatten(2)[..., 0] != PADDED_OBJECT
+        self.is_object = find_objects(labels)
         self._generators = [torch.Generator(labels.device).manual_seed(int(seed)) for seed in seeds.tolist()]
         # The kinds of rounds are one for all samples of a batch, as the seed of the first has it.
         self.is_mask_only, self.keeps_mask, self.asks_several = self._plan(torch.Generator().manual_seed(int(seeds[0])))

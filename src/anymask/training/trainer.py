@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from ..modeling.losses import PADDED_OBJECT, check_mask_labels
+from ..modeling.losses import PADDED_OBJECT, check_mask_labels, find_objects
 
 MISSING = -100.0  # what Trainer fills up with where processes have different numbers of objects
 
@@ -174,5 +174,4 @@ def score_masks(pred_masks: Tensor, iou_scores: Tensor, labels: Tensor) -> Tenso
     iou = torch.where(areas > 0, overlap / (areas - overlap).clamp(min=1), 1.0)
     chosen = iou.take_along_dim(iou_scores.argmax(dim=-1, keepdim=True), dim=-1).squeeze(-1)
     scores = torch.stack([chosen, 2 * chosen / (1 + chosen), iou.amax(dim=-1)], dim=-1)
-    is_object = labels.flatten(2)[..., :1] != PADDED_OBJECT
-    return torch.where(is_object, scores, MISSING)
+    return torch.where(find_objects(labels)[..., None], scores, MISSING)
