@@ -3,6 +3,9 @@
 `make test-gpu` runs this where there is one.
 """
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +100,20 @@ def test_fast_image_processor_on_the_device():
     on_cuda = processor(image, return_tensors="pt", device="cuda")["pixel_values"]
     assert on_cuda.device.type == "cuda"
     assert (on_cpu - on_cuda.cpu()).abs().max() < 3 / 255 / 0.2
+
+
+def test_two_workers_on_one_gpu_share_a_model_and_give_what_one_gives(tmp_path):
+    """The script is a file, since the workers' processes import it."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\n"
+        "from anymask.distributed.generate import generate\n"
+        "if __name__ == '__main__':\n"
+        "    photos, workers = ['examples/coffee.jpg', 'examples/tulip.jpg'], int(sys.argv[2])\n"
+        "    options = {'points_per_side': 8}\n"
+        "    generate(photos, sys.argv[1], n_shards=2, workers=workers, devices=['cuda'], options=options)\n"
+    )
+    for workers in ("1", "2"):
+        subprocess.run([sys.executable, str(script), str(tmp_path / workers), workers], check=True)
+    shards = [{path.name: path.read_bytes() for path in (tmp_path / workers).glob("shard_*.tar")} for workers in "12"]
+    assert len(shards[0]) == 2 and shards[0] == shards[1]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 IMAGES_PER_SHARD = 100
 _LOOK_AGAIN_SECONDS = 1.0
+_SHARED_BETWEEN_PROCESSES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def generate(
         model: What `anymask.SAM` takes.
         options: Of `MaskGenerationOptions`, and "max_area_share"; see `MaskWorker` and `PRESETS`.
         n_shards: How many shards; by default one for each hundred images.
-        workers: Processes on this machine, by default one for each of `devices`. Those on the CPU share one model's
-            memory, and each computes with its share of torch's threads.
+        workers: Processes on this machine, by default one for each of `devices`. Those on one device share one model,
+            and each computes with its share of torch's threads.
         devices: Torch devices, dealt out to the workers in turn; None takes a GPU where there is one.
         dtype: Name of a torch dtype.
         format_name: "sa1b", "coco" or "parquet".
@@ -196,22 +197,37 @@ def work(
             time.sleep(_LOOK_AGAIN_SECONDS)
 
 
+def share_models(job: Job, devices: Sequence[str | None]) -> dict[str | None, tuple[SamModel, SamProcessor]]:
+    """Load the model of a run once for each device, to be handed to processes that then compute with the same memory.
+
+    Args:
+        job: The run.
+        devices: Torch devices, as often as there are workers; None is a GPU where there is one.
+
+    Returns:
+        Model and processor by device. Devices whose memory torch cannot hand to another process, such as "mps", are
+        left out: there each worker loads its own.
+    """
+    models = {}
+    for device in dict.fromkeys(devices):
+        sam = SAM(job.model, device=device, dtype=job.dtype)
+        if sam.model.device.type in _SHARED_BETWEEN_PROCESSES:
+            models[device] = (sam.model.share_memory(), sam.processor)
+    return models
+
+
 def _work_in_processes(job: Job, devices: Sequence[str | None], progress: Callable[[int, int], None] | None) -> None:
     import torch
     import torch.multiprocessing
 
     context = torch.multiprocessing.get_context("spawn")  # hands over tensors by their memory
     threads = max(1, torch.get_num_threads() // len(devices))
-    takes_cpu = [device == "cpu" or (device is None and not torch.cuda.is_available()) for device in devices]
-    shared = None
-    if any(takes_cpu):
-        sam = SAM(job.model, device="cpu", dtype=job.dtype)
-        shared = (sam.model.share_memory(), sam.processor)
+    models = share_models(job, devices)  # the memory is this process's: it keeps the models until all have ended
     processes = []
     for number, device in enumerate(devices):
         errors, sender = context.Pipe(duplex=False)
         first = number * job.n_shards // len(devices)
-        arguments = (job, device, first, threads, sender, shared if takes_cpu[number] else None)
+        arguments = (job, device, first, threads, sender, models.get(device))
         process = context.Process(target=_process, args=arguments, daemon=True)
         process.start()
         sender.close()

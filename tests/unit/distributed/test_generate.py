@@ -9,9 +9,10 @@ import time
 
 import pytest
 import torch
+import torch.multiprocessing
 
 from anymask.distributed import generate as module
-from anymask.distributed.generate import generate, make_job, work
+from anymask.distributed.generate import generate, make_job, share_models, work
 from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
 
@@ -70,6 +71,23 @@ def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed,
     arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), json.dumps(options), json.dumps(how)]
     subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert contents(tmp_path / "out") == undisturbed
+
+
+def write_into(model):
+    with torch.no_grad():
+        next(model.parameters()).fill_(7)
+
+
+def test_workers_on_one_device_compute_with_the_same_memory(photos, options, tmp_path):
+    """What another process writes into its weights is seen here, so they lie in memory once."""
+    job = make_job(photos, tmp_path, "sam-vit-nano", options, 3, None, "coco")
+    models = share_models(job, ["cpu", "cpu"])
+    assert list(models) == ["cpu"]
+    model, _ = models["cpu"]
+    process = torch.multiprocessing.get_context("forkserver").Process(target=write_into, args=(model,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0 and (next(model.parameters()) == 7).all()
 
 
 @pytest.mark.slow
