@@ -9,9 +9,9 @@ The result is a data set like the one before, with `image_embeddings` where `pix
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,32 +20,64 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..embeddings.fingerprints import model_fingerprint
-from ..modeling.network import SegmentAnything
+from ..modeling_sam import SamModel
 from ..support.atomic_files import write_whole
-from .samples import TrainingSamples
+from .samples import DrawsEachEpoch, SampleObjects, SamplesByIndex, TrainingSamples
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 
-class CachedEmbeddings(Dataset):
-    """Samples whose images are encoded already; made by `cache_image_embeddings`."""
+class PackedObjects(NamedTuple):
+    """Labels at two bits for each pixel, and boxes."""
 
-    def __init__(self, samples: Any, embeddings: list[Tensor | Path], remembered: list[Any] | None = None) -> None:
+    is_one: np.ndarray
+    is_unknown: np.ndarray
+    shape: tuple[int, ...]
+    boxes_xyxy: Tensor  # (objects, 4), in pixels of the model's input
+
+    @classmethod
+    def of(cls, objects: SampleObjects) -> PackedObjects:
+        """Pack the objects of a sample."""
+        labels = objects["labels"].numpy()
+        return cls(np.packbits(labels == 1), np.packbits(labels == -1), labels.shape, objects["boxes_xyxy"])
+
+    def unpacked(self) -> SampleObjects:
+        """The objects that were packed."""
+        count = int(np.prod(self.shape))
+        is_one, is_unknown = (
+            np.unpackbits(plane, count=count).reshape(self.shape) for plane in (self.is_one, self.is_unknown)
+        )
+        labels = torch.from_numpy(is_one.astype(np.int8) - is_unknown.astype(np.int8))
+        return {"labels": labels, "boxes_xyxy": self.boxes_xyxy}
+
+
+class CachedEmbeddings(Dataset):
+    """Samples whose images are encoded already; made by `cache_image_embeddings`.
+
+    Args:
+        samples: the data set with images; of any but `TrainingSamples` they are read again with each sample.
+        embeddings: of each image, or the file that holds it.
+        objects: of each of the `TrainingSamples`.
+    """
+
+    def __init__(
+        self, samples: SamplesByIndex, embeddings: Sequence[Tensor | Path], objects: Sequence[PackedObjects] = ()
+    ) -> None:
         self.samples = samples
         self._embeddings = embeddings
-        self._remembered = remembered
+        self._objects = objects
 
     def __len__(self) -> int:
         return len(self._embeddings)
 
     def set_epoch(self, epoch: int) -> None:
         """Hand on to the samples; see `TrainingSamples.set_epoch`."""
-        if hasattr(self.samples, "set_epoch"):
+        if isinstance(self.samples, DrawsEachEpoch):
             self.samples.set_epoch(epoch)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if self._remembered is not None:
-            sample = self.samples.draw(index, _unpacked(self._remembered[index]))
+        if isinstance(self.samples, TrainingSamples):
+            sample = self.samples.draw(index, self._objects[index].unpacked())
         else:
             sample = {name: value for name, value in self.samples[index].items() if name != "pixel_values"}
         return {"image_embeddings": self.embedding(index), **sample}
@@ -58,8 +90,8 @@ class CachedEmbeddings(Dataset):
 
 @torch.no_grad()
 def cache_image_embeddings(
-    model: SegmentAnything,
-    samples: Any,
+    model: SamModel,
+    samples: SamplesByIndex,
     dtype: torch.dtype = torch.float16,
     folder: str | Path | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
@@ -78,7 +110,7 @@ def cache_image_embeddings(
     Raises:
         ValueError: If the samples change their images from epoch to epoch, or the dtype is no floating one.
     """
-    if getattr(samples, "augment", None) is not None:
+    if isinstance(samples, TrainingSamples) and samples.augment is not None:
         raise ValueError(
             "Embeddings can be kept only of images that stay as they are, but these samples are augmented; leave out "
             "`augment`, or train without the cache."
@@ -91,21 +123,21 @@ def cache_image_embeddings(
     was_training = model.training
     model.eval()
     embeddings: list[Tensor | Path] = []
-    remembered: list[Any] | None = [] if isinstance(samples, TrainingSamples) else None
+    objects: list[PackedObjects] = []
     for index in progress(range(len(samples))):
-        if remembered is None:
-            pixel_values = samples[index]["pixel_values"]
-        else:
+        if isinstance(samples, TrainingSamples):
             prepared = samples.prepare(index)
             pixel_values = samples.pixel_values(prepared)
-            remembered.append(_packed(prepared))
+            objects.append(PackedObjects.of(prepared))
+        else:
+            pixel_values = samples[index]["pixel_values"]
         embeddings.append(_encode(model, pixel_values, dtype, folder, model_key))
     model.train(was_training)
-    return CachedEmbeddings(samples, embeddings, remembered)
+    return CachedEmbeddings(samples, embeddings, objects)
 
 
 def _encode(
-    model: SegmentAnything, pixel_values: Tensor, dtype: torch.dtype, folder: str | Path | None, model_key: str
+    model: SamModel, pixel_values: Tensor, dtype: torch.dtype, folder: str | Path | None, model_key: str
 ) -> Tensor | Path:
     path = None
     if folder is not None:
@@ -123,17 +155,3 @@ def _encode(
         return embedding
     write_whole(path, lambda file: file.write(save({"image_embeddings": embedding.contiguous()})))
     return path
-
-
-def _packed(prepared: dict[str, Any]) -> dict[str, Any]:
-    """A prepared sample without its image, with labels as two bits for each pixel."""
-    labels = prepared["labels"].numpy()
-    planes = [np.packbits(plane) for plane in (labels == 1, labels == -1)]
-    return {"planes": planes, "shape": labels.shape, "boxes_xyxy": prepared["boxes_xyxy"]}
-
-
-def _unpacked(kept: dict[str, Any]) -> dict[str, Any]:
-    count = int(np.prod(kept["shape"]))
-    is_one, is_unknown = (np.unpackbits(plane, count=count).reshape(kept["shape"]) for plane in kept["planes"])
-    labels = torch.from_numpy(is_one.astype(np.int8) - is_unknown.astype(np.int8))
-    return {"labels": labels, "boxes_xyxy": kept["boxes_xyxy"]}

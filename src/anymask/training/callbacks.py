@@ -14,15 +14,17 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .samples import DrawsEachEpoch
+
 
 class TellEpoch(TrainerCallback):
     """Tells a data set which epoch begins, also where a run goes on in the midst of one, which accelerate leaves out.
 
     Args:
-        samples: has `set_epoch`.
+        samples: are told.
     """
 
-    def __init__(self, samples: Any) -> None:
+    def __init__(self, samples: DrawsEachEpoch) -> None:
         self.samples = samples
 
     def on_epoch_begin(

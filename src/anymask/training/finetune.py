@@ -12,6 +12,7 @@ loss of its machine, goes on with `resume=True` from its last checkpoint.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -19,14 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.utils.data import Dataset
+from torch import nn
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, set_seed
 from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..checkpoints.model_card import write_model_card
-from ..data import BrokenSampleError, MaskDataset, check, open_dataset
+from ..data import BrokenSampleError, MaskDataset, Sample, check, open_dataset
 from ..data.augment import Augmentation, augmented
 from ..modeling.losses import DEFAULT_LOSS, LossOptions
 from ..modeling_sam import SamModel
@@ -34,16 +35,17 @@ from ..processing_sam import SamProcessor
 from ..support.unknown_names import check_known_options, did_you_mean
 from ..weights.names import WEIGHTS_FOLDER
 from .adapters import PRESETS, add_adapter, count_trainable, merge_adapter
-from .cached_embeddings import cache_image_embeddings
+from .cached_embeddings import CachedEmbeddings, cache_image_embeddings
 from .callbacks import RefuseNonsense, ShowProgress, StopWhenAsked, TellEpoch, WriteLog
 from .collate import SamDataCollator
 from .interactive import PromptedSamModel
 from .recipes import PromptRecipe
 from .report import Scores, score, write_report
-from .samples import HeldOutPrompts, TrainingSamples
+from .samples import HeldOutPrompts, SamplesByIndex, TrainingSamples
 from .trainer import SamTrainer, SegmentationMetrics, arguments, last_checkpoint
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import TrainingArguments
 
 ADAPTER_PREFIX = "lora_"
@@ -195,8 +197,8 @@ def fine_tune(
     checkpoint = last_checkpoint(output / CHECKPOINTS) if resume else None
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model_folder = output / MODEL_FOLDER
-    if options.learn.startswith(ADAPTER_PREFIX):
-        learner.save_pretrained(output / "adapter")
+    if not isinstance(learner, SamModel):
+        learner.save_pretrained(str(output / "adapter"))
         model = merge_adapter(learner)
     model.save_pretrained(model_folder)
     processor.save_pretrained(model_folder)
@@ -253,7 +255,7 @@ def _looked_through(dataset: MaskDataset, options: FineTuneOptions, say: Say) ->
     return dataset[kept]
 
 
-def _make_learner(model: SamModel, options: FineTuneOptions) -> Any:
+def _make_learner(model: SamModel, options: FineTuneOptions) -> SamModel | PeftModel:
     prompted = PromptedSamModel.of(model, options.recipe)
     if options.learn.startswith(ADAPTER_PREFIX):
         return add_adapter(prompted, options.learn.removeprefix(ADAPTER_PREFIX))
@@ -263,7 +265,7 @@ def _make_learner(model: SamModel, options: FineTuneOptions) -> Any:
 
 
 def _make_trainer(
-    learner: Any,
+    learner: nn.Module,
     model: SamModel,
     processor: SamProcessor,
     train_data: MaskDataset,
@@ -273,9 +275,17 @@ def _make_trainer(
     say: Say,
 ) -> SamTrainer:
     augment = partial(_augment, Augmentation()) if options.augment else None
-    shared: dict[str, Any] = dict(max_objects=options.max_objects, seed=options.seed)
-    training: Any = TrainingSamples(train_data, processor, augment=augment, sample_seeds=True, **shared)
-    evaluation: Dataset = TrainingSamples(validation_data, processor, **shared)
+    training: TrainingSamples[Sample] | CachedEmbeddings = TrainingSamples(
+        train_data,
+        processor,
+        max_objects=options.max_objects,
+        augment=augment,
+        seed=options.seed,
+        sample_seeds=True,
+    )
+    evaluation: SamplesByIndex = TrainingSamples(
+        validation_data, processor, max_objects=options.max_objects, seed=options.seed
+    )
     if options.learn == "decoder":
         folder = Path(options.output) / "embeddings"
         evaluation = cache_image_embeddings(model, evaluation, folder=folder, progress=_show_encoding)
@@ -313,7 +323,7 @@ def _show_encoding(indices: Iterable[int]) -> Iterable[int]:
     return tqdm(indices, desc="encoding", unit="image", leave=False, disable=None)
 
 
-def _augment(augmentation: Augmentation, sample: Any, rng: np.random.Generator) -> Any:
+def _augment(augmentation: Augmentation, sample: Sample, rng: np.random.Generator) -> Sample:
     changed = augmented(sample, augmentation, rng)
     return changed if len(changed.rles) else sample  # a cut may have left nothing to learn from
 
@@ -350,7 +360,11 @@ def _has_learned(output: Path) -> bool:
 
 
 def fine_tune_in_place(
-    model: SamModel, processor: SamProcessor, data: Any, output: Any, options: dict[str, Any]
+    model: SamModel,
+    processor: SamProcessor,
+    data: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    options: dict[str, Any],
 ) -> tuple[SamModel, FineTuneResult]:
     """Fine-tune a model that is loaded; what `SAM.train` does.
 

@@ -8,6 +8,7 @@ Its forward takes images (or their embeddings) with labels, encodes the image on
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +16,9 @@ from torch import Tensor
 from typing_extensions import Self
 
 from ..masks.measures import masks_to_boxes_xyxy
-from ..modeling.network import SamImageSegmentationOutput
+from ..modeling.fast.decoder import PreparedImage
+from ..modeling.network import CheckedEmbedding
+from ..modeling.outputs import SamImageSegmentationOutput
 from ..modeling_sam import SamModel
 from .recipes import PromptedRounds, PromptRecipe
 
@@ -43,25 +46,46 @@ class PromptedSamModel(SamModel):
         input_points: Tensor | None = None,
         input_labels: Tensor | None = None,
         input_boxes: Tensor | None = None,
-        image_embeddings: Tensor | None = None,
+        input_masks: Tensor | None = None,
+        image_embeddings: Tensor | CheckedEmbedding | Sequence[CheckedEmbedding] | PreparedImage | None = None,
+        multimask_output: bool | None = True,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        interpolate_pos_encoding: bool = True,
+        original_sizes: Tensor | None = None,
+        reshaped_input_sizes: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
+        return_dict: bool | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         sample_seed: Tensor | None = None,
-        **others: Any,
     ) -> SamImageSegmentationOutput | tuple:
         """Loss of a session for each object in training; `SamModel.forward` otherwise.
 
+        In training the prompts are those of the recipe, and of the arguments the images or their embeddings count, the
+        labels, exact boxes and seeds.
+
         Args:
-            pixel_values: See `SamModel.forward`, as all that is not named here.
-            input_points: Not used in training.
-            input_labels: Likewise.
+            pixel_values: See `SamModel.forward`, as all that is not explained here.
+            input_points: See there.
+            input_labels: See there.
             input_boxes: (batch, prompts, 4), in pixels of the model's input: in training the exact boxes, of which
                 noisy ones are made; by default those of the labels.
-            image_embeddings: See `SamModel.forward`.
-            labels: Likewise; with one mask per image that is its one object.
-            num_items_in_batch: Likewise.
+            input_masks: See there.
+            image_embeddings: See there.
+            multimask_output: See there.
+            attention_similarity: See there.
+            target_embedding: See there.
+            interpolate_pos_encoding: See there; True by default, as training images may have any size.
+            original_sizes: See there.
+            reshaped_input_sizes: See there.
+            output_attentions: See there.
+            output_hidden_states: See there.
+            return_dict: See there; in training the output is never a tuple.
+            labels: See there; with one mask per image that is its one object.
+            num_items_in_batch: See there.
             sample_seed: (batch,), decides the prompts of each sample; by default drawn from torch's generator.
-            **others: As in `SamModel.forward`.
 
         Raises:
             ValueError: If neither `pixel_values` nor `image_embeddings` are given, or both.
@@ -72,51 +96,67 @@ class PromptedSamModel(SamModel):
                 input_points,
                 input_labels,
                 input_boxes,
-                image_embeddings=image_embeddings,
+                input_masks,
+                image_embeddings,
+                multimask_output,
+                attention_similarity,
+                target_embedding,
+                interpolate_pos_encoding,
+                output_attentions=output_attentions,
+                output_hidden_states=output_hidden_states,
+                return_dict=return_dict,
                 labels=labels,
                 num_items_in_batch=num_items_in_batch,
-                **others,
             )
         if labels.ndim == 3:
             labels = labels.unsqueeze(1)
         if image_embeddings is None:
             if pixel_values is None:
                 raise ValueError("Exactly one of pixel_values and image_embeddings must be given, got neither.")
-            image_embeddings = self.get_image_embeddings(
-                pixel_values, interpolate_pos_encoding=others.get("interpolate_pos_encoding", True)
-            )
+            image_embeddings = self.get_image_embeddings(pixel_values, interpolate_pos_encoding)
+        image = self._as_prepared(image_embeddings)
         rounds = PromptedRounds(
             self.recipe,
             labels,
-            self._boxes_of(labels, image_embeddings) if input_boxes is None else input_boxes,
-            self._frame_hw(image_embeddings),
+            self._boxes_of(labels, image.image_embeddings) if input_boxes is None else input_boxes,
+            self._frame_hw(image.image_embeddings),
             torch.randint(2**62, (len(labels),)) if sample_seed is None else sample_seed,
         )
+        return self._play(rounds, image, labels, num_items_in_batch)
+
+    def _play(
+        self, rounds: PromptedRounds, image: PreparedImage, labels: Tensor, num_items_in_batch: Tensor | int | None
+    ) -> SamImageSegmentationOutput:
+        """The last round's output, with the mean of all losses."""
         prompts, shown = rounds.first(), None
-        outputs: list[SamImageSegmentationOutput] = []
+        losses: list[Tensor] = []
+        last = SamImageSegmentationOutput()
         for index in range(-1, len(rounds.keeps_mask)):
-            if outputs:
-                shown = _most_confident(outputs[-1].pred_masks.detach(), outputs[-1].iou_scores.detach())
+            if shown is not None:
                 prompts = rounds.next(index, prompts, shown)
             output = super().forward(
-                image_embeddings=image_embeddings,
+                image_embeddings=image,
                 input_points=prompts.points,
                 input_labels=prompts.labels,
-                input_masks=shown if outputs and rounds.keeps_mask[index] else None,
-                multimask_output=not outputs and rounds.asks_several,
+                input_masks=shown if shown is not None and rounds.keeps_mask[index] else None,
+                multimask_output=shown is None and rounds.asks_several,
                 return_dict=True,
             )
+            assert isinstance(output, SamImageSegmentationOutput)
+            last, logits, scores = output, output.pred_masks, output.iou_scores
+            assert logits is not None and scores is not None
             loss = self.loss_function(
-                pred_masks=output.pred_masks,
-                iou_scores=output.iou_scores,
+                pred_masks=logits,
+                iou_scores=scores,
                 labels=labels,
                 num_items_in_batch=num_items_in_batch,
-                **({"learning": rounds.learning_masks(output.pred_masks.shape[2])} if self.recipe.exploration else {}),
+                **({"learning": rounds.learning_masks(logits.shape[2])} if self.recipe.exploration else {}),
             )
-            output.loss, output.loss_parts = getattr(loss, "total", loss), getattr(loss, "parts", None)
-            outputs.append(output)
-        outputs[-1].loss = torch.stack([output.loss for output in outputs]).mean()
-        return outputs[-1]
+            losses.append(getattr(loss, "total", loss))
+            last.loss_parts = getattr(loss, "parts", None)
+            shown = _most_confident(logits.detach(), scores.detach())
+        last.loss = torch.stack(losses).mean()
+        return last
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Write a plain `SamModel`; see there."""

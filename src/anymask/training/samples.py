@@ -6,8 +6,8 @@ Labels are in the frame of the model's input, so that what was padded there is i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,10 +44,39 @@ class ImageWithMasks(Protocol):
         """(N, H, W): 1 object, 0 background, -1 ignored."""
 
 
-Augmentation = Callable[[ImageWithMasks, np.random.Generator], ImageWithMasks]
+SampleT = TypeVar("SampleT", bound=ImageWithMasks)
 
 
-class TrainingSamples(Dataset):
+class SampleObjects(TypedDict):
+    """The objects of an image that can be learned from."""
+
+    labels: Tensor  # (objects, label height, label width) int8
+    boxes_xyxy: Tensor  # (objects, 4), exact, in pixels of the model's input
+
+
+class PreparedSample(SampleObjects):
+    """An image with them."""
+
+    image: Any  # of any kind that `anymask.load_image` takes
+
+
+class SamplesByIndex(Protocol):
+    """A data set as torch has it: samples, dictionaries of tensors, by their index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Tensor]: ...
+
+
+@runtime_checkable
+class DrawsEachEpoch(Protocol):
+    """A data set whose samples are other ones in every epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw anew, for the epoch of this number."""
+
+
+class TrainingSamples(Dataset, Generic[SampleT]):
     """Samples as dictionaries of tensors for `SamDataCollator`.
 
     Each has `pixel_values` (3, height, width); `labels` (objects, label height, label width) int8, -1 where nothing is
@@ -72,12 +101,12 @@ class TrainingSamples(Dataset):
 
     def __init__(
         self,
-        samples: Sequence[ImageWithMasks],
+        samples: Sequence[SampleT],
         processor: Any,
         *,
         max_objects: int | None = 16,
         label_side: int | None = None,
-        augment: Augmentation | None = None,
+        augment: Callable[[SampleT, np.random.Generator], SampleT] | None = None,
         seed: int = 0,
         sample_seeds: bool = False,
         keep_almost_full: bool = False,
@@ -105,12 +134,8 @@ class TrainingSamples(Dataset):
         prepared = self.prepare(index)
         return {"pixel_values": self.pixel_values(prepared), **self.draw(index, prepared)}
 
-    def prepare(self, index: int) -> dict[str, Any]:
+    def prepare(self, index: int) -> PreparedSample:
         """What of a sample is the same in every epoch, unless it is augmented.
-
-        Returns:
-            `image`; `labels` of all objects that can be learned from; and their exact `boxes_xyxy` in pixels of the
-            model's input, (objects, 4).
 
         Raises:
             ValueError: If there is nothing to learn from in the sample.
@@ -133,11 +158,11 @@ class TrainingSamples(Dataset):
         boxes_xyxy_model = geometry.boxes_to_model(torch.from_numpy(boxes_xyxy))
         return {"image": sample.image, "labels": labels[usable], "boxes_xyxy": boxes_xyxy_model}
 
-    def pixel_values(self, prepared: dict[str, Any]) -> Tensor:
+    def pixel_values(self, prepared: PreparedSample) -> Tensor:
         """(3, height, width) of a prepared sample."""
         return self.image_processor(prepared["image"], return_tensors="pt")["pixel_values"][0]
 
-    def draw(self, index: int, prepared: dict[str, Any]) -> dict[str, Tensor]:
+    def draw(self, index: int, prepared: SampleObjects) -> dict[str, Tensor]:
         """The objects that this epoch asks for.
 
         Args:
@@ -177,7 +202,7 @@ class HeldOutPrompts(Dataset):
         ValueError: If `prompts` is none of these.
     """
 
-    def __init__(self, samples: Any, frame_hw: tuple[int, int], prompts: str = "both") -> None:
+    def __init__(self, samples: SamplesByIndex, frame_hw: tuple[int, int], prompts: str = "both") -> None:
         if prompts not in ("box", "click", "both"):
             raise ValueError(f"`prompts` must be 'box', 'click' or 'both', got {prompts!r}.")
         self.samples, self.frame_hw, self.prompts = samples, frame_hw, prompts

@@ -10,12 +10,12 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from ...data.synthetic.scenes import Scene, draw_scene
-from ..samples import ImageWithMasks, TrainingSamples
+from ..samples import PreparedSample, TrainingSamples
 from .model import IMAGE_SIZE, MASK_STRIDE, nano_image_processor
 
 MIN_TARGET_PIXELS = 12  # of the low-resolution mask; below, neither prompt nor loss has anything to hold on to
@@ -94,7 +94,7 @@ class ScenePictures(Pictures):
         return scene
 
 
-class NanoSamples(TrainingSamples):
+class NanoSamples(TrainingSamples[Picture]):
     """Samples of endless pictures, cut into epochs: those of an epoch follow those of the one before.
 
     Args:
@@ -105,7 +105,7 @@ class NanoSamples(TrainingSamples):
 
     def __init__(self, pictures: Pictures, per_epoch: int, num_prompts: int) -> None:
         super().__init__(
-            cast(Sequence[ImageWithMasks], pictures),
+            cast(Sequence[Picture], pictures),
             nano_image_processor(pictures.image_size),
             max_objects=num_prompts,
             label_side=pictures.image_size // MASK_STRIDE,
@@ -126,7 +126,7 @@ class NanoSamples(TrainingSamples):
         self.image_processor = nano_image_processor(image_size)
         self.label_side = image_size // MASK_STRIDE
 
-    def prepare(self, index: int) -> dict[str, Any]:
+    def prepare(self, index: int) -> PreparedSample:
         """See `TrainingSamples.prepare`."""
         return super().prepare(self.epoch * self.per_epoch + index)
 
