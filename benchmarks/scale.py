@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -45,13 +44,7 @@ if __name__ == "__main__":
     else:
         generate(folder, output, options=options, n_shards=16, workers=int(number), format_name="coco")
 """
-# Engine, workers or actors, and the threads that torch has in all; None takes what it takes by itself.
-WAYS = {
-    "one worker, one core": ("local", 1, 1),
-    "one worker, all cores": ("local", 1, None),
-    "two workers": ("local", 2, None),
-    "Ray, two actors": ("ray", 2, None),
-}
+WAYS = {"one worker": ("local", 1), "two workers": ("local", 2), "Ray, two actors": ("ray", 2)}  # how many of them
 
 
 class BrightParts:
@@ -106,10 +99,10 @@ def tile_raster(path: Path, folder: Path, tile: int) -> int:
     return len(objects)
 
 
-def run_watched(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float, float]:
+def run_watched(command: list[str]) -> tuple[str, float, float]:
     """What a command printed, seconds, and peak memory of its processes in MB, without pages of mapped files."""
     start = time.perf_counter()
-    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0.0
     while process.poll() is None:
         peak = max(peak, sum(_own_megabytes(member) for member in _family(process)))
@@ -162,11 +155,10 @@ def measure_images(counts: list[int], ways: list[str], folder: Path) -> Iterator
             pixels[top : top + 90, left : left + 90] = chance.integers(0, 256, 3)
             Image.fromarray(pixels).save(images / f"{number:05d}.png")
         for way in ways:
-            engine, workers, threads = WAYS[way]
+            engine, workers = WAYS[way]
             output = folder / f"{way} {count}"
             command = [sys.executable, str(script), str(images), str(output), engine, str(workers)]
-            environment = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-            _, seconds, peak = run_watched(command, environment)
+            _, seconds, peak = run_watched(command)
             row = {"images": count, "way": way, "seconds": seconds, "peak_megabytes": peak}
             yield {**row, "images_per_second": rate(output, count, workers)}
 

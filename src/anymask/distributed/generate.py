@@ -75,9 +75,19 @@ class Job:
         return ShardFolder(self.folder, self.n_shards, FORMATS[self.format_name].ending, settings)
 
     def make(self, index: int, shards: ShardFolder, worker: MaskWorker) -> None:
-        """Make one shard."""
+        """Make one shard, on one core: by how many threads a sum is shared shows in its last digits.
+
+        So the bytes depend neither on the number of workers nor on that of the machine's cores.
+        """
+        import torch
+
         images = self.images[shard_slice(index, self.n_shards, len(self.images))]
-        write_shard(shards.path(index), shards.counts_path(index), self.format_name, _segment(images, worker))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            write_shard(shards.path(index), shards.counts_path(index), self.format_name, _segment(images, worker))
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _segment(images: Sequence[ImageReference], worker: MaskWorker) -> Iterator[Segmented]:
@@ -114,7 +124,8 @@ def generate(
         options: Of `MaskGenerationOptions`, and "max_area_share"; see `MaskWorker` and `PRESETS`.
         n_shards: How many shards; by default one for each hundred images.
         workers: Processes on this machine, by default one for each of `devices`. Those on one device share one model,
-            and each computes with its share of torch's threads.
+            and each takes one core, so a CPU wants as many as it has. One works in the caller's process; a script that
+            asks for more needs Python's `if __name__ == "__main__":`.
         devices: Torch devices, dealt out to the workers in turn; None takes a GPU where there is one.
         dtype: Name of a torch dtype.
         format_name: "sa1b", "coco" or "parquet".
@@ -135,13 +146,21 @@ def generate(
         raise ValueError(f"`workers` must be at least 1 for each of {len(dealt)} devices, got {workers}.")
     devices_of = [dealt[index % len(dealt)] for index in range(workers)]
     job = make_job(source, output, model, options, n_shards, dtype, format_name)
-    shards = job.shards()
-    if shards.missing():
-        if workers == 1:
+    if missing := job.shards().missing():
+        devices_of = devices_of[: len(missing)]
+        if len(devices_of) == 1:
             work(job, devices_of[0], 0, progress)
         else:
             _work_in_processes(job, devices_of, progress)
     return write_manifest(job)
+
+
+def workers_of_machine(devices: Sequence[str] | None) -> int:
+    """How many workers use a whole machine: one for each device, and on a CPU one for each core that torch may use."""
+    import torch
+
+    on_cpu = not torch.cuda.is_available() if devices is None else set(devices) == {"cpu"}
+    return max(torch.get_num_threads() if on_cpu else 1, len(devices or ()))
 
 
 def make_job(
@@ -221,13 +240,12 @@ def _work_in_processes(job: Job, devices: Sequence[str | None], progress: Callab
     import torch.multiprocessing
 
     context = torch.multiprocessing.get_context("spawn")  # hands over tensors by their memory
-    threads = max(1, torch.get_num_threads() // len(devices))
     models = share_models(job, devices)  # the memory is this process's: it keeps the models until all have ended
     processes = []
     for number, device in enumerate(devices):
         errors, sender = context.Pipe(duplex=False)
         first = number * job.n_shards // len(devices)
-        arguments = (job, device, first, threads, sender, models.get(device))
+        arguments = (job, device, first, sender, models.get(device))
         process = context.Process(target=_process, args=arguments, daemon=True)
         process.start()
         sender.close()
@@ -258,14 +276,10 @@ def _process(
     job: Job,
     device: str | None,
     first: int,
-    threads: int,
     sender: Any,
     shared: tuple[SamModel, SamProcessor] | None,
 ) -> None:
     """What runs in a worker's process."""
-    import torch
-
-    torch.set_num_threads(threads)  # this process is the run's own
     parent = multiprocessing.parent_process()
     if parent is not None:  # a worker does not outlive a run that was killed
         threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

@@ -5,10 +5,10 @@ from PIL import Image
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
-    """Five pictures of different sizes with coloured boxes, and a file that is none."""
+    """Five pictures of different sizes with coloured boxes in noise, and a file that is none."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(5):
-        pixels = np.full((60 + 4 * number, 90, 3), 30, np.uint8)
+        pixels = np.random.default_rng(number).integers(0, 90, (60 + 4 * number, 90, 3), np.uint8)
         pixels[10:40, 10 + 8 * number : 50 + 8 * number] = (200, 40 * number, 90)
         (folder / f"part{number % 2}").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(folder / f"part{number % 2}" / f"p{number}.png")

@@ -12,7 +12,7 @@ import torch
 import torch.multiprocessing
 
 from anymask.distributed import generate as module
-from anymask.distributed.generate import generate, make_job, share_models, work
+from anymask.distributed.generate import generate, make_job, share_models, work, workers_of_machine
 from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
 
@@ -71,6 +71,25 @@ def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed,
     arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), json.dumps(options), json.dumps(how)]
     subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert contents(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.parametrize(("devices", "workers"), [(None, 3), (["cpu"], 3), (["cpu"] * 4, 4), (["cuda:0", "cuda:1"], 2)])
+def test_a_machine_is_used_by_a_worker_for_each_core_or_device(devices, workers, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert workers_of_machine(devices) == workers
+
+
+def test_the_number_of_cores_changes_no_byte(photos, options, tmp_path, undisturbed):
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            generate(photos, tmp_path / str(threads), options=options, n_shards=3)
+            assert torch.get_num_threads() == threads
+            assert contents(tmp_path / str(threads)) == undisturbed
+    finally:
+        torch.set_num_threads(before)
 
 
 def write_into(model):

@@ -30,7 +30,8 @@ def generate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards; call again to go on.")],
     shards: Annotated[int | None, typer.Option(min=1, help="Number of shards; one for 100 images by default.")] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-w", min=1, help="Processes on this machine; one for each device.")
+        int | None,
+        typer.Option("--workers", "-w", min=1, help="Processes on this machine; one for each core or device."),
     ] = None,
     format_name: Annotated[str, typer.Option("--format", "-f", help="Of a shard: sa1b, coco or parquet.")] = "sa1b",
     preset: Annotated[str | None, typer.Option(help="Options by name: sa1b, as SA-1B was made.")] = None,
@@ -56,7 +57,7 @@ def generate(
     with errors_reported(as_json):
         with quick_imports():
             from ...distributed.generate import generate as run
-            from ...distributed.generate import make_job
+            from ...distributed.generate import make_job, workers_of_machine
             from ...distributed.ray_engine import generate_with_ray
             from ...distributed.worker import preset as options_of
             from ..start import keep_libraries_quiet
@@ -67,14 +68,15 @@ def generate(
             job = make_job(sources, output, model, given, shards, dtype.value, format_name)
             manifest = generate_with_ray(job, actors=actors, gpus_per_actor=gpus_per_actor, address=address)
         else:
+            names = devices.split(",") if devices else None
             manifest = run(
                 sources,
                 output,
                 model=model,
                 options=given,
                 n_shards=shards,
-                workers=workers,
-                devices=devices.split(",") if devices else None,
+                workers=workers_of_machine(names) if workers is None else workers,
+                devices=names,
                 dtype=dtype.value,
                 format_name=format_name,
                 progress=None if as_json else _progress(),

@@ -24,7 +24,7 @@ def run(*arguments):
 
 
 def test_shards_and_a_manifest(photos, tmp_path):
-    done = run(photos, "-o", tmp_path / "out", "--shards", 2, "-f", "coco", *FEW)
+    done = run(photos, "-o", tmp_path / "out", "--shards", 2, "-w", 1, "-f", "coco", *FEW)
     assert done.exit_code == 0, done.output
     assert f"{tmp_path / 'out'}: " in done.stdout and "masks of 2 images in 2 shards" in done.stdout
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
