@@ -1,4 +1,4 @@
-"""The mapping between pixels of the original image and pixels of the model's input, and the codes of point labels.
+"""The mapping between pixels of the original image and pixels of the model's input, and the codes of labels.
 
 Every image is resized, and then padded at the right and at the bottom, before the model sees it. Points and boxes
 travel the same way, and masks travel back. `images/options.py` chooses the sizes, `masks/resize.py` brings masks back.
@@ -24,6 +24,11 @@ LABEL_BOX_TOP_LEFT = 2
 LABEL_BOX_BOTTOM_RIGHT = 3
 LABEL_NOT_A_POINT = -1  # a token that says "no point here"; the model attends to it
 LABEL_PADDING = -10  # fills up a batch; masked out, so that it changes nothing
+
+PADDED_OBJECT = -100
+"""Label of every pixel of an object that only fills up a batch. What `transformers.Trainer` does not count."""
+IGNORED_PIXEL = -1
+"""Label of a pixel of which nobody knows what it shows."""
 
 LABEL_MEANINGS = "1 (foreground), 0 (background), 2 and 3 (corners of a box), -1 (not a point) or -10 (padding)"
 """The codes for people, in messages."""

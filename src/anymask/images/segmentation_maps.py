@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..geometry.coordinates import ResizeGeometry
-from ..modeling.losses import PADDED_OBJECT
+from ..geometry.coordinates import PADDED_OBJECT, ResizeGeometry
 from ..prompts.nested import flat_list
 from .options import ImageOptions
 

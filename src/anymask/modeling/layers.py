@@ -50,6 +50,11 @@ def floating_dtype(module: nn.Module, default: torch.dtype) -> torch.dtype:
     return next(dtypes, default)
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Values in float32, or in float64 where they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def or_default(value: Value | None, default: Value) -> Value:
     """An argument, or what the configuration says where it is None."""
     return default if value is None else value

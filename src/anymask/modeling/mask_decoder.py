@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..configuration_sam import SamMaskDecoderConfig
 from ..support.exporting import is_being_exported
-from .layers import LayerNorm2d
+from .layers import LayerNorm2d, at_least_float32
 from .two_way_transformer import TwoWayTransformer
 
 
@@ -164,11 +164,6 @@ def as_tokens(image_embeddings: Tensor, dense: Tensor) -> Tensor:
     # A CPU turns a matrix by blocks, but several of them number by number, which takes four times as long.
     tokens = [plane.t().contiguous() for plane in planes.flatten(0, 1)]
     return (tokens[0][None] if len(tokens) == 1 else torch.stack(tokens)).unflatten(0, planes.shape[:2])
-
-
-def at_least_float32(scores: Tensor) -> Tensor:
-    """Scores in float32, or in float64 where they are."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _by_image(similarity: Tensor | None, image_embeddings: Tensor) -> Tensor | None:

@@ -9,8 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND, LABEL_PADDING
-from ..modeling.losses import PADDED_OBJECT
+from ..geometry.coordinates import (
+    LABEL_BOX_BOTTOM_RIGHT,
+    LABEL_BOX_TOP_LEFT,
+    LABEL_FOREGROUND,
+    LABEL_PADDING,
+    PADDED_OBJECT,
+)
 
 _FILL = {"input_points": 0.0, "input_labels": LABEL_PADDING, "input_boxes": 0.0, "input_masks": float("nan")}
 _OF_OBJECTS = (*_FILL, "labels")

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from ..evaluation.tasks.clicks import next_click
 from ..geometry.coordinates import (
+    IGNORED_PIXEL,
     LABEL_BOX_BOTTOM_RIGHT,
     LABEL_BOX_TOP_LEFT,
     LABEL_PADDING,
@@ -24,7 +25,6 @@ from ..geometry.coordinates import (
 )
 from ..images.preparation import image_processor_of
 from ..masks.measures import outer_box_xyxy
-from ..modeling.losses import IGNORED_PIXEL
 
 MAX_LABEL_SIDE = 256
 """Longest side of labels unless asked otherwise: that of SAM's own masks before they are enlarged."""

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from ..modeling.losses import PADDED_OBJECT, check_mask_labels, find_objects
+from ..geometry.coordinates import PADDED_OBJECT
+from ..modeling.losses import check_mask_labels, find_objects
 
 MISSING = -100.0  # what Trainer fills up with where processes have different numbers of objects
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ...support.chunks import parts_at_a_time, slices
 from ...support.exporting import is_being_exported
 from ...support.threads import map_in_threads, parallel_threads
-from ..mask_decoder import FeedForward, MaskDecoder, as_tokens, at_least_float32, choose_masks
+from ..layers import at_least_float32
+from ..mask_decoder import FeedForward, MaskDecoder, as_tokens, choose_masks
 from ..outputs import MaskProposals, Prompts
 from ..two_way_transformer import TwoWayAttentionBlock, bias_of_padding
 from .images import FastImage, Projected, project_positions, readers, writers

@@ -1,54 +1,10 @@
-"""The losses against plain float64 arithmetic on one pixel at a time, and against what must not change them."""
-
-import math
+"""The loss against plain float64 arithmetic on one pixel at a time, and against what must not change it."""
 
 import pytest
 import torch
+from tests.unit.modeling.losses.by_hand import BATCH, HEIGHT, MASKS, WIDTH, by_hand, random_batch
 
-from anymask.modeling.losses import LOSSES, MASK_LOSSES, LossOptions, masks_iou, segmentation_loss
-
-BATCH, PROMPTS, MASKS, HEIGHT, WIDTH = 2, 3, 4, 10, 15
-
-
-def sigmoid(x):
-    return 1 / (1 + math.exp(-x))
-
-
-def by_hand(name, logits, targets, weights):
-    """A loss of one mask, from lists of numbers."""
-    p = [sigmoid(x) for x in logits]
-    count = sum(weights)
-    if name in ("focal", "bce"):
-        total = 0.0
-        for q, t, w in zip(p, targets, weights, strict=True):
-            surprise = -(t * math.log(q) + (1 - t) * math.log(1 - q))
-            hit = q * t + (1 - q) * (1 - t)
-            factor = (0.25 * t + 0.75 * (1 - t)) * (1 - hit) ** 2 if name == "focal" else 1.0
-            total += w * factor * surprise
-        return total / count
-    power, one = (1, 1.0) if name == "dice" else (2, 1e-5)
-    overlap = sum(w * q * t for q, t, w in zip(p, targets, weights, strict=True))
-    areas = sum(w * (q**power + t**power) for q, t, w in zip(p, targets, weights, strict=True))
-    return 1 - (2 * overlap + one) / (areas + one)
-
-
-def random_batch(dtype=torch.float64):
-    logits = 3 * torch.randn(BATCH, PROMPTS, MASKS, HEIGHT, WIDTH, dtype=dtype)
-    scores = torch.rand(BATCH, PROMPTS, MASKS, dtype=dtype)
-    labels = torch.rand(BATCH, PROMPTS, HEIGHT, WIDTH) < 0.4
-    return logits, scores, labels
-
-
-@pytest.mark.parametrize("name", MASK_LOSSES)
-@pytest.mark.parametrize("weighted", [False, True])
-def test_each_loss_of_a_mask(name, weighted):
-    logits, targets = 3 * torch.randn(2, 35, dtype=torch.float64), torch.rand(2, 35, dtype=torch.float64).round()
-    targets[1, :5] = 0.3  # shares of pixels are targets too
-    weights = torch.rand(2, 35, dtype=torch.float64) if weighted else torch.ones(2, 35, dtype=torch.float64)
-    actual = MASK_LOSSES[name](logits, targets, weights if weighted else None)
-    for i in range(2):
-        expected = by_hand(name, logits[i].tolist(), targets[i].tolist(), weights[i].tolist())
-        assert actual[i].item() == pytest.approx(expected, rel=1e-9)
+from anymask.modeling.losses import LOSSES, LossOptions, masks_iou, segmentation_loss
 
 
 @pytest.mark.parametrize("loss", [*LOSSES, LossOptions(supervise_all_iou=False)])
@@ -179,44 +135,3 @@ def test_iou_of_empty_masks():
     nothing = -torch.ones(1, 1, 2, 3)
     assert masks_iou(nothing, torch.zeros(1, 2, 3)) == 1
     assert masks_iou(-nothing, torch.zeros(1, 2, 3)) == 0
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x: x.byte() * 255, r"values from 255 to 255; compare them with 0 \(masks > 0\)"),
-        (lambda x: x.float() * 255, "compare them with 0"),
-        (lambda x: x.int() - 3, "use -1 for pixels to ignore"),
-        (lambda x: x[:, :2], r"one mask per prompt, shape \(2, 3, height, width\), or .* got \(2, 2, 10, 15\)"),
-        (lambda x: x[:, 0], "one mask per prompt"),
-        (lambda x: x[..., :7], "same frame as the masks, 10 x 15 or any size of that shape"),
-        (lambda x: x.int().index_fill(3, torch.tensor([0]), -100), "mark pixels to ignore by -1"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused(change, message):
-    logits, scores, labels = random_batch()
-    with pytest.raises(ValueError, match=message):
-        segmentation_loss(logits, scores, change(labels), LossOptions())
-
-
-@pytest.mark.parametrize(
-    ("loss", "error", "message"),
-    [
-        ("focal_dise", ValueError, "did you mean 'focal_dice'"),
-        ({"type": "bce_dice", "focus": 1}, TypeError, "did you mean 'focal'"),
-        ({"iou_loss": "mae"}, ValueError, "'mse' or 'l1'"),
-        ({"resolution": "image"}, ValueError, "'labels' or 'decoder'"),
-        ({"focal": 0, "dice": 0}, ValueError, "at least one"),
-        ({"dice": -1}, ValueError, "0 or more"),
-        ({"points": 0}, ValueError, "number of points"),
-    ],
-)
-def test_options_that_cannot_be_are_refused(loss, error, message):
-    with pytest.raises(error, match=message):
-        LossOptions.read(loss)
-
-
-def test_what_config_loss_may_be():
-    assert LossOptions.read(None) == LossOptions.read("focal_dice") == LossOptions()
-    assert LossOptions.read({"type": "bce_dice", "iou": 0.5}) == LossOptions(0, 0, 1, 1, 0.5)
-    assert LossOptions.read(LossOptions(dice=3)).dice == 3
