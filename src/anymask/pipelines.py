@@ -29,7 +29,7 @@ from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
 from .masks.record import SEGMENTATION_FORMS, MaskRecord, to_form, xywh_to_xyxy
 from .modeling_sam import SamModel
 from .processing_sam import SamProcessor
-from .support.spread import spread
+from .support.threads import spread
 from .support.unknown_names import check_known_options
 
 TASK = "mask-generation"

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..support.run_settings import keep_settings
+from ..support.atomic_files import keep_settings
 
 STALE_SECONDS = 120.0
 _TOUCH_SECONDS = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict
 
@@ -13,10 +13,11 @@ from ..masks.clean_up import CleanUp
 from ..masks.overlaps import MEASURES
 from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
+from ..support.values import Rule, is_number, is_whole
 
-# A day of work on a server; what is beyond is a slip of the keyboard.
 POINT_CHOICES = ("grid", "adaptive")
 
+# A day of work on a server; what is beyond is a slip of the keyboard.
 MAX_CROPS = 4**6
 MAX_POINTS = 10_000_000
 
@@ -28,37 +29,27 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "crops_nms_thresh": ("box_nms_thresh", "crop_nms_thresh"),
 }
 
-
-def _whole(value: Any, lowest: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= lowest)
-
-
-def _number(value: Any, lowest: float, highest: float) -> bool:
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return is_number and bool(np.isfinite(value) and lowest <= value <= highest)
-
-
-_COUNT_OR_NONE = ("a whole number of at least 1, or None", lambda value: value is None or _whole(value, 1))
-_AREA_OR_NONE = ("a whole number of at least 0, or None", lambda value: value is None or _whole(value, 0))
-_WHOLE = ("a whole number of at least 0", lambda value: _whole(value, 0))
-_FINITE = ("a finite number", lambda value: _number(value, -np.inf, np.inf))
-_FRACTION = ("a number in [0, 1]", lambda value: _number(value, 0, 1))
+_COUNT_OR_NONE: Rule = ("a whole number of at least 1, or None", lambda value: value is None or is_whole(value, 1))
+_AREA_OR_NONE: Rule = ("a whole number of at least 0, or None", lambda value: value is None or is_whole(value, 0))
+_WHOLE: Rule = ("a whole number of at least 0", lambda value: is_whole(value, 0))
+_FINITE: Rule = ("a finite number", lambda value: is_number(value))
+_FRACTION: Rule = ("a number in [0, 1]", lambda value: is_number(value, 0, 1))
 
 # What each option must be, in words and as a test.
-_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_RULES: dict[str, Rule] = {
     "points_per_side": _COUNT_OR_NONE,
     "points_per_batch": _COUNT_OR_NONE,
     "pred_iou_thresh": _FINITE,
     "stability_score_thresh": _FINITE,
-    "stability_score_offset": ("a number of at least 0", lambda value: _number(value, 0, np.inf)),
+    "stability_score_offset": ("a number of at least 0", lambda value: is_number(value, 0)),
     "mask_threshold": _FINITE,
     "box_nms_thresh": _FRACTION,
-    "mask_nms_thresh": ("a number in [0, 1], or None", lambda value: value is None or _number(value, 0, 1)),
+    "mask_nms_thresh": ("a number in [0, 1], or None", lambda value: value is None or is_number(value, 0, 1)),
     "mask_nms_measure": (f"one of {', '.join(MEASURES)}", lambda value: value in MEASURES),
     "crop_n_layers": _WHOLE,
     "crop_nms_thresh": _FRACTION,
-    "crop_overlap_ratio": ("a number in [0, 1)", lambda value: _number(value, 0, 1) and value < 1),
-    "crop_n_points_downscale_factor": ("a number of at least 1", lambda value: _number(value, 1, np.inf)),
+    "crop_overlap_ratio": ("a number in [0, 1)", lambda value: is_number(value, 0, 1) and value < 1),
+    "crop_n_points_downscale_factor": ("a number of at least 1", lambda value: is_number(value, 1)),
     "min_mask_region_area": _WHOLE,
     "max_hole_area": _AREA_OR_NONE,
     "max_sprinkle_area": _AREA_OR_NONE,

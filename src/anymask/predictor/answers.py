@@ -23,7 +23,7 @@ from ..mask_generation.options import AREA_OPTIONS, MaskGenerationOptions
 from ..modeling.network import SamNetwork
 from ..prompts.prompt import Prompt, clip_prompt, drawn_prompts
 from ..results.results import Results
-from ..support.spread import spread
+from ..support.threads import spread
 from .decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
 from .sources import SourceImage, open_source
 

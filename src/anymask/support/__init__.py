@@ -1,1 +1,1 @@
-"""Small helpers without a room of their own: `unknown_names` for errors, `atomic_files`, `chunks` for memory."""
+"""What every room may lean on: `unknown_names` and `values` for errors, `atomic_files`, `chunks`, `threads`."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,6 +82,32 @@ def whole_folder(path: Path, is_own: Callable[[str], bool] = lambda name: False)
         _take_the_place(unfinished, path, is_own)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings into the folder of a run that is done in pieces, or check them against those that are there.
+
+    What the pieces follow from then lies beside them, and those of another run are not mixed with them.
+
+    Args:
+        folder: Made if it is not there.
+        settings: What JSON can hold.
+
+    Raises:
+        ValueError: If the folder is another run's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "settings.json"
+    wanted = json.loads(json.dumps(settings))
+    if not path.exists():
+        write_whole(path, lambda file: file.write((json.dumps(wanted, indent=1) + "\n").encode()))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    if changed:
+        raise ValueError(
+            f"{folder} must be of a run with these settings, but was made with another {', '.join(changed)}; pass "
+            f"another folder, or the settings in {path}."
+        )
 
 
 def _take_the_place(new: Path, path: Path, is_own: Callable[[str], bool]) -> None:

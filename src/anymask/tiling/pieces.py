@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..masks.rle import Rle, mask_to_rle, rle_to_coco, rle_to_mask, rle_to_runs, runs_to_rle, split_at_columns
-from ..support.atomic_files import write_whole
-from ..support.run_settings import keep_settings
+from ..support.atomic_files import keep_settings, write_whole
 from .grid import Box, Tile
 
 TILES_IN_MEMORY = 16

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..masks.rle import as_rle, rle_to_coco
-from ..support.atomic_files import write_whole
-from ..support.run_settings import keep_settings
+from ..support.atomic_files import keep_settings, write_whole
 from .volume import Volume, Windowing
 
 

@@ -1,10 +1,11 @@
+import json
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from anymask.support.atomic_files import whole_folder, write_whole
+from anymask.support.atomic_files import keep_settings, whole_folder, write_whole
 
 
 def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
@@ -118,3 +119,12 @@ def test_whole_folder_leaves_nothing_when_it_fails(tmp_path, error):
     with pytest.raises(type(error)), whole_folder(tmp_path / "results") as folder:
         fail(folder)
     assert os.listdir(tmp_path) == []
+
+
+def test_settings_are_kept_and_compared(tmp_path):
+    folder = tmp_path / "run"
+    keep_settings(folder, {"model": "one", "sizes": (1, 2)})
+    assert json.loads((folder / "settings.json").read_text()) == {"model": "one", "sizes": [1, 2]}
+    keep_settings(folder, {"model": "one", "sizes": (1, 2)})
+    with pytest.raises(ValueError, match=r"was made with another new, sizes; pass another folder, or the settings in"):
+        keep_settings(folder, {"model": "one", "sizes": (1, 3), "new": 1})
