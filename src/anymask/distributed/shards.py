@@ -1,7 +1,8 @@
 """Shards on a folder that processes and machines share: each is made by one, whole or not at all.
 
 Who makes a shard holds a claim, a file beside the shard that is touched every few seconds. A claim whose holder died on
-this machine, or that nobody has touched for `STALE_SECONDS`, is taken over: by a rename, which succeeds for one only.
+this machine, or that nobody has touched for `STALE_SECONDS`, is taken over by a file of the next number, which only one
+process can make: the claim that counts is the one of the highest number.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class ShardFolder:
     @contextmanager
     def claim(self, index: int) -> Iterator[bool]:
         """Hold a shard while it is made; False if it is there already, or another holds it."""
-        claim = self.folder / f".shard_{index:05d}.claim"
-        if self.path(index).exists() or not _take(claim):
+        claim = None if self.path(index).exists() else _take(self.folder, f".shard_{index:05d}.claim")
+        if claim is None:
             yield False
             return
         released = threading.Event()
@@ -79,44 +80,58 @@ class ShardFolder:
         finally:
             released.set()
             keeper.join()
-            claim.unlink(missing_ok=True)
+            for number in range(_number(claim) + 1):  # its own last, so that no earlier one counts meanwhile
+                claim.with_suffix(f".{number}").unlink(missing_ok=True)
 
 
-def _take(claim: Path) -> bool:
-    holder = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
-    for _ in range(2):
-        # A link appears with its content, and fails where there is one, on network folders too.
-        own = claim.with_name(f"{claim.name}.{uuid.uuid4().hex}")
-        own.write_bytes(holder)
-        try:
-            os.link(own, claim)
-        except FileNotFoundError:  # tidied away: there is nothing left to make
-            return False
-        except FileExistsError:
-            if not _is_abandoned(claim):
-                return False
-            try:  # of all that find it abandoned, one renames it; the others find it gone
-                abandoned = claim.with_name(f"{claim.name}.{uuid.uuid4().hex}")
-                os.rename(claim, abandoned)
-                abandoned.unlink()
-            except FileNotFoundError:
-                return False
-        else:
-            return True
-        finally:
-            own.unlink(missing_ok=True)
-    return False
+def _take(folder: Path, name: str) -> Path | None:
+    """Make the claim of the next number; None where another holds the shard, or is quicker."""
+    claims = [claim for claim in folder.glob(f"{name}.*") if claim.suffix[1:].isdecimal()]
+    earlier = max(claims, key=_number, default=None)
+    holder_before = None
+    if earlier is not None:
+        holder_before = _read(earlier)
+        if holder_before is None or not _is_abandoned(earlier, holder_before):
+            return None
+    claim = folder / f"{name}.{0 if earlier is None else _number(earlier) + 1}"
+    # A link appears with its content, and fails where there is one, on network folders too.
+    own = folder / f"{name}.{uuid.uuid4().hex}.new"
+    own.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "claim": own.name}))
+    try:
+        os.link(own, claim)
+    except (FileExistsError, FileNotFoundError):  # another was quicker; or all is done and tidied away
+        return None
+    finally:
+        own.unlink(missing_ok=True)
+    if earlier is not None and _read(earlier) != holder_before:  # another took over, gave up and left in the meantime
+        claim.unlink(missing_ok=True)
+        return None
+    return claim
 
 
-def _is_abandoned(claim: Path) -> bool:
+def _number(claim: Path) -> int:
+    return int(claim.suffix[1:])
+
+
+def _read(claim: Path) -> str | None:
+    try:
+        return claim.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _is_abandoned(claim: Path, holder: str) -> bool:
     try:
         age = time.time() - claim.stat().st_mtime
-        holder = json.loads(claim.read_text())
     except FileNotFoundError:
         return False
-    if holder["host"] == socket.gethostname() and not _is_alive(int(holder["pid"])):
+    if age > STALE_SECONDS:
         return True
-    return age > STALE_SECONDS
+    try:
+        host, process_id = (json.loads(holder)[key] for key in ("host", "pid"))
+    except ValueError:  # a power cut left an empty file
+        return False
+    return host == socket.gethostname() and not _is_alive(int(process_id))
 
 
 def _is_alive(pid: int) -> bool:

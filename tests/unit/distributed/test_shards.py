@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -14,7 +16,7 @@ def shards(tmp_path):
 
 
 def claim_of(shards, index):
-    return shards.folder / f".shard_{index:05d}.claim"
+    return shards.folder / f".shard_{index:05d}.claim.0"
 
 
 def test_slices_cover_the_list_once():
@@ -48,8 +50,28 @@ def test_the_claim_of_a_dead_process_is_taken_over(shards):
         assert is_mine and not any(path.exists() for path in unfinished)
 
 
+@pytest.mark.parametrize("left", ["", json.dumps({"host": "another", "pid": 1})], ids=["empty", "another machine's"])
+def test_of_many_that_find_a_claim_abandoned_one_takes_it_over(shards, left):
+    """In every round a claim is there that is old enough, and eight threads begin at the same moment."""
+    for index in range(4):
+        for _ in range(25):
+            claim_of(shards, index).write_text(left)
+            os.utime(claim_of(shards, index), (1, 1))
+            start, end = threading.Barrier(8), threading.Barrier(8)
+
+            def take(number, index=index, start=start, end=end):
+                start.wait()
+                with shards.claim(index) as is_mine:
+                    end.wait()
+                return is_mine
+
+            with ThreadPoolExecutor(8) as pool:
+                assert sum(pool.map(take, range(8))) == 1
+    assert list(shards.folder.iterdir()) == [shards.folder / "settings.json"]
+
+
 def test_what_killed_processes_left_is_tidied_away(shards):
-    for name in (".shard_00000.claim", ".shard_00001.claim.0a1b"):
+    for name in (".shard_00000.claim.1", ".shard_00001.claim.0a1b.new"):
         (shards.folder / name).touch()
     shards.tidy()
     assert list(shards.folder.iterdir()) == [shards.folder / "settings.json"]
