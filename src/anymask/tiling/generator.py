@@ -10,6 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,7 @@ from .pieces import Piece, PieceStore, make_piece
 from .sources import LargeImage, Sliceable, large_image
 from .stitch import SAME_OBJECT_IOU, StitchedObject, count_shared, stitch_objects
 
+SAMPLE = 64  # side of the squares by which an image is known again, in pixels
 WINDOW_PER_TOLERANCE = 128
 """A mask within this part of a window's side from its edge reaches it: masks are coarser than pixels."""
 
@@ -112,11 +114,13 @@ class TiledGenerator:
                 yield _enlarge(piece, factor, image.size_hw)
 
     def _settings(self, image: LargeImage, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What the tiles follow from. Of the image its shape and some of its pixels: all would take a reading more."""
+        """What the tiles follow from. Of the image its shape and nine samples: all pixels would take a reading more."""
         height, width = image.size_hw
-        middle = image.read((width // 2, height // 2, width // 2 + 1, height // 2 + 1))[0]
-        corner = image.read((0, 0, min(width, 64), min(height, 64)))[0]
-        digest = hashlib.sha256(middle.tobytes() + corner.tobytes()).hexdigest()[:16]
+        sampled = hashlib.sha256()
+        for top, left in product((0, height // 2, height - 1), (0, width // 2, width - 1)):
+            pixels, is_valid = image.read((left, top, min(left + SAMPLE, width), min(top + SAMPLE, height)))
+            sampled.update(pixels.tobytes() + (b"" if is_valid is None else is_valid.tobytes()))
+        digest = sampled.hexdigest()[:16]
         own = {"shape": list(image.pixels.shape), "pixels": digest, "bands": image.bands, "nodata": str(image.nodata)}
         has_mask = image.valid is not None
         return {**settings, **own, "valid": has_mask, "tile": self.tile, "halo": self.halo}

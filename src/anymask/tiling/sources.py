@@ -37,7 +37,8 @@ class LargeImage:
     Attributes:
         pixels: (height, width) or (height, width, bands), read in slices.
         nodata: Value of pixels that show nothing, in all bands; None where every pixel shows something.
-        valid: (height, width), true where pixels show something, read in slices; goes before `nodata`.
+        valid: (height, width), true where pixels show something, read in slices; those of `nodata` show nothing there
+            either.
         bands: Which bands are red, green and blue, counted from 0; None takes what there is, at most four.
         transform: Six numbers (a, b, c, d, e, f): column x and row y lie at (a x + b y + c, d x + e y + f) on the map.
         crs: The map's coordinate reference system, as text that pyproj reads, such as "EPSG:32632".
@@ -85,15 +86,14 @@ class LargeImage:
         left, top, right, bottom = box_xyxy
         pixels = np.asarray(self.pixels[top:bottom, left:right])
         chosen = pixels if self.bands is None else pixels[..., list(self.bands)]
+        is_valid = np.ones(pixels.shape[:2], dtype=bool)
         if self.valid is not None:
             is_valid = np.asarray(self.valid[top:bottom, left:right]).astype(bool)
-        elif self.nodata is not None:
+        if self.nodata is not None:
             is_nodata = _is_nodata(pixels, self.nodata)
-            is_valid = ~(np.all(is_nodata, axis=-1) if is_nodata.ndim == 3 else is_nodata)
+            is_valid = is_valid & ~(np.all(is_nodata, axis=-1) if is_nodata.ndim == 3 else is_nodata)
             if not 0 <= self.nodata <= MOST_COLOUR:
                 chosen = _blank(chosen, ~_is_nodata(chosen, self.nodata))
-        else:
-            return chosen, None
         return (chosen, None) if is_valid.all() else (_blank(chosen, is_valid), is_valid)
 
     def read_small(self, most: int, block: int) -> tuple[np.ndarray, np.ndarray | None, int]:
@@ -164,17 +164,25 @@ class RasterPixels:
 
 
 class RasterMask:
-    """Where a raster shows something by its alpha band or mask, (height, width) of bool, read window by window."""
+    """Where a raster shows something, (height, width) of bool, read window by window.
 
-    def __init__(self, dataset: Any):
-        self._dataset = dataset
+    Args:
+        dataset: Of rasterio.
+        alpha_band: Counted from 1; None reads the dataset's mask. Where a raster names a value for nodata too, GDAL
+            leaves alpha out of that mask.
+    """
+
+    def __init__(self, dataset: Any, alpha_band: int | None = None):
+        self._dataset, self._alpha_band = dataset, alpha_band
         self.shape = (int(dataset.height), int(dataset.width))
 
     def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
         rows, columns = (part.indices(side) for part, side in zip(index, self.shape, strict=True))
         with bounded_cache():
-            mask = self._dataset.dataset_mask(window=((rows[0], rows[1]), (columns[0], columns[1])))
-        return np.asarray(mask > 0)
+            window = ((rows[0], rows[1]), (columns[0], columns[1]))
+            if self._alpha_band is None:
+                return np.asarray(self._dataset.dataset_mask(window=window) > 0)
+            return np.asarray(self._dataset.read(self._alpha_band, window=window) > 0)
 
 
 def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None = None) -> LargeImage:
@@ -194,10 +202,11 @@ def open_raster(path: str | os.PathLike[str], bands: tuple[int, int, int] | None
     has_mask = any(flag.name == "per_dataset" for flags in dataset.mask_flag_enums for flag in flags)
     if bands is None and alpha == [1] and dataset.count == 2:
         bands = (0, 0, 0)
+    is_colour = bool({*alpha} & {*(bands or ())})
     return LargeImage(
         RasterPixels(dataset),
         nodata=dataset.nodata,
-        valid=RasterMask(dataset) if has_mask and not {*alpha} & {*(bands or ())} else None,
+        valid=RasterMask(dataset, alpha[0] + 1 if alpha else None) if (has_mask or alpha) and not is_colour else None,
         bands=bands,
         transform=tuple(dataset.transform)[:6] if has_place else None,
         crs=dataset.crs.to_string() if has_place else None,

@@ -1,6 +1,7 @@
 """Segment everything in tiles, with a generator that finds every connected region of one colour exactly."""
 
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -159,3 +160,12 @@ def test_a_stopped_run_goes_on_with_the_tiles_that_are_missing(tmp_path):
     masked = LargeImage(image, valid=np.ones(image.shape[:2], bool))
     with pytest.raises(ValueError, match="was made with another valid; pass another folder"):
         list(TiledGenerator(second, tile=90, halo=50).generate(masked, work_folder=tmp_path))
+
+
+def test_tiles_of_the_same_image_with_another_mask_are_refused(tmp_path):
+    image = random_scene(seed=2)
+    for refused, row in ((False, 5), (False, 5), (True, 9)):
+        valid = np.arange(image.shape[0])[:, None] > np.full(image.shape[1], row)
+        tiles = TiledGenerator(ColourRegions(), tile=90, halo=50)
+        with pytest.raises(ValueError, match="another pixels") if refused else nullcontext():
+            list(tiles.generate(LargeImage(image, valid=valid), work_folder=tmp_path))

@@ -95,7 +95,7 @@ def test_a_square_shows_something_where_all_of_its_pixels_do():
     assert small[1, 1] == small[0, 0] == pixels[:3, :3].mean()
 
 
-@pytest.mark.parametrize("how", ["alpha", "mask", "grey and alpha"])
+@pytest.mark.parametrize("how", ["alpha", "alpha and nodata", "mask", "grey and alpha"])
 def test_alpha_bands_and_masks_say_where_there_is_nothing(tmp_path, how):
     chance = np.random.default_rng(0)
     shown = np.ones((40, 50), bool)
@@ -105,6 +105,9 @@ def test_alpha_bands_and_masks_say_where_there_is_nothing(tmp_path, how):
     with_alpha = how != "mask"
     profile = dict(driver="GTiff", height=40, width=50, count=n_colours + with_alpha, dtype="uint8")
     profile |= dict(alpha="yes") if with_alpha else {}
+    if how == "alpha and nodata":  # which GDAL's own mask takes instead of alpha
+        profile["nodata"] = 0
+        colours[:, 15:18, 12:14] = 0  # an opaque black is a colour
     place = dict(crs=CRS, transform=rasterio.Affine(*TRANSFORM))
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "a.tif", "w", **profile, **place) as file:
         file.write(np.concatenate([colours, 255 * shown[None]]) if with_alpha else colours)
