@@ -52,9 +52,10 @@ class Sharing(NamedTuple):
 class PreparedImage:
     """Image embeddings with all that prompts of the image share in the mask decoder; `SamModel.prepare_image` makes it.
 
-    For ViT-B at 1024 pixels this takes 45 MB beside the embedding's 4, and as much work as two or three prompts. It
-    stays right whatever happens to the model: it holds a copy of the weights that it was made with (1.6 MB), which is
-    compared when it is used; if they have changed, by any means, the work is done anew in that call.
+    For ViT-B at 1024 pixels this takes 44 MB beside the embedding's 4, and as much work as five prompts
+    (`benchmarks/decoder_counts.py`). It stays right whatever happens to the model: it holds a copy of the weights that
+    it was made with (1.6 MB), which is compared when it is used; if they have changed, by any means, the work is done
+    anew in that call.
 
     Attributes:
         image_embeddings: (batch, channels, height, width).
