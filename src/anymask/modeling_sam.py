@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
-from .checkpoints import load_pretrained
+from .checkpoints import check_nothing_is_offloaded, load_pretrained
 from .checkpoints.formats.key_map import TIED_KEY, TIED_TO
 from .checkpoints.model_card import CARD_FILE, write_model_card
 from .checkpoints.pushing import push_model
@@ -295,25 +295,4 @@ class SamVisionModel(SamPreTrainedModel):
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
             return_dict=return_dict,
-        )
-
-
-def check_nothing_is_offloaded(device_map: Mapping[str, Any]) -> None:
-    """Refuse a map under which accelerate brings weights in only while the module that holds them runs.
-
-    The parts of SAM also read weights of the modules inside them, and would find none.
-
-    Args:
-        device_map: What accelerate made of the argument: devices by the name of a module.
-
-    Raises:
-        ValueError: If a module is on disk, or on the CPU while others are on an accelerator.
-    """
-    devices = {str(device) for device in device_map.values()}
-    idle = {"disk"} if devices <= {"cpu", "disk"} else {"cpu", "disk"}
-    offloaded = sorted(name or "the model" for name, device in device_map.items() if str(device) in idle)
-    if offloaded:
-        raise ValueError(
-            f"`device_map` must keep every part of SAM on a device that computes, but offloads {', '.join(offloaded)}; "
-            f"load it on one device, such as device_map='cpu' or 'cuda', or with half the bytes by dtype='bfloat16'."
         )

@@ -29,6 +29,7 @@ from .mask_generation.options import ALIASES, OPTION_NAMES, canonical_options
 from .masks.record import SEGMENTATION_FORMS, MaskRecord, to_form, xywh_to_xyxy
 from .modeling_sam import SamModel
 from .processing_sam import SamProcessor
+from .support.devices import check_devices
 from .support.threads import spread
 from .support.unknown_names import check_known_options
 
@@ -82,7 +83,8 @@ class MaskGenerationPipeline(Pipeline):
         """
         devices = kwargs.pop("devices", None)
         if devices is not None:
-            kwargs["device"] = _first_of(devices, kwargs.get("device"))
+            check_devices(devices, kwargs.get("device"))
+            kwargs["device"] = devices[0]
         super().__init__(*args, **kwargs)
         options = self._forward_params
         self._generator = SamMaskGenerator(self.model, self.image_processor, **options)
@@ -210,14 +212,6 @@ class MaskGenerationPipeline(Pipeline):
         """The output of one image."""
         preprocessed = self.preprocess(inputs, **preprocess_params)
         return next(self._stream([[preprocessed]], forward_params, postprocess_params))
-
-
-def _first_of(devices: Sequence[Any], device: Any) -> Any:
-    if device is not None or len(devices) == 0 or isinstance(devices, str):
-        raise ValueError(
-            f"`devices` must be a list with a device or more, in place of `device`, got {devices!r} and {device!r}."
-        )
-    return devices[0]
 
 
 class _Stream(IterableDataset):

@@ -40,6 +40,7 @@ from .predictor.sources import SourceImage, is_live, open_source
 from .prompts.prompt import Prompt
 from .prompts.short_forms import read_prompts
 from .results.results import Results
+from .support.devices import check_devices, usable_device
 from .weights.hub import require_at_hand
 from .weights.names import is_packaged, resolve_checkpoint
 
@@ -100,10 +101,7 @@ class SAM:
         """
         known = ("model", "device", "dtype", "processor", "devices", "value_range", "window")
         check_keywords(unknown, known, "SAM")
-        if devices is not None and (device is not None or len(devices) == 0 or isinstance(devices, str)):
-            raise ValueError(
-                f"`devices` must be a list with a device or more, in place of `device`, got {devices!r} and {device!r}."
-            )
+        check_devices(devices, device)
         if isinstance(model, torch.nn.Module):
             if processor is None:
                 raise TypeError("A model that is loaded must come with its processor: SAM(model, processor=processor).")
@@ -117,7 +115,7 @@ class SAM:
         else:
             if not isinstance(model, str | os.PathLike):
                 raise TypeError(f"`model` must be a name, a path or a SamModel, got {type(model).__name__}.")
-            targets = [_usable_device(name) for name in ([device] if devices is None else devices)]
+            targets = [usable_device(name) for name in ([device] if devices is None else devices)]
             network = _load_model(model, dtype).to(targets[0])
             more_devices = targets[1:]
         self._network = network
@@ -368,14 +366,3 @@ def _load_processor(name: str | os.PathLike[str]) -> SamProcessor | ImagePreproc
     from .processing_sam import SamProcessor
 
     return SamProcessor.from_pretrained(name)
-
-
-def _usable_device(device: str | torch.device | None) -> torch.device:
-    if device is None or device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # an assertion where torch is built without CUDA
-        raise ValueError(
-            f"`device` must be 'auto', 'cpu' or another that torch can use here, got {str(device)!r}: {error}"
-        ) from error

@@ -26,7 +26,7 @@ from tests.tiny_sam import (
 
 from anymask import SamImageProcessor, embed_image
 from anymask.configuration_sam import SamConfig
-from anymask.modeling_sam import SamModel, SamVisionModel, check_nothing_is_offloaded
+from anymask.modeling_sam import SamModel, SamVisionModel
 
 IMPLEMENTATIONS = ["eager", "folded", "sdpa"]
 
@@ -521,26 +521,6 @@ def test_device_map(saved, device_map):
         masks, expected = model(pixel_values, **prompts), tiny_model()(pixel_values, **prompts)
     assert relative_difference(masks.pred_masks, expected.pred_masks) < 1e-6
     assert relative_difference(masks.iou_scores, expected.iou_scores) < 1e-6
-
-
-@pytest.mark.parametrize(
-    ("device_map", "offloaded"),
-    [
-        ({"": "cpu"}, None),
-        ({"": "cuda:0"}, None),
-        ({"vision_encoder": 0, "prompt_encoder": 1, "mask_decoder": 1}, None),
-        ({}, None),
-        ({"": "disk"}, "offloads the model;"),
-        ({"vision_encoder": "cpu", "mask_decoder": "disk", "prompt_encoder": "disk"}, "mask_decoder, prompt_encoder;"),
-        ({"vision_encoder": 0, "mask_decoder": "cpu", "prompt_encoder": torch.device("cpu")}, "mask_decoder, prompt_"),
-    ],
-)
-def test_what_counts_as_offloaded(device_map, offloaded):
-    if offloaded is None:
-        check_nothing_is_offloaded(device_map)
-    else:
-        with pytest.raises(ValueError, match=f"`device_map` must keep every part of SAM on a device.*{offloaded}"):
-            check_nothing_is_offloaded(device_map)
 
 
 def test_offloading_is_refused(saved, tmp_path):

@@ -7,7 +7,13 @@ one file is read; `saving.py`, the way back.
 
 from .adapters import processor_source
 from .hub import explained_errors
-from .loading import default_processor_options, is_checkpoint_file, load_pretrained, processor_options
+from .loading import (
+    check_nothing_is_offloaded,
+    default_processor_options,
+    is_checkpoint_file,
+    load_pretrained,
+    processor_options,
+)
 from .reading import Checkpoint, read_checkpoint
 from .reports import CheckpointError
 from .saving import META_SUFFIXES, save_meta_checkpoint
@@ -16,6 +22,7 @@ __all__ = [
     "META_SUFFIXES",
     "Checkpoint",
     "CheckpointError",
+    "check_nothing_is_offloaded",
     "default_processor_options",
     "explained_errors",
     "is_checkpoint_file",

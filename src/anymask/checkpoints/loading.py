@@ -77,6 +77,27 @@ def load_pretrained(
     return _load_folder(model_class, load, name_or_path, *model_args, **kwargs)
 
 
+def check_nothing_is_offloaded(device_map: Mapping[str, Any]) -> None:
+    """Refuse a map under which accelerate brings weights in only while the module that holds them runs.
+
+    The parts of SAM also read weights of the modules inside them, and would find none.
+
+    Args:
+        device_map: What accelerate made of the argument: devices by the name of a module.
+
+    Raises:
+        ValueError: If a module is on disk, or on the CPU while others are on an accelerator.
+    """
+    devices = {str(device) for device in device_map.values()}
+    idle = {"disk"} if devices <= {"cpu", "disk"} else {"cpu", "disk"}
+    offloaded = sorted(name or "the model" for name, device in device_map.items() if str(device) in idle)
+    if offloaded:
+        raise ValueError(
+            f"`device_map` must keep every part of SAM on a device that computes, but offloads {', '.join(offloaded)}; "
+            f"load it on one device, such as device_map='cpu' or 'cuda', or with half the bytes by dtype='bfloat16'."
+        )
+
+
 def processor_options(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Options of the image processor for a file of weights: SAM's own, at the size that the file's model takes.
 

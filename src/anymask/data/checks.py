@@ -119,6 +119,34 @@ def check(dataset: MaskDataset) -> DataReport:
     return report
 
 
+def usable_samples(dataset: MaskDataset, report: DataReport, skip_broken: bool = False) -> MaskDataset:
+    """The samples of a data set that have something to learn from.
+
+    Args:
+        dataset: to choose from.
+        report: what `check` found in it.
+        skip_broken: leave out samples that cannot be read, rather than refuse them.
+
+    Raises:
+        BrokenSampleError: If samples cannot be read and are not to be left out.
+        ValueError: If fewer than 2 are left.
+    """
+    broken = {finding.sample: finding.detail for finding in report.findings if finding.kind == "broken"}
+    if broken and not skip_broken:
+        raise BrokenSampleError(
+            f"{dataset.origin} must have samples that can all be read, but {len(broken)} cannot; the first: "
+            f"{next(iter(broken.values()))} Leave them out (--skip-broken, skip_broken=True), or mend them."
+        )
+    kept = [
+        index
+        for index, entry in enumerate(dataset.entries)
+        if entry.name not in broken and entry.name not in report.unusable
+    ]
+    if len(kept) < 2:
+        raise ValueError(f"{dataset.origin} must have 2 images with usable objects or more, got {len(kept)}.")
+    return dataset[kept]
+
+
 def _known_areas(sample: Sample, areas: list[int]) -> list[int]:
     """Pixels of each mask that are not ignored."""
     return areas if sample.ignored is None else (sample.targets == 1).sum(axis=(1, 2)).tolist()

@@ -22,6 +22,7 @@ from ..masks.measures import masks_to_boxes_xyxy, nms, stability_scores
 from ..masks.resize import resize_to_masks
 from ..masks.rle import mask_to_rle
 from ..sam import SAM
+from ..support.devices import usable_device
 from ..support.unknown_names import did_you_mean
 from ..weights.names import resolve_checkpoint
 
@@ -169,10 +170,8 @@ class TransformersSegmenter:
         from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
         source = resolve_checkpoint(name)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         self.name = name
-        self.model = transformers.SamModel.from_pretrained(source, dtype=dtype).to(device).eval()
+        self.model = transformers.SamModel.from_pretrained(source, dtype=dtype).to(usable_device(device)).eval()
         self._image_processor = SamImageProcessorPil.from_pretrained(source)
 
     @torch.no_grad()

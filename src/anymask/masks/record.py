@@ -71,6 +71,30 @@ def make_record(
     return cast(MaskRecord, {**shape, **facts})
 
 
+def complete_record(record: MaskRecord, index: int, size_hw: tuple[int, int]) -> MaskRecord:
+    """Return a record with its area and box, which it may have come without.
+
+    Args:
+        record: With a mask of any form as "segmentation".
+        index: Of the record among others, for the message.
+        size_hw: Height and width of the image in pixels.
+
+    Raises:
+        ValueError: If there is no mask, or it is not of the image's size.
+    """
+    mask = record.get("segmentation") if isinstance(record, Mapping) else None
+    is_mask = {"size", "counts"} <= mask.keys() if isinstance(mask, Mapping) else hasattr(mask, "shape")
+    if mask is None or not is_mask:
+        came = type(record).__name__ if mask is None else f"a {type(mask).__name__} as its mask"
+        raise ValueError(f'record {index} must be a dict with a mask as "segmentation", array or RLE, got {came}.')
+    size = tuple(mask["size"]) if isinstance(mask, Mapping) else tuple(mask.shape)
+    if size != size_hw:
+        raise ValueError(f"masks must have the image's size, height x width = {size_hw}, but mask {index} has {size}.")
+    if "area" in record and "bbox" in record:
+        return record
+    return {**make_record(rle_of(record)), **record}
+
+
 def rle_of(record: Mapping[str, Any]) -> Rle:
     """Return the mask of a record as RLE, compressed or not, whatever form it is kept in."""
     return as_rle(record["segmentation"])

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from typing_extensions import Self
 from ..configuration_sam import SamConfig
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..prompts.checks import check_prompts
-from ..support.chunks import is_accelerator
+from ..support.devices import is_accelerator
 from ..support.unknown_names import did_you_mean
 from . import decoders
 from .fast.decoder import PreparedImage, check_weights, is_same, prepare
@@ -31,20 +31,8 @@ from .image_encoder import VisionEncoder
 from .layers import or_default
 from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts
 from .mask_decoder import MaskDecoder
-from .outputs import MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
+from .outputs import CheckedEmbedding, MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
 from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_filling, find_padding, grid_centres_xy
-
-
-@runtime_checkable
-class CheckedEmbedding(Protocol):
-    """What `forward` asks of an image embedding that is no plain tensor: `anymask.ImageEmbedding`, and its like."""
-
-    @property
-    def tensor(self) -> Tensor:
-        """(1, channels, height, width)."""
-
-    def check_model(self, model: nn.Module) -> None:
-        """Raises ValueError if another model made it."""
 
 
 class SegmentAnything(ABC):

@@ -1,4 +1,4 @@
-"""What the model and its parts return and hand on to each other, and what the rooms above ask of a model."""
+"""What the model and its parts return, hand on to each other and take, and what the rooms above ask of a model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 
@@ -94,6 +94,18 @@ class MaskProposals(NamedTuple):
     low_res_logits: Tensor  # (masks, 4 * height, 4 * width)
     iou_scores: Tensor  # (masks,), float32
     prompt_index: Tensor  # (masks,), which prompt each mask answers, ascending
+
+
+@runtime_checkable
+class CheckedEmbedding(Protocol):
+    """What `forward` asks of an image embedding that is no plain tensor: `anymask.ImageEmbedding`, and its like."""
+
+    @property
+    def tensor(self) -> Tensor:
+        """(1, channels, height, width)."""
+
+    def check_model(self, model: nn.Module) -> None:
+        """Raises ValueError if another model made it."""
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..masks.overlaps import kept_of_overlapping
 from ..masks.polygons import Polygon
-from ..masks.record import MaskRecord, form_of, make_record, rle_of
+from ..masks.record import MaskRecord, complete_record, form_of, make_record, rle_of
 from ..masks.rle import Rle, remove_small_regions_rle, rle_to_coco, rle_to_mask
 from ..prompts.prompt import DrawnPrompts, joined_prompts
 from .formats.annotated_image import label_of, polygons_of
@@ -81,7 +81,7 @@ class Results(Sequence[MaskRecord]):
         """
         height, width = size_hw
         self.size_hw = (int(height), int(width))
-        self.records = [_complete(record, index, self.size_hw) for index, record in enumerate(records)]
+        self.records = [complete_record(record, index, self.size_hw) for index, record in enumerate(records)]
         self.image = image
         self.name = name
         self.prompts = prompts
@@ -443,21 +443,6 @@ class Results(Sequence[MaskRecord]):
         read = read_as(path, format, image, options)
         image = read.image if image is None else image
         return cls(read.records, read.size_hw, image=image, name=read.name, image_info=read.image_info)
-
-
-def _complete(record: MaskRecord, index: int, size_hw: tuple[int, int]) -> MaskRecord:
-    """The record with its area and box, checked to be of the image's size."""
-    mask = record.get("segmentation") if isinstance(record, Mapping) else None
-    is_mask = {"size", "counts"} <= mask.keys() if isinstance(mask, Mapping) else hasattr(mask, "shape")
-    if mask is None or not is_mask:
-        came = type(record).__name__ if mask is None else f"a {type(mask).__name__} as its mask"
-        raise ValueError(f'record {index} must be a dict with a mask as "segmentation", array or RLE, got {came}.')
-    size = tuple(mask["size"]) if isinstance(mask, Mapping) else tuple(mask.shape)
-    if size != size_hw:
-        raise ValueError(f"masks must have the image's size, height x width = {size_hw}, but mask {index} has {size}.")
-    if "area" in record and "bbox" in record:
-        return record
-    return {**make_record(rle_of(record)), **record}
 
 
 def _as_index(index: Any) -> np.ndarray:

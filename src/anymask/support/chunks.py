@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .devices import is_accelerator
 from .exporting import is_being_exported
 
 # On a CPU larger chunks fall out of the cache; an accelerator needs work for all its units.
@@ -24,14 +25,6 @@ _MAX_ENCODER_BATCH = 16
 _FREE_BYTES_UNKNOWN = 2**32
 # What CPU allocators and MPS say, which have no error type of their own.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-
-
-def is_accelerator(device: torch.device) -> bool:
-    """Whether a device works while the host goes on.
-
-    There starting a step costs more than the arithmetic of a small one, and asking for a result stops the host.
-    """
-    return device.type != "cpu"
 
 
 def parts_at_a_time(bytes_each: int, device: torch.device, cpu_bytes: int) -> int:

@@ -27,8 +27,9 @@ from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from ..checkpoints.model_card import write_model_card
-from ..data import BrokenSampleError, MaskDataset, Sample, check, open_dataset
+from ..data import MaskDataset, Sample, check, open_dataset
 from ..data.augment import Augmentation, augmented
+from ..data.checks import usable_samples
 from ..modeling.losses import DEFAULT_LOSS, LossOptions
 from ..modeling_sam import SamModel
 from ..processing_sam import SamProcessor
@@ -239,20 +240,10 @@ def _find_data(options: FineTuneOptions, say: Say) -> tuple[MaskDataset, MaskDat
 def _looked_through(dataset: MaskDataset, options: FineTuneOptions, say: Say) -> MaskDataset:
     report = check(dataset)
     say(str(report))
-    broken = {finding.sample for finding in report.findings if finding.kind == "broken"}
-    if broken and not options.skip_broken:
-        raise BrokenSampleError(
-            f"{dataset.origin} must have samples that can all be read, but {len(broken)} cannot; the first: "
-            f"{next(finding.detail for finding in report.findings if finding.kind == 'broken')} Leave them out "
-            "(--skip-broken, skip_broken=True), or mend them."
-        )
-    left_out = broken.union(report.unusable)
-    kept = [index for index, entry in enumerate(dataset.entries) if entry.name not in left_out]
-    if len(kept) < len(dataset):
-        say(f"  {len(dataset) - len(kept)} images without a usable object are left out")
-    if len(kept) < 2:
-        raise ValueError(f"{dataset.origin} must have 2 images with usable objects or more, got {len(kept)}.")
-    return dataset[kept]
+    usable = usable_samples(dataset, report, options.skip_broken)
+    if len(usable) < len(dataset):
+        say(f"  {len(dataset) - len(usable)} images without a usable object are left out")
+    return usable
 
 
 def _make_learner(model: SamModel, options: FineTuneOptions) -> SamModel | PeftModel:

@@ -17,8 +17,7 @@ from typing_extensions import Self
 
 from ..masks.measures import masks_to_boxes_xyxy
 from ..modeling.fast.decoder import PreparedImage
-from ..modeling.network import CheckedEmbedding
-from ..modeling.outputs import SamImageSegmentationOutput
+from ..modeling.outputs import CheckedEmbedding, SamImageSegmentationOutput
 from ..modeling_sam import SamModel
 from .recipes import PromptedRounds, PromptRecipe
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..data.checks import ALMOST_FULL
 from ..evaluation.tasks.clicks import next_click
 from ..geometry.coordinates import (
     IGNORED_PIXEL,
@@ -28,7 +29,6 @@ from ..masks.measures import outer_box_xyxy
 
 MAX_LABEL_SIDE = 256
 """Longest side of labels unless asked otherwise: that of SAM's own masks before they are enlarged."""
-ALMOST_FULL = 0.9  # of the image: the SAM paper's training leaves such masks out
 SEED_BITS = 62
 
 

@@ -7,7 +7,7 @@ from tests.tiny_sam import tiny_model
 from torch import nn
 
 from anymask import SamImageProcessor, SamImageProcessorFast, SamModel, SamProcessor, SamVisionModel
-from anymask.checkpoints import CheckpointError, is_checkpoint_file, read_checkpoint
+from anymask.checkpoints import CheckpointError, check_nothing_is_offloaded, is_checkpoint_file, read_checkpoint
 from anymask.checkpoints.formats.key_map import TIED_KEY, hub_to_meta
 
 POSITIONS = "shared_image_embedding.positional_embedding"
@@ -249,3 +249,23 @@ def test_checkpoint_describes_itself(meta, path):
     assert checkpoint.dtype == torch.float32
     assert checkpoint.names_in_file([POSITIONS]) == ["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
     assert "a SAM in Meta's layout" in checkpoint.describe()
+
+
+@pytest.mark.parametrize(
+    ("device_map", "offloaded"),
+    [
+        ({"": "cpu"}, None),
+        ({"": "cuda:0"}, None),
+        ({"vision_encoder": 0, "prompt_encoder": 1, "mask_decoder": 1}, None),
+        ({}, None),
+        ({"": "disk"}, "offloads the model;"),
+        ({"vision_encoder": "cpu", "mask_decoder": "disk", "prompt_encoder": "disk"}, "mask_decoder, prompt_encoder;"),
+        ({"vision_encoder": 0, "mask_decoder": "cpu", "prompt_encoder": torch.device("cpu")}, "mask_decoder, prompt_"),
+    ],
+)
+def test_what_counts_as_offloaded(device_map, offloaded):
+    if offloaded is None:
+        check_nothing_is_offloaded(device_map)
+    else:
+        with pytest.raises(ValueError, match=f"`device_map` must keep every part of SAM on a device.*{offloaded}"):
+            check_nothing_is_offloaded(device_map)

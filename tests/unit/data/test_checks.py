@@ -1,10 +1,13 @@
 """The report on a data set with one of every fault."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 
-from anymask.data import check, open_dataset
+from anymask.data import BrokenSampleError, check, open_dataset
+from anymask.data.checks import usable_samples
 
 
 def test_every_fault_is_found(tmp_path, photo, shapes, save):
@@ -23,7 +26,8 @@ def test_every_fault_is_found(tmp_path, photo, shapes, save):
     save(tmp_path / "masks/broken.png", shapes[0])
     save(tmp_path / "images/unmasked.png", photo)
     save(tmp_path / "masks/misnamed.png", shapes[0])
-    report = check(open_dataset(tmp_path))
+    dataset = open_dataset(tmp_path)
+    report = check(dataset)
     found = {(finding.kind, finding.sample.removeprefix("images/")) for finding in report.findings}
     assert found == {
         ("broken", "broken.png"),
@@ -40,6 +44,12 @@ def test_every_fault_is_found(tmp_path, photo, shapes, save):
     assert "2 cannot be read, the first: images/broken.png" in str(report)
     assert "2 files have no image or no mask of their name and are left out" in str(report)
     assert json.loads(json.dumps(report.as_dict()))["sizes_hw"] == {"20 x 30": 5}
+    with pytest.raises(BrokenSampleError, match=r"read, but 2 cannot; the first: .*broken\.png.*skip_broken=True"):
+        usable_samples(dataset, report)
+    kept = usable_samples(dataset, report, skip_broken=True)
+    assert {Path(entry.name).stem for entry in kept.entries} == {"good", "tiny", "white"}
+    with pytest.raises(ValueError, match="2 images with usable objects or more, got 1"):
+        usable_samples(kept[:1], check(kept[:1]))
 
 
 def test_nothing_to_say(tmp_path, photo, shapes, save):

@@ -3,6 +3,7 @@ import pytest
 
 from anymask.masks.record import (
     SEGMENTATION_FORMS,
+    complete_record,
     form_of,
     make_record,
     rle_of,
@@ -23,6 +24,17 @@ def test_record_of_a_mask():
     assert make_record(rle_to_coco(RLE))["area"] == 18
     assert make_record(RLE, box_xyxy=[2, 1, 7, 3]) == make_record(RLE)
     assert make_record(mask_to_rle(~np.ones((5, 9), bool)))["bbox"] == [0, 0, 0, 0]
+
+
+def test_a_record_is_completed():
+    for mask in (MASK, RLE, rle_to_coco(RLE)):
+        record = complete_record({"segmentation": mask, "label": "cup"}, 0, (5, 9))
+        assert record["segmentation"] is mask
+        assert (record["area"], record["bbox"], record["label"]) == (18, [2, 1, 5, 2], "cup")
+    known = {"segmentation": MASK, "area": 17, "bbox": [0, 0, 1, 1]}
+    assert complete_record(known, 0, (5, 9)) is known
+    with pytest.raises(ValueError, match=r"height x width = \(9, 5\), but mask 3 has \(5, 9\)"):
+        complete_record({"segmentation": RLE}, 3, (9, 5))
 
 
 @pytest.mark.parametrize("form", SEGMENTATION_FORMS)

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from ...geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
-from ...support.chunks import is_accelerator, slices
+from ...support.chunks import slices
+from ...support.devices import is_accelerator
 
 PLACES = ("center", "random")
 IGNORED = -1
