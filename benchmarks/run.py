@@ -55,7 +55,7 @@ EMULATED_RUNS = {
         ["bench_decoder.py", "--size", "vit_b", "--dtype", "bfloat16", "--prompts", "1", "8", "--repeats", "1"]
     ),
 }
-"""What bfloat16 costs without instructions for it, a hundred times more than float32, on little work."""
+"""What bfloat16 costs without instructions for it, many times more than float32, on little work."""
 
 BFLOAT16_RUNS = {
     "encoder_bfloat16": ["bench_encoder.py", "--dtype", "bfloat16"],

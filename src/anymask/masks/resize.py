@@ -76,7 +76,7 @@ def resize_to_masks(
     # Finite, since pixels far away enter a product with weight 0, and 0 times infinity is NaN.
     finite = low_res_logits.detach().float().nan_to_num(-_FAR, _FAR, -_FAR)
     for rows, logits in _row_blocks(finite, geometry, (0, 0, width, height)):
-        if logits.device.type == "cpu":  # where NumPy compares five times as fast
+        if logits.device.type == "cpu":  # where NumPy compares several times as fast
             np.greater(logits.numpy(), mask_threshold, out=out[..., rows, :].numpy())
         else:
             torch.gt(logits, mask_threshold, out=out[..., rows, :])

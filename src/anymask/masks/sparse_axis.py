@@ -71,7 +71,7 @@ class SparseAxis:
 
     def weights_of(self, blocks: torch.Tensor) -> torch.Tensor:
         """Weights (K, S, M) of some blocks (M,)."""
-        # Copying whole blocks and transposing the copy takes half the time of collecting single numbers.
+        # Copying whole blocks and transposing the copy is faster than collecting single numbers.
         chosen = self.weights.index_select(0, blocks).view(len(blocks), self.n_taps * self.max_size)
         return chosen.T.contiguous().view(self.n_taps, self.max_size, len(blocks))
 

@@ -161,7 +161,7 @@ def as_tokens(image_embeddings: Tensor, dense: Tensor) -> Tensor:
     planes = (image_embeddings[:, None] + (dense if dense.ndim == 5 else dense[:, None])).flatten(3)
     if planes.device.type != "cpu" or is_being_exported():
         return planes.transpose(2, 3).contiguous()
-    # A CPU turns a matrix by blocks, but several of them number by number, which takes four times as long.
+    # A CPU turns a matrix by blocks, but several of them number by number, which takes much longer.
     tokens = [plane.t().contiguous() for plane in planes.flatten(0, 1)]
     return (tokens[0][None] if len(tokens) == 1 else torch.stack(tokens)).unflatten(0, planes.shape[:2])
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def collector_rests() -> Iterator[None]:
     """Collect no garbage meanwhile; afterwards the collector is on or off as before.
 
-    torch and Transformers make a million objects when they are imported, none of them garbage. Searching them again and
-    again takes a tenth of the time.
+    torch and Transformers make hundreds of thousands of objects when they are imported, none of them garbage. Searching
+    them again and again takes a good part of the time.
     """
     was_enabled = gc.isenabled()
     gc.disable()

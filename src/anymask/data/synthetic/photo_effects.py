@@ -88,7 +88,7 @@ def _inside(size: tuple[int, int]) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _noise_tiles() -> tuple[Image.Image, ...]:
-    """Gaussian noise around 128 to cut from; drawing it anew for each scene would take a fifth of the time."""
+    """Gaussian noise around 128 to cut from; drawing it anew for each scene would take too long."""
     noise = np.random.default_rng(7).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), dtype=np.float32)
     return tuple(Image.fromarray(np.clip(128.5 + sigma * noise, 0, 255).astype(np.uint8)) for sigma in _NOISE_SIGMAS)
 

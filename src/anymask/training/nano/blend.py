@@ -3,7 +3,7 @@
     python -m anymask.training.nano.blend --model runs/nano/export --start BEFORE --output runs/nano/blended
 
 What was learned last is kept nearly whole, and what was known before comes back: for `sam-vit-nano` a fifth of the old
-weights gave back half of what drawn scenes had lost, at no cost on photographs. It works only between models of which
+weights gave back part of what drawn scenes had lost, at no cost on photographs. It works only between models of which
 one was trained on from the other.
 
 Source: Wortsman et al., Robust fine-tuning of zero-shot models (2022).
