@@ -208,8 +208,7 @@ class SamProcessor(ProcessorMixin):
             kwargs.pop(name, value)
             for name, value in zip(_PROMPTS, (segmentation_maps, input_points, input_labels, input_boxes), strict=True)
         )
-        if kwargs.get("do_center_crop"):
-            raise ValueError("`do_center_crop` must be False: SAM sees the whole image. Crop the image before.")
+        overrides = {name: value for name, value in kwargs.items() if name in (*OPTION_NAMES, "do_center_crop")}
         kwargs = {
             name: value
             for name, value in kwargs.items()
@@ -217,7 +216,6 @@ class SamProcessor(ProcessorMixin):
         }
         check_known_options(kwargs, (*_CALL_OPTIONS, *_PROMPTS, "input_masks", "original_sizes"), "SamProcessor")
         return_tensors, device = kwargs.get("return_tensors"), kwargs.get("device")
-        overrides = {name: value for name, value in kwargs.items() if name in OPTION_NAMES}
         options = self.image_processor.options(**overrides)
         if images is not None:
             if original_sizes is not None:

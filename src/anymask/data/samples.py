@@ -10,10 +10,8 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from ..geometry.coordinates import IGNORED_PIXEL
 from ..masks.rle import Rle, as_rle, rle_area, rle_to_box_xyxy, rle_to_mask
-
-IGNORED = -1  # in targets: a pixel that is neither right nor wrong
-ON_BROKEN = ("raise", "skip")
 
 
 class BrokenSampleError(ValueError):
@@ -75,7 +73,7 @@ class Sample:
         """(N, H, W) int8: 1 object, 0 background, -1 ignored. What losses and clicks take."""
         targets = self.masks.astype(np.int8)
         if self.ignored is not None:
-            targets[:, rle_to_mask(self.ignored)] = IGNORED
+            targets[:, rle_to_mask(self.ignored)] = IGNORED_PIXEL
         return targets
 
     @property
@@ -156,8 +154,7 @@ class MaskDataset(Sequence[Sample]):
         Raises:
             ValueError: If `on_broken` is none of these.
         """
-        if on_broken not in ON_BROKEN:
-            raise ValueError(f"`on_broken` must be 'raise' or 'skip', got {on_broken!r}.")
+        check_on_broken(on_broken)
         for index in range(len(self)):
             try:
                 sample = self[index]
@@ -201,6 +198,12 @@ class MaskDataset(Sequence[Sample]):
         """
         drawn = sorted(range(len(self)), key=lambda index: _digest(seed, self.entries[index].name))[:count]
         return self[sorted(drawn)]
+
+
+def check_on_broken(on_broken: str) -> None:
+    """Raise ValueError for what cannot be done about a sample that cannot be read."""
+    if on_broken not in ("raise", "skip"):
+        raise ValueError(f"`on_broken` must be 'raise' or 'skip', got {on_broken!r}.")
 
 
 def sample_of_masks(name: str, image: np.ndarray, masks: Sequence[np.ndarray], **more: Any) -> Sample:

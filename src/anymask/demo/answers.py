@@ -61,12 +61,10 @@ class Segmenter:
         Raises:
             RequestError: If it lies outside the picture.
         """
-        batches = self._check(encoded, prompt)
         return decode_prompts(
             self.model,
             encoded.image,
-            [prompt],
-            batches,
+            self._check(encoded, prompt),
             times=StageTimes(self.model.device),
             options=replace(options, measure_stability=False),
             prepared=encoded.prepared,

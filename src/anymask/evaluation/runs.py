@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from ..data.samples import BrokenSampleError, MaskDataset, Sample
+from ..data.samples import BrokenSampleError, MaskDataset, Sample, check_on_broken
 from ..support.unknown_names import did_you_mean
 from .reports import Report, make_report
 from .segmenters import Segmenter
@@ -102,8 +102,7 @@ def evaluate(
         raise ValueError(f"`task` must be one that is known, got {task!r}; {hint}")
     if detections is not None and task != "instances":
         raise ValueError(f"`detections` must come with the task 'instances', got {task!r}.")
-    if on_broken not in ("raise", "skip"):
-        raise ValueError(f"`on_broken` must be 'raise' or 'skip', got {on_broken!r}.")
+    check_on_broken(on_broken)
     settings_of_protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
     settings = {
         "task": task,

@@ -56,7 +56,7 @@ def answer_prompts(
     batches = prepare_batches(prompts, geometry, preprocessor)
     with times.stage("encode"):
         encoded = encode(network, preprocessor, image)
-    found = decode_prompts(network, encoded, prompts, batches, times=times, options=options)
+    found = decode_prompts(network, encoded, batches, times=times, options=options)
     return Results(
         found.records,
         encoded.original_size_hw,

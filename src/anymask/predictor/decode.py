@@ -78,10 +78,12 @@ class PromptBatch:
 
     Attributes:
         indices: which prompts they are.
+        prompts: themselves, in pixels of the original image.
         inputs: arguments of `SamModel.forward`, in pixels of the model's input.
     """
 
     indices: list[int]
+    prompts: list[Prompt]
     inputs: dict[str, torch.Tensor]
 
 
@@ -130,8 +132,9 @@ def prepare_batches(
     for indices in kinds.values():
         for first in range(0, len(indices), prompts_at_a_time):
             some = indices[first : first + prompts_at_a_time]
-            of_image = [[prompts[index] for index in some]]
-            batches.append(PromptBatch(some, to_tensors(of_image, [geometry], mask_geometries=[mask_geometry])))
+            members = [prompts[index] for index in some]
+            inputs = to_tensors([members], [geometry], mask_geometries=[mask_geometry])
+            batches.append(PromptBatch(some, members, inputs))
     return batches
 
 
@@ -139,7 +142,6 @@ def prepare_batches(
 def decode_prompts(
     model: PromptableModel,
     embedding: EncodedImage,
-    prompts: Sequence[Prompt],
     batches: Sequence[PromptBatch],
     *,
     times: StageTimes,
@@ -151,8 +153,7 @@ def decode_prompts(
     Args:
         model: A `SamModel`.
         embedding: Made by it.
-        prompts: In pixels of the original image.
-        batches: What `prepare_batches` made of them.
+        batches: What `prepare_batches` made of the prompts.
         times: Takes the stages "decode" and "masks".
         options: How prompts are answered.
         prepared: What `model.prepare_image` made of the embedding, by who keeps the image for more prompts.
@@ -183,14 +184,13 @@ def decode_prompts(
                 clean_up,
                 measure_stability=options.measure_stability,
             )
-            for index in batch.indices:
-                records[index] = [_about(next(made), prompts[index]) for _ in range(logits.shape[1])]
-            if options.choice == "all":
-                for index in batch.indices:
+            for index, prompt in zip(batch.indices, batch.prompts, strict=True):
+                records[index] = [_about(next(made), prompt) for _ in range(logits.shape[1])]
+                if options.choice == "all":
                     records[index] = [{**record, "prompt_index": index} for record in records[index]]
             if options.keep_logits:
                 kept.update(zip(batch.indices, logits.float().cpu(), strict=True))
-    in_order = range(len(prompts))
+    in_order = sorted(records)
     none = torch.empty(0, *low_res_hw, dtype=torch.float32, device="cpu")
     low_res_logits = torch.cat([kept[index] for index in in_order]) if kept else none
     return PromptedMasks([record for index in in_order for record in records[index]], low_res_logits)

@@ -323,7 +323,6 @@ class SamSession:
         answers = decode_prompts(
             self._model,
             self._encoded,
-            prompts,
             batches,
             times=times,
             options=self._options,

@@ -30,7 +30,7 @@ MASK[10:40, 20:50] = True
 def decoded(prompts, embedding=EMBEDDING, **how):
     batches = prepare_batches(prompts, embedding.geometry, PROCESSOR.image_processor)
     times, options = StageTimes(MODEL.device), DecodingOptions(**how)
-    return decode_prompts(MODEL, embedding, prompts, batches, times=times, options=options)
+    return decode_prompts(MODEL, embedding, batches, times=times, options=options)
 
 
 @torch.no_grad()
@@ -112,7 +112,7 @@ def test_kinds_of_prompts_mix_and_keep_their_order():
     batches = prepare_batches(prompts, EMBEDDING.geometry, PROCESSOR.image_processor, prompts_at_a_time=2)
     assert [batch.indices for batch in batches] == [[0, 3], [4, 6], [1, 5], [2]]
     times, options = StageTimes(MODEL.device), DecodingOptions()
-    together = decode_prompts(MODEL, EMBEDDING, prompts, batches, times=times, options=options)
+    together = decode_prompts(MODEL, EMBEDDING, batches, times=times, options=options)
     for index, prompt in enumerate(prompts):
         alone = decoded([prompt])
         torch.testing.assert_close(together.low_res_logits[index], alone.low_res_logits[0], rtol=1e-4, atol=1e-4)
@@ -208,7 +208,7 @@ def test_half_precision():
     prompts = [Prompt(((10, 20),), (1,), mask=MASK), Prompt(box_xyxy=(5, 6, 60, 40))]
     batches = prepare_batches(prompts, embedding.geometry, PROCESSOR.image_processor)
     found = decode_prompts(
-        model, embedding, prompts, batches, times=StageTimes(model.device), options=DecodingOptions(choice="stable")
+        model, embedding, batches, times=StageTimes(model.device), options=DecodingOptions(choice="stable")
     )
     assert found.low_res_logits.dtype == torch.float32
     assert len(found.records) == 2

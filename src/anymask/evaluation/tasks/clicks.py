@@ -17,12 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from ...geometry.coordinates import IGNORED_PIXEL, LABEL_BACKGROUND, LABEL_FOREGROUND
 from ...support.chunks import slices
 from ...support.devices import is_accelerator
 
 PLACES = ("center", "random")
-IGNORED = -1
 PIXELS_AT_A_TIME = 2**19
 """Pixels of masks that a CPU looks at at a time, so that they stay in its cache."""
 
@@ -44,7 +43,7 @@ def next_click(
     truth: torch.Tensor | np.ndarray,
     where: str = "center",
     *,
-    ignore: int = IGNORED,
+    ignore: int = IGNORED_PIXEL,
     exclude: torch.Tensor | np.ndarray | None = None,
     generator: torch.Generator | None = None,
 ) -> Clicks:

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers import at_least_float32
 from ..mask_decoder import MaskDecoder
 from ..two_way_transformer import split_heads
 from .images import (
@@ -89,7 +90,7 @@ def project_base(
         base = _centre(base)
         parts = [(matrix - matrix.mean(dim=0), constant - constant.mean()) for matrix, constant in parts]
         overlaps.append([Overlap(by_head(base @ matrix), (base @ row)[:, :, None]) for matrix, row in parts])
-        squares.append(_precise(base).square().sum(dim=-1))
+        squares.append(at_least_float32(base).square().sum(dim=-1))
         base, shift = base * norm.weight, norm.bias
         parts = [(matrix * norm.weight[:, None], constant * norm.weight) for matrix, constant in parts]
         key, query, value = (project(linear) for linear in reader)
@@ -183,7 +184,7 @@ class SharedImage(FastImage):
         """
         squares = self.base.squares[len(self.written)]
         if isinstance(self.scale, Tensor):
-            squares = squares * _precise(self.scale).square()
+            squares = squares * at_least_float32(self.scale).square()
         for number, (block, overlap) in enumerate(zip(written, self.base.overlaps[len(self.written)], strict=True)):
             product = matmul_shared(block.values, overlap.products.transpose(-2, -1)).flatten(2, 3)
             # With the base and with later rows a row has two products, which are the same, with its own block's one.
@@ -198,11 +199,6 @@ class SharedImage(FastImage):
 
 def _centre(features: Tensor) -> Tensor:
     return features - features.mean(dim=-1, keepdim=True)
-
-
-def _precise(features: Tensor) -> Tensor:
-    """In float32 at least, for squares and their sums."""
-    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def _scale(features: Tensor, factor: Tensor | float) -> Tensor:
