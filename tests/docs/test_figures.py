@@ -35,7 +35,8 @@ def sections(text: str) -> list[tuple[str, str]]:
     found = []
     for part in re.split(r"^(?=#+ )", FENCED.sub("\0", text), flags=re.MULTILINE):
         code = [next(blocks) for _ in range(part.count("\0"))]
-        found.append((part, "\n".join(code + re.findall(r"`([^`]+)`", part))))
+        in_lines = [" ".join(words.split()) for words in re.findall(r"`([^`]+)`", part)]
+        found.append((part, "\n".join(code + in_lines)))
     return found
 
 
