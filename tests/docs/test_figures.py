@@ -26,7 +26,7 @@ PYTHON = re.compile(r"\bpython (?:((?:benchmarks|examples|utils)/\w+\.py)|-m (an
 MAKE = re.compile(r"\bmake ([a-z][\w-]*)")
 ANYMASK = re.compile(r"^ *(?:time )?anymask ([a-z]+)", re.MULTILINE)
 TEST = re.compile(r"\btests/[\w/]+\.py\b")
-OTHERS = re.compile(r"\b(?:git (?:show|log|diff)|time|du|ls) [^ ]")
+OTHERS = re.compile(r"\b(?:git (?:show|log|diff)|time|du|ls|gzip) [^ ]")
 
 
 def sections(text: str) -> list[tuple[str, str]]:
