@@ -238,7 +238,7 @@ class SAM:
             raise ValueError("`boxes` and `bboxes` name one argument; got both, pass one of them.")
         if isinstance(points, str):  # points of the grid, not of prompts
             points, options = None, {**options, "points": points}
-        read = read_prompts(points, labels, bboxes if boxes is None else boxes, masks, names, scores)
+        read = read_prompts(points, labels, bboxes if boxes is None else boxes, masks, names=names, scores=scores)
         if prompts is not None:
             if read is not None:
                 raise ValueError("`prompts` must come in the place of points, boxes and masks; got them too.")
@@ -260,7 +260,8 @@ class SAM:
         else:
             decoding = with_areas(decoding, options)
             answers = [
-                partial(answer_prompts, network, read, preprocessor, decoding, clip) for network in self._networks()
+                partial(answer_prompts, network, read, preprocessor, decoding, clip=clip)
+                for network in self._networks()
             ]
 
         if is_live(source) and not stream:
@@ -327,7 +328,7 @@ class SAM:
         """
         from .training.finetune import fine_tune_in_place
 
-        self._network, result = fine_tune_in_place(self.model, self.processor, data, output, options)
+        self._network, result = fine_tune_in_place(self.model, self.processor, data, output, options=options)
         self._copies = _copy_to(self._network, [network.device for network in self._copies])
         return result
 

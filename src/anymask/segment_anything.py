@@ -70,9 +70,9 @@ class Sam(SamModel):
                 features[None],
                 record.get("point_coords"),
                 record.get("point_labels"),
-                record.get("boxes"),
-                record.get("mask_inputs"),
-                multimask_output,
+                boxes=record.get("boxes"),
+                mask_input=record.get("mask_inputs"),
+                multimask_output=multimask_output,
             )
             masks = self.postprocess_masks(logits, record["image"].shape[-2:], record["original_size"])
             answers.append({"masks": masks > self.mask_threshold, "iou_predictions": scores, "low_res_logits": logits})
@@ -314,7 +314,9 @@ class SamPredictor:
             )
         if mask_input is not None:
             masks = torch.as_tensor(np.asarray(mask_input), dtype=torch.float32, device=self.device)[None]
-        results = self.predict_torch(points, labels, boxes, masks, multimask_output, return_logits)
+        results = self.predict_torch(
+            points, labels, boxes, masks, multimask_output=multimask_output, return_logits=return_logits
+        )
         decoded, scores, logits = (result[0].cpu().numpy() for result in results)
         return decoded, scores, logits
 
@@ -350,7 +352,15 @@ class SamPredictor:
         if self._prepared is None or self._prepared.image_embeddings is not features:  # someone may set `features`
             self._prepared = self.model.prepare_image(features)
         image = self._prepared
-        logits, scores = _decode(self.model, image, point_coords, point_labels, boxes, mask_input, multimask_output)
+        logits, scores = _decode(
+            self.model,
+            image,
+            point_coords,
+            point_labels,
+            boxes=boxes,
+            mask_input=mask_input,
+            multimask_output=multimask_output,
+        )
         (masks,) = self._image_processor.post_process_masks(
             [logits], [original_size], [input_size], self.mask_threshold, binarize=not return_logits
         )

@@ -76,7 +76,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         except CheckpointError as error:
             raise CheckpointError(f"{path} must hold a SAM, but {error}.") from error
     dtype = reduce(torch.promote_types, (tensor.dtype for tensor in tensors.values()))
-    return Checkpoint(path, layout, tensors, config, dtype)
+    return Checkpoint(path, layout, tensors, config, dtype=dtype)
 
 
 def read_named_tensors(path: str) -> tuple[str, dict[str, Tensor]]:

@@ -85,7 +85,7 @@ def work_through(outputs: Mapping[Photo, Outputs], get_work: Callable[[], Work],
                 raise
             yield Report(photo, "failed", paths, {}, error=error)
         else:
-            yield Report(photo, "done", paths, facts, time.perf_counter() - start)
+            yield Report(photo, "done", paths, facts, seconds=time.perf_counter() - start)
 
 
 def report_all(reports: Iterator[Report], count: int, as_json: bool, describe: Callable[[Report], str]) -> int:

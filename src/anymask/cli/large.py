@@ -113,7 +113,7 @@ def segment_in_tiles(
     objects = save_objects(
         work, tiled.generate(image, work_folder=work, settings=of_masks, progress=sys.stderr.isatty())
     )
-    _write(outputs, work, objects, image, Path(photo.source).name)
+    _write(outputs, work, objects, image, file_name=Path(photo.source).name)
     return {"mask_count": len(objects)}
 
 
@@ -149,7 +149,7 @@ def answer_in_windows(
     predictor = LargeImagePredictor(of_values, image, window=window)
     work = _work_folder(photo, outputs)
     objects = save_objects(work, predictor.predict(prompts=prompts, crs=crs, **options))
-    _write(outputs, work, objects, image, Path(photo.source).name)
+    _write(outputs, work, objects, image, file_name=Path(photo.source).name)
     return {"mask_count": len(objects)}
 
 

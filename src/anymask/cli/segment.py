@@ -94,7 +94,7 @@ def segment_photos(
 
         def segment(photo: Photo, paths: Outputs) -> dict[str, Any]:
             if photo not in large:
-                return _segment(sam, photo, paths, arguments, of_formats, model, kept)
+                return _segment(sam, photo, paths, arguments, of_formats=of_formats, model=model, done=kept)
             if prompts:
                 return answer_in_windows(
                     sam, photo, paths, prompts=prompts, options=options, images=images or {}, crs=crs

@@ -94,7 +94,7 @@ def augmented(sample: Sample, augmentation: Augmentation, seed: int | Sequence[i
         seed: e.g. of the run, the epoch and the sample: the same seed gives the same change; or a generator.
     """
     ignored = np.zeros(sample.size_hw, dtype=bool) if sample.ignored is None else rle_to_mask(sample.ignored)
-    view = View(as_rgb_uint8(sample.image), sample.masks, np.zeros((0, 2)), np.zeros((0, 4)), ignored)
+    view = View(as_rgb_uint8(sample.image), sample.masks, np.zeros((0, 2)), np.zeros((0, 4)), ignored=ignored)
     view = augmentation(view, np.random.default_rng(seed))
     kept = np.flatnonzero(view.masks.any(axis=(1, 2)) | ~sample.masks.any(axis=(1, 2))).tolist()
     return Sample(
@@ -102,7 +102,7 @@ def augmented(sample: Sample, augmentation: Augmentation, seed: int | Sequence[i
         view.image,
         [mask_to_rle(view.masks[index]) for index in kept],
         [sample.labels[index] for index in kept],
-        [sample.object_ids[index] for index in kept],
+        object_ids=[sample.object_ids[index] for index in kept],
         ignored=mask_to_rle(view.ignored) if view.ignored.any() else None,
         spacing_hw=sample.spacing_hw,
         notes=sample.notes,
@@ -161,7 +161,7 @@ def rescaled(view: View, factor: float, place: Sequence[float]) -> View:
         masks,
         view.points_xy * scale_xy - shift,
         np.clip(view.boxes_xyxy * np.tile(scale_xy, 2) - np.tile(shift, 2), 0, edges),
-        ignored,
+        ignored=ignored,
     )
 
 

@@ -145,7 +145,7 @@ def generate(
     if workers < len(dealt):
         raise ValueError(f"`workers` must be at least 1 for each of {len(dealt)} devices, got {workers}.")
     devices_of = [dealt[index % len(dealt)] for index in range(workers)]
-    job = make_job(source, output, model, options, n_shards, dtype, format_name)
+    job = make_job(source, output, model, options, n_shards=n_shards, dtype=dtype, format_name=format_name)
     if missing := job.shards().missing():
         devices_of = devices_of[: len(missing)]
         if len(devices_of) == 1:
@@ -180,7 +180,16 @@ def make_job(
     if not 1 <= n_shards <= len(images):
         raise ValueError(f"`n_shards` must be from 1 to the number of images, {len(images)}, got {n_shards}.")
     digest = weights_digest(SAM(model, device="cpu", dtype=dtype).model)
-    return Job(images, os.fspath(output), n_shards, format_name, model, dict(options or {}), dtype, digest)
+    return Job(
+        images,
+        os.fspath(output),
+        n_shards,
+        format_name,
+        model=model,
+        options=dict(options or {}),
+        dtype=dtype,
+        weights_sha256=digest,
+    )
 
 
 def work(

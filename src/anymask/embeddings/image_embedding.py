@@ -193,7 +193,7 @@ class ImageEmbedding(EncodedImage):
                 raise ValueError(f"it is of {metadata.get('key')!r}, not of {key!r}")
             geometry = ResizeGeometry(**json.loads(metadata["geometry"]))
             embedding = cls(
-                tensor, geometry, metadata["model_fingerprint"], metadata["preprocessing"], metadata.get("name")
+                tensor, geometry, metadata["model_fingerprint"], metadata["preprocessing"], name=metadata.get("name")
             )
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             # RuntimeError: safe_open has torch open the file again, which another process may have taken away.

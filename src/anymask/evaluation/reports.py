@@ -107,7 +107,9 @@ def make_report(
     }
     if main_score is not None:
         worst = sorted(scored, key=lambda row: row["scores"].get(main_score, 1.0))[:WORST]
-        document["worst"] = [_draw(row, number, dataset, output, main_score) for number, row in enumerate(worst, 1)]
+        document["worst"] = [
+            _draw(row, number, dataset, output, score=main_score) for number, row in enumerate(worst, 1)
+        ]
     write_whole(output / "report.json", lambda file: file.write((json.dumps(document, indent=2) + "\n").encode()))
     write_whole(output / "report.md", lambda file: file.write(to_markdown(document).encode()))
     return Report(document, output)

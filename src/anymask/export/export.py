@@ -104,8 +104,8 @@ def export(
             for to_write, file in zip(made, right, strict=True):
                 path = unfinished / f"{file.name}{FORMATS[file_format]}"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _write(to_write, path, precision, model.config.vision_config.image_size, photos)
-                _check(model, file, path, report, photos)
+                _write(to_write, path, precision, model.config.vision_config.image_size, photos=photos)
+                _check(model, file, path, report, photos=photos)
             write_companions(layout, unfinished, model, preprocessor)
             (unfinished / "export.json").write_text(json.dumps(report, indent=2) + "\n")
     finally:

@@ -62,7 +62,7 @@ def _anymask(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) 
     dynamic = {"image_embeddings": [0], "image_positional_embeddings": [0], "sparse_prompt_embeddings": [0, 1, 2]}
     dynamic |= {"dense_prompt_embeddings": [0, 1], "is_padding": [0, 1, 2]}
     graph = EmbeddedPromptsGraph(network.mask_decoder)
-    yield GraphFile(DECODER, graph, embedded, ["pred_masks", "iou_scores"], dynamic)
+    yield GraphFile(DECODER, graph, embedded, ["pred_masks", "iou_scores"], dynamic=dynamic)
 
 
 def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffix: str) -> Iterator[GraphFile]:
@@ -73,8 +73,8 @@ def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffi
         EncoderGraph(network),
         size.pixels,
         positions,
-        {"pixel_values": [0]},
-        _pixels_of(preprocessor),
+        dynamic={"pixel_values": [0]},
+        of_photo=_pixels_of(preprocessor),
     )
 
     def points_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ def _transformers_js(network: SamNetwork, preprocessor: ImagePreprocessor, suffi
         PointsGraph(network),
         points_of,
         ["iou_scores", "pred_masks"],
-        dynamic,
+        dynamic=dynamic,
     )
 
 
@@ -114,7 +114,7 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool, points_side: 
         MetaDecoderGraph(network, is_single, points_side),
         prompts_of,
         ["low_res_masks", "iou_predictions"],
-        {"point_coords": [1], "point_labels": [1], "mask_input": [2, 3]},
+        dynamic={"point_coords": [1], "point_labels": [1], "mask_input": [2, 3]},
         resizes=True,
     )
 
@@ -159,7 +159,7 @@ def _x_anylabeling(network: SamNetwork, preprocessor: ImagePreprocessor, suffix:
 def _encoder(name: str, network: SamNetwork, preprocessor: ImagePreprocessor) -> GraphFile:
     pixels = {"pixel_values": [0]}
     graph, size = EmbeddingGraph(network), _Sizes(network)
-    return GraphFile(name, graph, size.pixels, ["image_embeddings"], pixels, _pixels_of(preprocessor))
+    return GraphFile(name, graph, size.pixels, ["image_embeddings"], dynamic=pixels, of_photo=_pixels_of(preprocessor))
 
 
 def _pixels_of(preprocessor: ImagePreprocessor, name: str = "pixel_values") -> Callable[[Any], dict[str, Tensor]]:

@@ -73,7 +73,7 @@ def post_process_masks(
                 "The masks of an image must be logits of shape (prompts, masks, height, width), "
                 f"got {logits.dtype} of shape {tuple(logits.shape)}."
             )
-        padded_hw = _padded_size_hw(options, pad_size, logits.shape[-2:], reshaped_hw, reshaped_sizes)
+        padded_hw = _padded_size_hw(options, pad_size, logits.shape[-2:], reshaped_hw, reshaped_sizes=reshaped_sizes)
         geometry = ResizeGeometry(original_hw, reshaped_hw, padded_hw)
         processed.append(_resize_in_chunks(logits, geometry, mask_threshold if binarize else None, chunk_bytes))
     return processed

@@ -107,7 +107,7 @@ class CropEncoder:
                 pixel_values = (
                     prepared.pixel_values if number == 0 else self._pixel_values(_cut(prepared.image, box), **seen_as)
                 )
-                yield Crop(size_hw, box, layer, number == len(boxes) - 1, pixel_values)
+                yield Crop(size_hw, box, layer, number == len(boxes) - 1, model_input=pixel_values)
 
     def _embedded(self, embedding: EncodedImage, options: MaskGenerationOptions) -> Crop:
         """An image that was encoded before, as the only crop of itself."""
@@ -121,7 +121,7 @@ class CropEncoder:
             embedding.check_preprocessing(self.image_processor)
         height, width = embedding.original_size_hw
         tensor = embedding.tensor.to(self.model.device)
-        return Crop((height, width), [0, 0, width, height], 0, True, tensor, is_embedding=True)
+        return Crop((height, width), [0, 0, width, height], 0, True, model_input=tensor, is_embedding=True)
 
     def _value_range(self, image: Any) -> dict[str, Any]:
         """The option under which a crop is seen as it is in its image, where a value range follows from the values."""

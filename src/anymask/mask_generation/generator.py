@@ -119,7 +119,7 @@ class SamMaskGenerator:
         for crop, embedding in self._crop_encoder().embeddings(images, options):
             if progress is None:
                 progress = _progress_bar(options, crop, grids)
-            proposals.extend(self._proposals_of_crop(crop, embedding, grids[crop.layer], options, progress))
+            proposals.extend(self._proposals_of_crop(crop, embedding, grids[crop.layer], options, progress=progress))
             if crop.is_last:
                 progress.close()
                 yield make_records(proposals, crop.size_hw, options)
@@ -151,7 +151,7 @@ class SamMaskGenerator:
             while len(waiting):
                 now = waiting[:batch]
                 try:
-                    proposals += self._propose(image, crop, geometry, grid_xy, now, options)
+                    proposals += self._propose(image, crop, geometry, grid_xy, indices=now, options=options)
                 except RuntimeError as error:
                     if not is_out_of_memory(error) or len(now) == 1:
                         raise

@@ -38,7 +38,7 @@ def kept_of_overlapping(rles: Sequence[Rle], ranks: np.ndarray, max_overlap: flo
     for index in np.argsort(-np.nan_to_num(ranks, nan=-np.inf), kind="stable").tolist():
         near = (boxes[kept, :2] <= boxes[index, 2:]).all(axis=1) & (boxes[kept, 2:] >= boxes[index, :2]).all(axis=1)
         if all(
-            _overlap(runs[index], runs[other], areas[index], areas[other], measure) <= max_overlap
+            _overlap(runs[index], runs[other], areas[index], areas[other], measure=measure) <= max_overlap
             for other in np.array(kept, dtype=int)[near].tolist()
         ):
             kept.append(index)

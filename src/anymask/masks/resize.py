@@ -97,9 +97,11 @@ def _row_blocks(
     # Columns first, while there are few rows. Autocast would round the products to half precision.
     with torch.autocast(device.type, enabled=False):
         wide = torch.empty(*logits.shape[:-1], x1 - x0, dtype=torch.float32, device=device)
-        for outputs, inputs, weights in _dense_blocks(column_taps, x0, x1, low_w, _COLUMNS_AT_A_TIME, device):
+        for outputs, inputs, weights in _dense_blocks(
+            column_taps, x0, x1, low_w, cpu_step=_COLUMNS_AT_A_TIME, device=device
+        ):
             wide[..., outputs] = logits[..., inputs] @ weights.T
-    for outputs, inputs, weights in _dense_blocks(row_taps, y0, y1, low_h, _ROWS_AT_A_TIME, device):
+    for outputs, inputs, weights in _dense_blocks(row_taps, y0, y1, low_h, cpu_step=_ROWS_AT_A_TIME, device=device):
         with torch.autocast(device.type, enabled=False):
             block = weights @ wide[..., inputs, :]
         yield outputs, block

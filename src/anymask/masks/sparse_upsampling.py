@@ -125,8 +125,8 @@ class SparseUpsampler:
         undecided &= beyond_y[:, :, None] | beyond_x[:, None, :]
         for mask, row, column, values in self._values_of(logits, undecided):
             foreground = _marked(values, mask_threshold)
-            _widen_extent(top, bottom, mask, foreground.amax(dim=1) > 0, offsets_y[row])
-            _widen_extent(left, right, mask, foreground.amax(dim=0) > 0, offsets_x[column])
+            _widen_extent(top, bottom, mask, foreground.amax(dim=1) > 0, offset=offsets_y[row])
+            _widen_extent(left, right, mask, foreground.amax(dim=0) > 0, offset=offsets_x[column])
         exists = bottom >= 0
         return torch.stack([left, top, right, bottom], dim=1) * exists[:, None], exists
 

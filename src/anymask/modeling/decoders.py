@@ -81,7 +81,7 @@ def decode_masks(
     """Masks and predicted IoU of every prompt, and what is asked for more; see `MaskDecoder.forward`."""
     wishes = {name: value for name, value in wishes.items() if value is not None and value is not False}
     way = choose_decoder(decoder, prompts, wishes)
-    return DECODERS[way](decoder, image, prompts, multimask_output, wishes)
+    return DECODERS[way](decoder, image, prompts, multimask_output, wishes=wishes)
 
 
 def propose_masks(
@@ -92,7 +92,7 @@ def propose_masks(
     A threshold of 0 or less keeps all, as in Meta's generator; then shapes follow from the prompts' number alone.
     """
     if choose_decoder(decoder, prompts, {}) == "fast":
-        return fast.propose(decoder, image, prompts, multimask_output, iou_threshold)
+        return fast.propose(decoder, image, prompts, multimask_output, iou_threshold=iou_threshold)
     assert prompts.sparse is not None
     n_prompts, device = prompts.sparse.shape[1], prompts.sparse.device
     bytes_each = image.image_embeddings.nelement() * image.image_embeddings.element_size()
@@ -100,7 +100,7 @@ def propose_masks(
     for part in slices(n_prompts, parts_at_a_time(bytes_each, device, PROPOSING_BYTES)):
         is_padding = None if prompts.is_padding is None else prompts.is_padding[:, part]
         some = Prompts(prompts.sparse[:, part], prompts.dense, is_padding)
-        logits, scores, *_ = _decode_plain(decoder, image, some, multimask_output, {})
+        logits, scores, *_ = _decode_plain(decoder, image, some, multimask_output, wishes={})
         index = torch.arange(n_prompts, device=device)[part, None].expand_as(scores[0])
         if iou_threshold > 0:
             keep = scores[0] > iou_threshold

@@ -255,7 +255,7 @@ class SegmentAnything(ABC):
             embeddings = encoding.last_hidden_state
         assert embeddings is not None
         image = self._as_prepared(embeddings)
-        prompts = self._encode_prompts(image, input_points, input_labels, input_boxes, input_masks)
+        prompts = self._encode_prompts(image, input_points, input_labels, input_boxes, masks=input_masks)
         masks, iou_scores, *attentions = decoders.decode_masks(
             self.mask_decoder,
             check_weights(self.mask_decoder, image, prompts.dense),
@@ -320,10 +320,12 @@ class SegmentAnything(ABC):
                 f"decode_proposals takes one image at a time, got a batch of {prepared.image_embeddings.shape[0]}."
             )
         check_prompts(input_points, input_labels, None, None, look_at_values=may_wait)
-        prompts = self._encode_prompts(prepared, input_points, input_labels, None, None)
+        prompts = self._encode_prompts(prepared, input_points, input_labels, None, masks=None)
         if may_wait:
             prepared = check_weights(self.mask_decoder, prepared, prompts.dense)
-        return decoders.propose_masks(self.mask_decoder, prepared, prompts, multimask_output, iou_threshold)
+        return decoders.propose_masks(
+            self.mask_decoder, prepared, prompts, multimask_output, iou_threshold=iou_threshold
+        )
 
     def _encode_images(self, pixel_values: Tensor, interpolate_pos_encoding: bool, **wishes: Any) -> Any:
         """Call the image encoder: ours, or one of Transformers in its place, which takes one size of images."""

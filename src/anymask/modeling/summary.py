@@ -98,7 +98,9 @@ class ModelInfo:
         return sum(part.weight_bytes for part in self.parts)
 
     def __str__(self) -> str:
-        total = PartInfo("total", self.layers, self.parameters, self.gradients, self.gflops, self.weight_bytes)
+        total = PartInfo(
+            "total", self.layers, self.parameters, self.gradients, gflops=self.gflops, weight_bytes=self.weight_bytes
+        )
         lines = [f"{'part':<14} {'layers':>6} {'parameters':>11} {'gradients':>11} {'GFLOPs':>9} {'weights':>10}"]
         lines += [
             f"{part.name:<14} {part.layers:>6} {part.parameters:>11,} {part.gradients:>11,} {part.gflops:>9,.2f} "

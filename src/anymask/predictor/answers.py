@@ -33,8 +33,9 @@ def answer_prompts(
     prompts: list[Prompt],
     preprocessor: ImagePreprocessor,
     options: DecodingOptions,
-    clip: bool,
     source: SourceImage,
+    *,
+    clip: bool = False,
 ) -> Results:
     """One mask for each prompt of an image.
 
@@ -43,8 +44,8 @@ def answer_prompts(
         prompts: In pixels of the image.
         preprocessor: The model's.
         options: How masks are chosen and cleaned up.
-        clip: Move points and boxes that lie beyond the image to its edge.
         source: The image.
+        clip: Move points and boxes that lie beyond the image to its edge.
     """
     times = StageTimes(network.device)
     with times.stage("read"):

@@ -174,14 +174,14 @@ def decode_prompts(
         with times.stage("masks"):
             # (prompts, masks, h, w) and (prompts, masks)
             logits, iou_scores = choose_masks(
-                output.pred_masks[0], output.iou_scores[0], options.choice, upsampler, options.stable_score
+                output.pred_masks[0], output.iou_scores[0], options.choice, upsampler, stable_score=options.stable_score
             )
             made = _records(
                 logits.flatten(0, 1),
                 iou_scores.flatten(),
                 upsampler,
                 embedding.original_size_hw,
-                clean_up,
+                clean_up=clean_up,
                 measure_stability=options.measure_stability,
             )
             for index, prompt in zip(batch.indices, batch.prompts, strict=True):

@@ -27,9 +27,9 @@ def read_nested_prompts(input_points: Any, input_labels: Any, input_boxes: Any, 
     """
     if input_points is None and input_labels is not None:
         raise ValueError("`input_labels` must come with `input_points`; got labels alone.")
-    points = nested_prompts("input_points", input_points, 4, 2, n_images, _POINT_FORMS)
-    labels = nested_prompts("input_labels", input_labels, 3, None, n_images, _LABEL_FORMS)
-    boxes = nested_prompts("input_boxes", input_boxes, 3, 4, n_images, _BOX_FORMS)
+    points = nested_prompts("input_points", input_points, 4, 2, n_images=n_images, forms=_POINT_FORMS)
+    labels = nested_prompts("input_labels", input_labels, 3, None, n_images=n_images, forms=_LABEL_FORMS)
+    boxes = nested_prompts("input_boxes", input_boxes, 3, 4, n_images=n_images, forms=_BOX_FORMS)
     label_depths = {depth + 1 for depth in depths_of(to_lists("input_labels", input_labels))}
     if label_depths and label_depths != depths_of(to_lists("input_points", input_points)):
         raise ValueError(

@@ -91,7 +91,7 @@ def read_prompts(
         box = read["boxes"][index] if boxes is not None else None
         mask = read["masks"][index] if masks is not None else None
         score = None if scores[index] is None else float(scores[index])
-        prompt = Prompt(points_xy, point_labels, box, mask, names[index], score)
+        prompt = Prompt(points_xy, point_labels, box, mask, name=names[index], score=score)
         if prompt.is_empty:
             raise ValueError(f"Every prompt must have points, a box or a mask; prompt {index} has none of them.")
         prompts.append(prompt)
@@ -136,7 +136,7 @@ def _read_points(points: Any, labels: Any) -> list[tuple[Points, tuple[int, ...]
     fits = fits and len(labels_of) == len(prompts)
     read = []
     for prompt_points, prompt_labels in zip(prompts, labels_of, strict=False):
-        points_xy = tuple(_numbers("points", point, 2, points, _POINT_FORMS) for point in prompt_points or ())
+        points_xy = tuple(_numbers("points", point, 2, points, forms=_POINT_FORMS) for point in prompt_points or ())
         if prompt_labels is None:
             prompt_labels = [LABEL_FOREGROUND] * len(points_xy)
         if any(label not in (LABEL_BACKGROUND, LABEL_FOREGROUND) for label in prompt_labels):
@@ -164,7 +164,7 @@ def _read_boxes(boxes: Any) -> list[Box | None]:
     nested = to_lists("boxes", boxes)
     if _depth("boxes", nested, boxes, levels=(1, 2), forms=_BOX_FORMS) == 1:
         nested = [nested]
-    return [None if box is None else _numbers("boxes", box, 4, boxes, _BOX_FORMS) for box in nested]
+    return [None if box is None else _numbers("boxes", box, 4, boxes, forms=_BOX_FORMS) for box in nested]
 
 
 def _read_masks(masks: Any) -> list[Any]:

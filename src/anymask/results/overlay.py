@@ -94,7 +94,7 @@ def draw_overlay(
     if prompts is not None:
         draw_prompts(picture, prompts, colours)
     if labels is not None:
-        draw_tags(picture, labels, colours, boxes_xyxy, rank_of, topmost, prompts, font)
+        draw_tags(picture, labels, colours, boxes_xyxy, ranks=rank_of, topmost=topmost, prompts=prompts, font=font)
     return picture
 
 

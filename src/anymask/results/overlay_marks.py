@@ -142,7 +142,7 @@ def draw_tags(
         if extent is None:
             continue
         tag = _measure(draw, texts[index], load_font(texts[index], size, font))
-        x, y = _best_place(tag, extent, taken, topmost, int(ranks[index]))
+        x, y = _best_place(tag, extent, taken, topmost, rank=int(ranks[index]))
         taken.append((x, y, x + tag.width, y + tag.height))
         ground = _as_tuple(255 - (255 - colours[index]) * (1 - TAG_LIGHTNESS))
         draw.rounded_rectangle(taken[-1], radius=tag.margin, fill=ground, outline=INK, width=max(1, size // 20))
@@ -166,7 +166,7 @@ def _text_size(
 def _measure(draw: ImageDraw.ImageDraw, text: str, font: Font) -> _Tag:
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     margin = max(2, round(font.size / 5))
-    return _Tag(text, font, margin, round(right - left) + 3 * margin, round(bottom - top) + 2 * margin)
+    return _Tag(text, font, margin, round(right - left) + 3 * margin, height=round(bottom - top) + 2 * margin)
 
 
 _Box = tuple[int, int, int, int]

@@ -208,7 +208,7 @@ def _enlarge(piece: Piece, factor: int, size_hw: tuple[int, int]) -> StitchedObj
     box = (left * factor, top * factor, min(right * factor, width), min(bottom * factor, height))
     rle = _enlarge_rle(piece.rle, factor, (box[3] - box[1], box[2] - box[0]))
     points = () if piece.point_xy is None else ((piece.point_xy[0] * factor, piece.point_xy[1] * factor),)
-    return StitchedObject(box, rle, rle_area(rle), piece.score, piece.stability, points)
+    return StitchedObject(box, rle, rle_area(rle), piece.score, stability=piece.stability, points_xy=points)
 
 
 def _enlarge_rle(rle: Rle, factor: int, size_hw: tuple[int, int]) -> Rle:

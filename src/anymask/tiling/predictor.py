@@ -141,8 +141,10 @@ class LargeImagePredictor:
         if piece is None:
             x, y = (int(edge) for edge in xy[0])
             nothing = rle_to_coco(mask_to_rle(np.zeros((0, 0))))
-            return StitchedObject((x, y, x, y), nothing, 0, score, stability, prompt.points_xy)
-        return StitchedObject(piece.box_xyxy, piece.rle, piece.area, score, stability, prompt.points_xy)
+            return StitchedObject((x, y, x, y), nothing, 0, score, stability=stability, points_xy=prompt.points_xy)
+        return StitchedObject(
+            piece.box_xyxy, piece.rle, piece.area, score, stability=stability, points_xy=prompt.points_xy
+        )
 
     def _window(self, box_xyxy: np.ndarray) -> Box:
         """A window around a box, on a grid of quarters of it, so that prompts near each other share one."""

@@ -86,7 +86,9 @@ def _references(tiles: Sequence[Tile], store: PieceStore) -> tuple[list[_Referen
         first_of_tile.append(len(references))
         for position, piece in enumerate(store.get(tile)):
             depth = _depth(piece.centre_xy, tile.core_xyxy)
-            references.append(_Reference(number, position, piece.box_xyxy, piece.is_cut, depth >= 0, depth))
+            references.append(
+                _Reference(number, position, piece.box_xyxy, piece.is_cut, is_own=depth >= 0, depth=depth)
+            )
     return references, first_of_tile
 
 
@@ -192,4 +194,4 @@ def _make_object(pieces: Sequence[Piece]) -> StitchedObject:
         box, rle = merge_pieces(pieces)
         area = rle_area(rle)
     points = tuple(piece.point_xy for piece in pieces if piece.point_xy is not None)
-    return StitchedObject(box, rle, area, largest.score, largest.stability, points)
+    return StitchedObject(box, rle, area, largest.score, stability=largest.stability, points_xy=points)

@@ -131,7 +131,7 @@ def cache_image_embeddings(
             objects.append(PackedObjects.of(prepared))
         else:
             pixel_values = samples[index]["pixel_values"]
-        embeddings.append(_encode(model, pixel_values, dtype, folder, model_key))
+        embeddings.append(_encode(model, pixel_values, dtype, folder, model_key=model_key))
     model.train(was_training)
     return CachedEmbeddings(samples, embeddings, objects)
 

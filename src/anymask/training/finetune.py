@@ -194,7 +194,9 @@ def fine_tune(
     trainable, total = count_trainable(learner)
     say(f"{options.learn}: {trainable:,} of {total:,} numbers learn")
     stop = StopWhenAsked(say)
-    trainer = _make_trainer(learner, model, processor, train_data, validation_data, options, stop, say)
+    trainer = _make_trainer(
+        learner, model, processor, train_data, validation_data=validation_data, options=options, stop=stop, say=say
+    )
     checkpoint = last_checkpoint(output / CHECKPOINTS) if resume else None
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     model_folder = output / MODEL_FOLDER
@@ -207,7 +209,7 @@ def fine_tune(
     best, _ = _load(model_folder)
     after = score(best, processor, validation_data)
     say(f"after:  {after[0]}")
-    write_report(output, options, before, after, validation_data)
+    write_report(output, options, before, after, samples=validation_data)
     write_model_card(model_folder, best.config, training=output / "report.json")
     say(f"{model_folder}: load it with SAM or SamModel.from_pretrained; {output / 'report.md'} compares")
     return FineTuneResult(model_folder, before[0], after[0], stop.asked_by)

@@ -95,12 +95,12 @@ class PromptedSamModel(SamModel):
                 input_points,
                 input_labels,
                 input_boxes,
-                input_masks,
-                image_embeddings,
-                multimask_output,
-                attention_similarity,
-                target_embedding,
-                interpolate_pos_encoding,
+                input_masks=input_masks,
+                image_embeddings=image_embeddings,
+                multimask_output=multimask_output,
+                attention_similarity=attention_similarity,
+                target_embedding=target_embedding,
+                interpolate_pos_encoding=interpolate_pos_encoding,
                 output_attentions=output_attentions,
                 output_hidden_states=output_hidden_states,
                 return_dict=return_dict,
@@ -119,7 +119,7 @@ class PromptedSamModel(SamModel):
             labels,
             self._boxes_of(labels, image.image_embeddings) if input_boxes is None else input_boxes,
             self._frame_hw(image.image_embeddings),
-            torch.randint(2**62, (len(labels),)) if sample_seed is None else sample_seed,
+            seeds=torch.randint(2**62, (len(labels),)) if sample_seed is None else sample_seed,
         )
         return self._play(rounds, image, labels, num_items_in_batch)
 

@@ -89,7 +89,7 @@ def segment_volume(
                 number = len(extent) + 1
                 extent[number] = 0
             else:
-                _fill_gap(labels, volume, number, last_seen[number], position, mask)
+                _fill_gap(labels, volume, number, last_seen[number], after=position, mask=mask)
                 extent[number] += position - last_seen[number] - 1
             target[mask] = number
             extent[number] += 1

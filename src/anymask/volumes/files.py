@@ -101,7 +101,7 @@ def _open_nifti(path: Path, axis: int) -> Volume:
             f"{path} must hold one volume (I, J, K), got shape {image.shape}; cut out one time or channel."
         )
     i_mm, j_mm, k_mm = (float(size) for size in image.header.get_zooms()[:3])
-    return Volume(image.dataobj, axis, (i_mm, j_mm, k_mm), image.affine, image.header)
+    return Volume(image.dataobj, axis, (i_mm, j_mm, k_mm), image.affine, header=image.header)
 
 
 def _open_dicom(folder: Path, axis: int) -> Volume:

@@ -65,7 +65,7 @@ def generate(
             keep_libraries_quiet()
         given = {**(options_of(preset) if preset else {}), **options}
         if engine is Engine.ray:
-            job = make_job(sources, output, model, given, shards, dtype.value, format_name)
+            job = make_job(sources, output, model, given, n_shards=shards, dtype=dtype.value, format_name=format_name)
             manifest = generate_with_ray(job, actors=actors, gpus_per_actor=gpus_per_actor, address=address)
         else:
             names = devices.split(",") if devices else None

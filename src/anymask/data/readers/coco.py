@@ -49,7 +49,9 @@ def read_coco_dataset(path: str | Path, images: str | Path | None = None) -> Mas
         [
             Entry(
                 str(image["file_name"]),
-                partial(_read, path, folder / image["file_name"], image, annotations[image["id"]], categories),
+                partial(
+                    _read, path, folder / image["file_name"], image, annotations[image["id"]], categories=categories
+                ),
             )
             for image in annotated
         ],
@@ -90,6 +92,6 @@ def _read(
         read_image(image_path),
         [record["segmentation"] for record, _ in objects],
         [record.get("label") for record, _ in objects],
-        [object_id for _, object_id in objects],
+        object_ids=[object_id for _, object_id in objects],
         ignored=mask_to_rle(crowd) if crowd.any() else None,
     )

@@ -49,7 +49,7 @@ def read_mask_folder(folder: str | Path, kind: str = "auto", ignore_value: int |
     pairs = pair_by_stem(images, masks)
     belongs_to_another = {mask for found in pairs.values() for mask in found}
     entries = [
-        Entry(name_below(folder, image), partial(_read, folder, image, tuple(found), kind, ignore_value))
+        Entry(name_below(folder, image), partial(_read, folder, image, tuple(found), kind, ignore_value=ignore_value))
         for image, found in pairs.items()
         if found and image not in belongs_to_another
     ]
@@ -134,4 +134,12 @@ def _read(folder: Path, image: Path, masks: tuple[Path, ...], kind: str, ignore_
         rles += found.values()
         object_ids += [number if len(masks) == 1 else f"{path.name}:{number}" for number in found]
     labels = [None] * len(rles)
-    return Sample(name_below(folder, image), read_image(image), rles, labels, object_ids, ignored, notes=tuple(notes))
+    return Sample(
+        name_below(folder, image),
+        read_image(image),
+        rles,
+        labels,
+        object_ids=object_ids,
+        ignored=ignored,
+        notes=tuple(notes),
+    )

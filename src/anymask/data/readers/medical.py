@@ -104,7 +104,7 @@ def read_nifti_folder(
         covered = (volume != 0).sum(axis=tuple(other for other in range(3) if other != axis))
         for index in np.flatnonzero(covered >= max(min_pixels, 1)).tolist():
             name = f"{name_below(folder, image)}:{index:04d}"
-            entries.append(Entry(name, partial(_read_nifti, name, image, found[0], index, shown, axis)))
+            entries.append(Entry(name, partial(_read_nifti, name, image, found[0], index, shown=shown, axis=axis)))
     if not entries:
         raise ValueError(
             f"{folder} must hold volumes and labels of the same name, as images/a.nii.gz, labels/a.nii.gz."
@@ -166,4 +166,4 @@ def _sample(name: str, pixels: np.ndarray, numbers: np.ndarray, spacing_hw: tupl
     objects, _, _ = objects_of_map(numbers, "label_map")
     image = np.asarray(load_image(np.ascontiguousarray(pixels)))
     labels = [str(number) for number in objects]
-    return Sample(name, image, list(objects.values()), labels, list(objects), spacing_hw=spacing_hw)
+    return Sample(name, image, list(objects.values()), labels, object_ids=list(objects), spacing_hw=spacing_hw)

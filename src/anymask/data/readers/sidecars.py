@@ -70,7 +70,7 @@ def _read(name: str, image_path: Path, path: Path, read: ReadAnnotations) -> Sam
         image,
         [rle_of(record) for record in records],
         [record.get("label") for record in records],
-        [record.get("id", number) for number, record in enumerate(records, start=1)],
+        object_ids=[record.get("id", number) for number, record in enumerate(records, start=1)],
     )
 
 

@@ -24,7 +24,7 @@ def paint_background(
     if 0.25 <= kind < 0.45:
         _clutter(canvas, rng, palette)
     elif kind >= 0.45:
-        _layers(canvas, rng, bank, palette, numbered)
+        _layers(canvas, rng, bank, palette, numbered=numbered)
     if rng.random() < 0.6:
         canvas.image = ImageChops.multiply(canvas.image, grey_to_rgb(uneven_light(rng, canvas.size_hw, 0.6)))
     if rng.random() < 0.3:

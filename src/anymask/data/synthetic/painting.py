@@ -63,7 +63,9 @@ def paint_object(
         extent = float(np.sqrt(place.size_hw[0] * place.size_hw[1]))
         if creased and extent > 16 and not primitive.clipped:
             darkness = 0.5 * light.shadow_darkness
-            cast_shadow(canvas, [primitive.outline], -light.direction_xy * 0.03 * extent, 0.06 * extent, darkness)
+            cast_shadow(
+                canvas, [primitive.outline], -light.direction_xy * 0.03 * extent, 0.06 * extent, darkness=darkness
+            )
         alpha = coverage(primitive.outline, primitive.holes, place)
         if fuzz:
             alpha = soften(alpha, fuzz)
@@ -78,7 +80,7 @@ def paint_object(
             surface = ImageChops.multiply(surface, grey_to_rgb(alpha.filter(ImageFilter.MinFilter(3))))
         canvas.paint(surface, place, alpha, owners.number(primitive))
     if rng.random() < 0.15:
-        _highlight(canvas, rng, whole, surfaces.window, light)
+        _highlight(canvas, rng, whole, surfaces.window, light=light)
 
 
 class _Owners:
@@ -191,7 +193,7 @@ def _object_shadow(canvas: Canvas, rng: np.random.Generator, primitives: Sequenc
             for outline, rise in zip(outlines, rises, strict=True)
         ]
         offset = np.zeros(2)
-    cast_shadow(canvas, outlines, offset, max(light.shadow_softness * extent, 1.0), light.shadow_darkness)
+    cast_shadow(canvas, outlines, offset, max(light.shadow_softness * extent, 1.0), darkness=light.shadow_darkness)
 
 
 def _highlight(canvas: Canvas, rng: np.random.Generator, whole: Image.Image, window: Window, light: Light) -> None:

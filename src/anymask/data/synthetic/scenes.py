@@ -88,7 +88,7 @@ def _compose(rng: np.random.Generator, bank: TextureBank, size_hw: tuple[int, in
     for index, thing in enumerate(things):
         if focus and index == focus:
             canvas.defocus(rng.uniform(0.8, 3.0))
-        paint_object(canvas, rng, bank, thing, _colour_scheme(rng, palette), light)
+        paint_object(canvas, rng, bank, thing, choose_colour=_colour_scheme(rng, palette), light=light)
     return canvas
 
 

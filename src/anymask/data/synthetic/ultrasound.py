@@ -61,7 +61,7 @@ def _tissue(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarra
     patches = gaussian_filter(rng.standard_normal(y.shape), (6, 12))
     echo = 0.6 + 0.15 * patches / patches.std()
     for _ in range(rng.integers(2, 6)):  # lobules: dark, flat, with a bright edge
-        distance = _distance_from_blob(rng, y, x, (0.03, 0.08), (0.1, 0.25), 0.1)
+        distance = _distance_from_blob(rng, y, x, (0.03, 0.08), radii_x=(0.1, 0.25), unevenness=0.1)
         echo *= 1 - rng.uniform(0.15, 0.4) / (1 + np.exp((distance - 1) / 0.08))
         echo += rng.uniform(0, 0.25) * np.exp(-(((distance - 1.1) / 0.1) ** 2))
     for _ in range(rng.integers(2, 6)):
@@ -87,7 +87,7 @@ def _with_lesion(rng: np.random.Generator, echo: np.ndarray, mask: np.ndarray) -
 
 def _lesion_mask(rng: np.random.Generator, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """A blob with an uneven outline, inside the image."""
-    return _distance_from_blob(rng, y, x, (0.07, 0.17), (0.09, 0.24), 0.22) < 1
+    return _distance_from_blob(rng, y, x, (0.07, 0.17), radii_x=(0.09, 0.24), unevenness=0.22) < 1
 
 
 def _distance_from_blob(

@@ -69,7 +69,7 @@ def score_photograph(model: SamModel, image_processor: SamImageProcessor, exampl
     records: list[Record] = [{"area_fraction": float(mask.mean())} for mask in example.masks]
     everyone = np.arange(len(records))
     for name, (points, labels) in prompts.items():
-        answers = answer(model, embeddings, points, labels, geometry)
+        answers = answer(model, embeddings, points, labels, geometry=geometry)
         ious = mask_iou(answers.masks, example.masks[:, None])
         chosen = answers.iou_scores.argmax(axis=1)
         columns = {

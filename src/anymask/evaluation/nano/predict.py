@@ -77,7 +77,7 @@ def score_example(model: SamModel, image_processor: SamImageProcessor, example: 
     }
     records = [{"area_fraction": float(mask.mean())} for mask in example.masks]
     for name, (points, labels) in prompts.items():
-        answers = answer(model, embeddings, points, labels.expand(points.shape[:2]), geometry)
+        answers = answer(model, embeddings, points, labels.expand(points.shape[:2]), geometry=geometry)
         ious = mask_iou(answers.masks, example.masks[:, None])
         single_ious = mask_iou(answers.single_masks, example.masks)
         for index, record in enumerate(records):

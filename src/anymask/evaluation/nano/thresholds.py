@@ -93,7 +93,7 @@ def find_everything(generator: SamMaskGenerator, source: str, example: Example) 
         overlap / np.maximum(union, 1),
         torch.from_numpy(boxes),
         torch.tensor([record["predicted_iou"] for record in records]),
-        torch.tensor([record["stability_score"] for record in records]),
+        stabilities=torch.tensor([record["stability_score"] for record in records]),
     )
 
 

@@ -80,7 +80,14 @@ def next_click(
     exclude = None if exclude is None else _checked_pixels(exclude, truth)
     at_a_time = len(truth) if is_accelerator(truth.device) else PIXELS_AT_A_TIME // (truth.shape[1] * truth.shape[2])
     found = [
-        _click_some(predicted[some], truth[some], where, ignore, None if exclude is None else exclude[some], generator)
+        _click_some(
+            predicted[some],
+            truth[some],
+            where,
+            ignore,
+            exclude=None if exclude is None else exclude[some],
+            generator=generator,
+        )
         for some in slices(len(truth), max(at_a_time, 1))
     ]
     return Clicks(*(torch.cat(parts) for parts in zip(*found, strict=True)))

@@ -184,8 +184,8 @@ def proposal_summary(rows: Sequence[Row]) -> dict[str, float]:
             row["all_truth"],
             [None] * len(row["all_truth"]),
             row["found"],
-            [None] * len(row["found"]),
-            row["found_scores"],
+            found_labels=[None] * len(row["found"]),
+            scores=row["found_scores"],
         )
         for row in rows
         if "found" in row
@@ -204,8 +204,8 @@ def instance_summary(rows: Sequence[Row]) -> dict[str, float]:
             [row["truth"] for row in some],
             [row["label"] for row in some],
             [row["mask"] for row in some],
-            [row["label"] for row in some],
-            [row["predicted_iou"] for row in some],
+            found_labels=[row["label"] for row in some],
+            scores=[row["predicted_iou"] for row in some],
         )
         for some in by_sample.values()
     ]
@@ -220,8 +220,8 @@ def detected_summary(rows: Sequence[Row]) -> dict[str, float]:
             row["all_truth"],
             row["truth_labels"],
             row["found"],
-            row["found_labels"],
-            row["found_scores"],
+            found_labels=row["found_labels"],
+            scores=row["found_scores"],
         )
         for row in rows
         if "found" in row

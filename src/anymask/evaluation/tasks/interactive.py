@@ -93,7 +93,11 @@ def click_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: i
     if not objects.indices:
         return []
     encoded = segmenter.encode(sample.image)
-    return [row for first in protocol.firsts for row in _clicked(segmenter, encoded, objects, protocol, first, seed)]
+    return [
+        row
+        for first in protocol.firsts
+        for row in _clicked(segmenter, encoded, objects, protocol, first=first, seed=seed)
+    ]
 
 
 def box_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: int) -> list[Row]:
@@ -102,7 +106,7 @@ def box_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: int
     if not objects.indices:
         return []
     prompts = Prompts(boxes_xyxy=torch.from_numpy(sample.boxes_xyxy[objects.indices]))
-    return _answered_once(segmenter, segmenter.encode(sample.image), objects, prompts, protocol, "box")
+    return _answered_once(segmenter, segmenter.encode(sample.image), objects, prompts, protocol=protocol, group="box")
 
 
 def mask_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: int) -> list[Row]:
@@ -117,7 +121,7 @@ def mask_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: in
     coarse = np.stack([coarse_mask(target > 0) for target in objects.targets])
     boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in coarse]))
     prompts = Prompts(boxes_xyxy=boxes, mask_logits=_as_logits(coarse, encoded))
-    rows = _answered_once(segmenter, encoded, objects, prompts, protocol, "mask")
+    rows = _answered_once(segmenter, encoded, objects, prompts, protocol=protocol, group="mask")
     for row, iou in zip(rows, objects.ious(coarse[:, None], np.arange(len(coarse)))[:, 0], strict=True):
         row["scores"]["iou_input"] = float(iou)
     return rows
@@ -142,7 +146,8 @@ def _answered_once(
     everyone = np.arange(len(objects.indices))
     rounds = _rounds(answers, np.full(len(everyone), SINGLE), objects, everyone)
     rows = [
-        objects.row(index, group, one, answers.masks[index, SINGLE], one.scores()) for index, one in enumerate(rounds)
+        objects.row(index, group, one, answers.masks[index, SINGLE], scores=one.scores())
+        for index, one in enumerate(rounds)
     ]
     for row, box in zip(rows, (prompts.boxes_xyxy if prompts.boxes_xyxy is not None else ()), strict=True):
         row["box_xyxy"] = box.tolist()
@@ -189,7 +194,7 @@ def _clicked(
         for number in protocol.report_after:
             scores |= rounds[number - 1].scores(f"@{number}")
         scores |= _counts_of_clicks([_iou(one) for one in rounds], protocol.targets, protocol.max_clicks)
-        row = objects.row(index, first, rounds[0], reported[index], scores)
+        row = objects.row(index, first, rounds[0], reported[index], scores=scores)
         row["mask_after"] = last_report
         pixels = points[index, : len(rounds)].int().tolist()
         row["clicks"] = [[*pixel, label] for pixel, label in zip(pixels, labels[index].tolist(), strict=False)]

@@ -122,7 +122,7 @@ def decode(
 
     def decode_some(some: _Some) -> tuple[Tensor, Tensor]:
         tokens, attended_image, scores = _attend(decoder, some)
-        logits = predict_masks(decoder, tokens, attended_image, _grid_hw(prompts), made)
+        logits = predict_masks(decoder, tokens, attended_image, _grid_hw(prompts), wanted=made)
         return logits if made == chosen else logits[:, :, chosen], scores[:, :, chosen]
 
     logits, scores = zip(*_map_prompts(decode_some, decoder, image, prompts), strict=True)
@@ -146,9 +146,11 @@ def propose(
         if iou_threshold > 0:
             keep = scores > iou_threshold
             passing = keep.any(dim=-1).nonzero().squeeze(-1)
-            logits = predict_masks(decoder, tokens[:, passing], attended_image.of_prompts(passing), grid_hw, chosen)
+            logits = predict_masks(
+                decoder, tokens[:, passing], attended_image.of_prompts(passing), grid_hw, wanted=chosen
+            )
             return MaskProposals(logits[0][keep[passing]], scores[keep], index[keep])
-        logits = predict_masks(decoder, tokens, attended_image, grid_hw, chosen)
+        logits = predict_masks(decoder, tokens, attended_image, grid_hw, wanted=chosen)
         return MaskProposals(logits[0].flatten(0, 1), scores.flatten(), index.flatten())
 
     proposals = _map_prompts(propose_some, decoder, image, prompts)
@@ -234,7 +236,7 @@ def _transform(
         tokens = block.layer_norm2(tokens + image.read(block.cross_attn_token_to_image, tokens + position))
         tokens = block.layer_norm3(tokens + block.mlp(tokens))
         attention, norm = block.cross_attn_image_to_token, block.layer_norm4
-        image = image.write(attention, tokens + position, tokens, padding_bias, norm)
+        image = image.write(attention, tokens + position, tokens, padding_bias, norm=norm)
     tokens = tokens + image.read(transformer.final_attn_token_to_image, tokens + position)
     return transformer.layer_norm_final_attn(tokens), image
 

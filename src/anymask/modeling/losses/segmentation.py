@@ -74,12 +74,12 @@ def segmentation_loss(
         with torch.no_grad():
             real_iou = masks_iou(logits, targets, weights)
             points = None if options.points is None else _uncertain_points(logits, options.points)
-            best = _mask_losses(logits, targets, weights, points, options)["all"].argmin(dim=1)
+            best = _mask_losses(logits, targets, weights, points, options=options)["all"].argmin(dim=1)
             if learning is not None:
                 asked = learning[is_object]
                 best = torch.where(asked < 0, best, asked)
         row = torch.arange(len(best), device=best.device)
-        losses = _mask_losses(logits[row, best].unsqueeze(1), targets, weights, points, options)
+        losses = _mask_losses(logits[row, best].unsqueeze(1), targets, weights, points, options=options)
         losses = {name: values.squeeze(1) for name, values in losses.items()}
         iou_losses = (scores - real_iou).abs() if options.iou_loss == "l1" else (scores - real_iou).square()
         losses["iou"] = iou_losses.mean(dim=1) if options.supervise_all_iou else iou_losses[row, best]

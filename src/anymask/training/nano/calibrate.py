@@ -48,7 +48,7 @@ def collect(model: SamModel, samples: TrainingSamples, num_images: int) -> tuple
         batch = collate([samples[FIRST_SAMPLE + index]])
         pixel_values, labels = batch["pixel_values"], batch["labels"]
         frame_hw = (pixel_values.shape[2], pixel_values.shape[3])
-        prompts = PromptedRounds(recipe, labels, batch["input_boxes"], frame_hw, batch["sample_seed"]).first()
+        prompts = PromptedRounds(recipe, labels, batch["input_boxes"], frame_hw, seeds=batch["sample_seed"]).first()
         given = {
             "image_embeddings": model.get_image_embeddings(pixel_values),
             "input_points": prompts.points,

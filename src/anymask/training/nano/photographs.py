@@ -99,7 +99,7 @@ class PhotoPictures(Pictures):
 
     def _pasted(self, rng: np.random.Generator) -> Masked:
         image, masks = self._photograph(rng)
-        return paste_objects(image, masks, self._objects(int(rng.integers(1, 4)), rng), (0.1, 0.5), rng)
+        return paste_objects(image, masks, self._objects(int(rng.integers(1, 4)), rng), (0.1, 0.5), rng=rng)
 
     def _mosaic(self, rng: np.random.Generator) -> Masked:
         sizes = [(352, 352), (264, 352), (352, 264)]
@@ -109,7 +109,7 @@ class PhotoPictures(Pictures):
     def _collage(self, rng: np.random.Generator) -> Masked:
         image = _choose(self._backgrounds, {}, rng).image()
         objects = self._objects(int(rng.integers(2, 8)), rng)
-        return paste_objects(image, np.zeros((0, *image.shape[:2]), bool), objects, (0.12, 0.95), rng)
+        return paste_objects(image, np.zeros((0, *image.shape[:2]), bool), objects, (0.12, 0.95), rng=rng)
 
     def _objects(self, count: int, rng: np.random.Generator) -> list[Image.Image]:
         objects = []

@@ -40,7 +40,12 @@ def move_all(primitives: Sequence[Primitive], move: Callable[[np.ndarray], np.nd
     pieces = iter(np.split(move(np.concatenate(curves)), ends[:-1]))
     return [
         Primitive(
-            next(pieces), old.material, old.part, old.part_of, old.clipped, tuple(next(pieces) for _ in old.holes)
+            next(pieces),
+            old.material,
+            old.part,
+            old.part_of,
+            clipped=old.clipped,
+            holes=tuple(next(pieces) for _ in old.holes),
         )
         for old in primitives
     ]
