@@ -76,6 +76,19 @@ def test_smoke(script, monkeypatch, tmp_path, capsys):
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("script", "arguments", "printed"),
+    [
+        pytest.param("decoder_counts", ["--size", "nano"], "gflop_to_prepare", marks=pytest.mark.slow),
+        ("matrix_products", ["--repeats", "1"], "GFLOP/s"),
+        ("first_line", ["--starts", "1"], "anymask.__main__ lowest"),
+    ],
+)
+def test_scripts_with_reports_of_their_own(script, arguments, printed, monkeypatch, capsys):
+    run(monkeypatch, script, *arguments)
+    assert printed in capsys.readouterr().out
+
+
 def test_one_command_runs_every_script(monkeypatch, tmp_path):
     runs = importlib.import_module("run")
     assert {command[0].removesuffix(".py") for command in runs.runs_on("cpu").values()} == set(SCRIPTS)
