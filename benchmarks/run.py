@@ -79,7 +79,7 @@ ACCELERATOR_RUNS = {
 
 
 PEER_STAGES = ("encoder", "decoder", "click", "everything")
-"""What peers do as well. They are measured apart: in a process with them Transformers takes up to twice as long."""
+"""What peers do as well. They are measured apart: in a process with them Transformers takes longer."""
 
 
 def runs_on(device: str, peers: Sequence[str] = ()) -> dict[str, list[str]]:
