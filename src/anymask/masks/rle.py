@@ -1,4 +1,4 @@
-"""Run-length encoding of masks, in the forms COCO uses, and the clean-up of small regions, which works on the runs.
+"""Run-length encoding of masks, in the forms COCO uses.
 
 An RLE is `{"size": [height, width], "counts": ...}`. The pixels are read column by column (down, then to the right),
 and the counts are the lengths of alternating runs of background and foreground, beginning with background, so a mask
@@ -196,71 +196,6 @@ def coco_to_rle(rle: Rle) -> Rle:
     return {"size": list(rle["size"]), "counts": numbers.tolist()}
 
 
-def remove_small_regions(mask: np.ndarray | torch.Tensor, min_area: int, mode: str) -> tuple[np.ndarray, bool]:
-    """Fill small holes of a mask, or remove its small islands.
-
-    Args:
-        mask: (height, width), boolean.
-        min_area: regions of fewer pixels than this are changed.
-        mode: "holes" for 8-connected regions of background, "islands" for 8-connected regions of foreground.
-
-    Returns:
-        The mask (height, width) of bool, and whether anything changed.
-    """
-    rle, changed = remove_small_regions_rle(mask_to_rle(mask), min_area, mode)
-    return rle_to_mask(rle), changed
-
-
-def remove_small_regions_rle(rle: Rle, min_area: int, mode: str) -> tuple[Rle, bool]:
-    """`remove_small_regions` from RLE to RLE.
-
-    As in Meta's generator a region of background at the border counts as a hole too, and a mask that consists of small
-    islands only keeps the largest of them, of equally large ones the topmost.
-    """
-    if mode not in ("holes", "islands"):
-        raise ValueError(f'`mode` must be "holes" or "islands", got {mode!r}.')
-    height, width = rle["size"]
-    foreground = rle_to_runs(rle)
-    if mode == "islands":
-        starts, ends = split_at_columns(*foreground, height)
-    else:
-        starts, ends = split_at_columns(*_complement(*foreground, height * width), height)
-    if len(starts) == 0:
-        return rle, False
-    regions = _label_runs(starts, ends, height)
-    areas = np.bincount(regions, weights=ends - starts)
-    is_small = areas < min_area
-    if not is_small.any():
-        return rle, False
-    if mode == "holes":
-        filled = is_small[regions]
-        starts = np.concatenate([foreground[0], starts[filled]])
-        ends = np.concatenate([foreground[1], ends[filled]])
-        order = np.argsort(starts, kind="stable")
-        return runs_to_rle(starts[order], ends[order], (height, width)), True
-    if is_small.all():
-        is_small[_largest_region(starts, regions, areas, (height, width))] = False
-    kept = ~is_small[regions]
-    return runs_to_rle(starts[kept], ends[kept], (height, width)), True
-
-
-def _largest_region(starts: np.ndarray, regions: np.ndarray, areas: np.ndarray, size_hw: tuple[int, int]) -> int:
-    """Find the largest region; of equally large ones the topmost, as Meta's generator does, then the leftmost."""
-    height, width = size_hw
-    columns, rows = np.divmod(starts, height)
-    first_pixel = np.full(len(areas), height * width)
-    np.minimum.at(first_pixel, regions, rows * width + columns)  # row by row
-    return int(np.lexsort((first_pixel, -areas))[0])
-
-
-def _complement(starts: np.ndarray, ends: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The runs between the given runs, of which none is empty."""
-    gap_starts = np.concatenate([[0], ends])
-    gap_ends = np.concatenate([starts, [length]])
-    not_empty = gap_ends > gap_starts
-    return gap_starts[not_empty], gap_ends[not_empty]
-
-
 def split_at_columns(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
     """The same runs, cut where they go from the foot of one column to the head of the next."""
     first_column, last_column = starts // height, (ends - 1) // height
@@ -268,36 +203,3 @@ def split_at_columns(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple
     run = np.repeat(np.arange(len(starts)), pieces)
     column = first_column[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     return np.maximum(starts[run], column * height), np.minimum(ends[run], (column + 1) * height)
-
-
-def _label_runs(starts: np.ndarray, ends: np.ndarray, height: int) -> np.ndarray:
-    """Numbers 0 ... R - 1 of the 8-connected regions that runs, each inside one column, form together."""
-    left, right = _touching_runs(starts, ends, height)
-    labels = np.arange(len(starts))
-    while True:
-        # Every run takes the lowest label that a neighbour carries, then follows labels of labels to their root.
-        lowest = np.minimum(labels[left], labels[right])
-        lowered = labels.copy()
-        np.minimum.at(lowered, labels[left], lowest)
-        np.minimum.at(lowered, labels[right], lowest)
-        while not np.array_equal(lowered, lowered[lowered]):
-            lowered = lowered[lowered]
-        if np.array_equal(lowered, labels):
-            return np.unique(labels, return_inverse=True)[1]
-        labels = lowered
-
-
-def _touching_runs(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (run, run of the next column) that share an edge or a corner, as two arrays of indices."""
-    columns = starts // height
-    tops, bottoms = starts - columns * height, ends - columns * height
-    # Positions on one line, with room between columns, so that a search for the next column stays within it.
-    spacing = height + 2
-    own_line = columns * spacing
-    next_line = own_line + spacing
-    first = np.searchsorted(own_line + bottoms, next_line + tops, side="left")
-    past_last = np.searchsorted(own_line + tops, next_line + bottoms, side="right")
-    neighbours = np.maximum(past_last - first, 0)
-    left = np.repeat(np.arange(len(starts)), neighbours)
-    right = np.arange(len(left)) - np.repeat(np.cumsum(neighbours) - neighbours, neighbours) + first[left]
-    return left, right

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..masks.clean_up import CleanUp
 from ..masks.overlaps import kept_of_overlapping
 from ..masks.polygons import Polygon
 from ..masks.record import MaskRecord, complete_record, form_of, make_record, rle_of
-from ..masks.rle import Rle, remove_small_regions_rle, rle_to_coco, rle_to_mask
+from ..masks.rle import Rle, rle_to_coco, rle_to_mask
 from ..prompts.prompt import DrawnPrompts, joined_prompts
 from .formats.annotated_image import label_of, polygons_of
 from .formats.coco import coco_document
@@ -290,14 +291,14 @@ class Results(Sequence[MaskRecord]):
 
         A mask of nothing but specks keeps the largest of them, so that every mask stays.
         """
-        return self._cleaned(min_area, "islands", "min_area")
+        return self._cleaned(CleanUp(min_island_area=_checked_area("min_area", min_area)))
 
     def with_holes_filled(self, max_area: int) -> Results:
         """Fill what masks do not cover where its connected area is `max_area` pixels or less.
 
         As in Meta's generator a small area at the border of the image counts as a hole too.
         """
-        return self._cleaned(max_area + 1, "holes", "max_area")
+        return self._cleaned(CleanUp(min_hole_area=_checked_area("max_area", max_area) + 1))
 
     def without_overlaps(self, max_overlap: float = 0.7, measure: str = "iou") -> Results:
         """Keep masks of which no two overlap more than is allowed: of two that do, the one with the better score.
@@ -312,12 +313,10 @@ class Results(Sequence[MaskRecord]):
         """
         return self[kept_of_overlapping(list(self._rles()), confidences_of(self.records), max_overlap, measure)]
 
-    def _cleaned(self, min_area: int, mode: str, name: str) -> Results:
-        if min_area < (1 if name == "max_area" else 0):
-            raise ValueError(f"`{name}` must be 0 or more pixels, got {min_area - (name == 'max_area')}.")
+    def _cleaned(self, clean_up: CleanUp) -> Results:
         records = []
         for record in self.records:
-            rle, changed = remove_small_regions_rle(rle_of(record), min_area, mode)
+            rle, changed = clean_up.apply(rle_of(record))
             if changed:
                 record = {**record, **make_record(rle, form=form_of(record["segmentation"]))}
             records.append(record)
@@ -443,6 +442,12 @@ class Results(Sequence[MaskRecord]):
         read = read_as(path, format, image, options)
         image = read.image if image is None else image
         return cls(read.records, read.size_hw, image=image, name=read.name, image_info=read.image_info)
+
+
+def _checked_area(name: str, area: int) -> int:
+    if area < 0:
+        raise ValueError(f"`{name}` must be 0 or more pixels, got {area}.")
+    return area
 
 
 def _as_index(index: Any) -> np.ndarray:

@@ -9,8 +9,6 @@ from anymask.masks.rle import (
     as_rle,
     coco_to_rle,
     mask_to_rle,
-    remove_small_regions,
-    remove_small_regions_rle,
     rle_area,
     rle_to_box_xyxy,
     rle_to_coco,
@@ -139,87 +137,6 @@ def test_errors_say_what_came():
         rle_to_mask({"size": [2, 3], "counts": [3, -1, 4]})
     with pytest.raises(ValueError, match="as pycocotools writes it"):
         rle_to_mask({"size": [2, 3], "counts": "o"})
-    with pytest.raises(ValueError, match="holes"):
-        remove_small_regions(np.zeros((2, 2), bool), 1, "hole")
-
-
-def plain_regions(mask):
-    """8-connected regions as lists of pixels, by flood fill."""
-    todo = {tuple(pixel) for pixel in np.argwhere(mask)}
-    while todo:
-        region, stack = [], [todo.pop()]
-        while stack:
-            row, column = stack.pop()
-            region.append((row, column))
-            near = {(row + dy, column + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & todo
-            todo -= near
-            stack.extend(near)
-        yield region
-
-
-def plain_removal(mask, min_area, mode):
-    mask = mask.copy()
-    regions = list(plain_regions(~mask if mode == "holes" else mask))
-    small = [region for region in regions if len(region) < min_area]
-    if mode == "islands" and small and len(small) == len(regions):
-        small.remove(max(small, key=len))
-        for region in small:
-            mask[tuple(np.transpose(region))] = False
-        return mask, True
-    for region in small:
-        mask[tuple(np.transpose(region))] = mode == "holes"
-    return mask, bool(small)
-
-
-@pytest.mark.parametrize("mode", ["holes", "islands"])
-def test_small_regions_against_flood_fill(mode):
-    for mask in random_masks():
-        for min_area in (1, 3, 20):
-            expected, expected_change = plain_removal(mask, min_area, mode)
-            cleaned, changed = remove_small_regions(mask, min_area, mode)
-            assert changed == expected_change
-            if mode == "islands" and cleaned.sum() != expected.sum():
-                raise AssertionError("another island was kept")
-            if mode == "holes" or len(list(plain_regions(expected))) != 1:
-                np.testing.assert_array_equal(cleaned, expected)
-
-
-def test_diagonal_pixels_are_one_region():
-    mask = np.eye(6, dtype=bool)
-    assert not remove_small_regions(mask, 6, "islands")[1]
-    assert remove_small_regions(mask, 7, "islands")[1]
-
-
-def test_background_at_the_border_is_a_hole_too():
-    mask = np.ones((5, 4), bool)
-    mask[0, 0] = False
-    cleaned, changed = remove_small_regions(mask, 2, "holes")
-    assert changed
-    assert cleaned.all()
-
-
-def test_only_the_largest_of_small_islands_is_kept():
-    mask = np.zeros((5, 9), bool)
-    mask[1, 1] = mask[3, 4:7] = True
-    cleaned, changed = remove_small_regions(mask, 100, "islands")
-    assert changed
-    assert cleaned.sum() == 3
-    assert cleaned[3, 4:7].all()
-
-
-def test_of_equally_large_islands_the_topmost_is_kept():
-    mask = np.zeros((7, 9), bool)
-    mask[4:6, 0] = mask[1, 5:7] = mask[3, 2:4] = True  # the first one column by column is not the first row by row
-    cleaned, _ = remove_small_regions(mask, 100, "islands")
-    assert np.argwhere(cleaned).tolist() == [[1, 5], [1, 6]]
-    mask[1, 1:3] = True  # as high up, further left
-    cleaned, _ = remove_small_regions(mask, 100, "islands")
-    assert np.argwhere(cleaned).tolist() == [[1, 1], [1, 2]]
-
-
-def test_empty_mask_has_no_islands():
-    rle = {"size": [3, 4], "counts": [12]}
-    assert remove_small_regions_rle(rle, 5, "islands") == (rle, False)
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(3, 6), slice(1, None, 3), slice(4, 4)])

@@ -9,7 +9,7 @@ from anymask.embeddings.image_embedding import embed_image
 from anymask.masks.clean_up import CleanUp
 from anymask.masks.measures import masks_to_boxes_xyxy, stability_scores
 from anymask.masks.record import make_record
-from anymask.masks.rle import remove_small_regions_rle, rle_to_mask
+from anymask.masks.rle import rle_to_mask
 from anymask.predictor.decode import DecodingOptions, StageTimes, decode_prompts, prepare_batches
 from anymask.processing_sam import SamProcessor
 from anymask.prompts.mask_prompts import mask_to_logits
@@ -175,8 +175,7 @@ def test_small_holes_are_filled_and_islands_removed():
     plain, clean = decoded(prompts), decoded(prompts, clean_up=CleanUp(9, 7))
     assert plain.records != clean.records
     for before, after in zip(plain.records, clean.records, strict=True):
-        expected, _ = remove_small_regions_rle(before["segmentation"], 9, "holes")
-        expected, _ = remove_small_regions_rle(expected, 7, "islands")
+        expected, _ = CleanUp(9, 7).apply(before["segmentation"])
         assert after == {**before, **make_record(expected)}
 
 
@@ -188,8 +187,8 @@ def test_a_checkpoint_says_how_its_masks_are_cleaned_up_unless_areas_are_given(m
     assert plain.records != clean.records
     for before, after in zip(plain.records, clean.records, strict=True):
         area = before["area"]
-        expected, _ = remove_small_regions_rle(before["segmentation"], int(np.ceil(0.04 * area)), "holes")
-        expected, _ = remove_small_regions_rle(expected, int(np.ceil(0.2 * area)), "islands")
+        clean_up = CleanUp(int(np.ceil(0.04 * area)), int(np.ceil(0.2 * area)))
+        expected, _ = clean_up.apply(before["segmentation"])
         assert after == {**before, **make_record(expected)}
     assert decoded(prompts, clean_up=CleanUp()).records == plain.records
 

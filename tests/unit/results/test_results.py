@@ -11,8 +11,9 @@ from pycocotools import mask as coco_masks
 from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask import SamMaskGenerator, draw_overlay
+from anymask.masks.clean_up import CleanUp
 from anymask.masks.polygons import polygons_to_rle
-from anymask.masks.rle import mask_to_rle, remove_small_regions, rle_to_coco, rle_to_mask
+from anymask.masks.rle import mask_to_rle, rle_to_coco, rle_to_mask
 from anymask.prompts.prompt import DrawnPrompts, Prompt, drawn_prompts
 from anymask.results.results import Results
 
@@ -269,12 +270,13 @@ def test_without_pandas_the_extra_is_named(masks, monkeypatch):
 
 def test_clean_up(results, masks):
     before = [dict(record) for record in results]
-    for cleaned, mode, area in (
-        (results.without_specks(5), "islands", 5),
-        (results.with_holes_filled(5), "holes", 6),
+    for cleaned, clean_up in (
+        (results.without_specks(5), CleanUp(min_island_area=5)),
+        (results.with_holes_filled(5), CleanUp(min_hole_area=6)),
     ):
         for record, old, mask in zip(cleaned, results, masks, strict=True):
-            expected, changed = remove_small_regions(mask, area, mode)
+            rle, changed = clean_up.apply(mask_to_rle(mask))
+            expected = rle_to_mask(rle)
             (again,) = Results([record], (HEIGHT, WIDTH)).masks
             np.testing.assert_array_equal(again, expected)
             assert record["area"] == expected.sum()

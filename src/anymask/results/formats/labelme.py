@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from ...images.load import as_rgb_uint8, image_size_hw, load_image
+from ...masks.clean_up import CleanUp
 from ...masks.polygons import Polygon, polygons_to_rle, rle_to_polygons, rles_to_polygons
 from ...masks.record import make_record, rle_of
-from ...masks.rle import Rle, mask_to_rle, remove_small_regions_rle
+from ...masks.rle import mask_to_rle
 from .annotated_image import (
     Annotated,
     AnnotatedImage,
@@ -53,9 +54,8 @@ def write_labelme(
             or else their name, as of a file in the same folder.
     """
     shapes: list[dict[str, Any]] = []
-    of_records = rles_to_polygons(
-        [_without_specks(rle_of(record), min_area) for record in annotated.records], tolerance
-    )
+    clean_up = CleanUp(min_hole_area=min_area, min_island_area=min_area)
+    of_records = rles_to_polygons([clean_up.apply(rle_of(record))[0] for record in annotated.records], tolerance)
     for index, (record, polygons) in enumerate(zip(annotated.records, of_records, strict=True)):
         shapes += [
             {
@@ -115,12 +115,6 @@ def read_labelme(path: FilePath, *, image: Any = None) -> AnnotatedImage:
     entries.warn()
     records = [make_record(polygons_to_rle(parts, size_hw), label=labels[key]) for key, parts in masks.items()]
     return AnnotatedImage(records, size_hw, name, image=None if found is None else str(found))
-
-
-def _without_specks(rle: Rle, min_area: int) -> Rle:
-    for mode in ("holes", "islands"):
-        rle, _ = remove_small_regions_rle(rle, min_area, mode)
-    return rle
 
 
 def _path_from(json_path: Path, image: Any) -> str | None:
