@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+
+from ..images.preparation import ImagePreprocessor
 
 # What an image encoder computes with, beyond what the names and shapes of its tensors say.
 _NOT_IN_TENSORS = (
@@ -35,7 +37,19 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # b
 _known: WeakKeyDictionary[nn.Module, tuple[Any, str]] = WeakKeyDictionary()
 
 
-def model_fingerprint(model: Any) -> str:
+class HasImageEncoder(Protocol):
+    """What has an image encoder: `SamNetwork`, `SamModel`, `SamVisionModel`."""
+
+    @property
+    def config(self) -> Any:
+        """The image encoder's, or the whole model's."""
+
+    @property
+    def vision_encoder(self) -> nn.Module:
+        """The image encoder."""
+
+
+def model_fingerprint(model: HasImageEncoder) -> str:
     """Identify a model's image encoder: a hash of its configuration and of its weights rounded to bfloat16.
 
     So one checkpoint has one fingerprint, loaded in float32 or in bfloat16, from the hub's layout or Meta's. In float16
@@ -73,7 +87,7 @@ def model_fingerprint(model: Any) -> str:
     return fingerprint
 
 
-def weights_digest(model: Any, without: Collection[str] = ()) -> str:
+def weights_digest(model: nn.Module, without: Collection[str] = ()) -> str:
     """Hash all weights of a model, bit for bit; unlike `model_fingerprint` those that decode too.
 
     Args:
@@ -92,7 +106,7 @@ def weights_digest(model: Any, without: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def preprocessing_fingerprint(image_processor: Any) -> str:
+def preprocessing_fingerprint(image_processor: ImagePreprocessor) -> str:
     """Describe what decides the pixels that the model sees, as JSON: the processor's class, and options with effect.
 
     The class counts because `SamImageProcessor` and `SamImageProcessorFast` resize differently by one 8-bit step.

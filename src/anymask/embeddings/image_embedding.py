@@ -22,7 +22,8 @@ from torch import Tensor
 
 from ..geometry.coordinates import ResizeGeometry
 from ..images.load import load_image
-from ..images.preparation import image_processor_of
+from ..images.preparation import ImagePreprocessor, Processor, image_processor_of
+from ..modeling.outputs import EncodingModel
 from ..support.atomic_files import write_whole
 from .fingerprints import image_fingerprint, model_fingerprint, preprocessing_differences, preprocessing_fingerprint
 
@@ -110,7 +111,7 @@ class ImageEmbedding(EncodedImage):
                 f"{other_type}"
             )
 
-    def check_preprocessing(self, processor: Any) -> None:
+    def check_preprocessing(self, processor: Processor) -> None:
         """Raises ValueError if the image was prepared otherwise than this processor, or image processor, does it.
 
         Raises:
@@ -217,7 +218,7 @@ def _digest(tensor: Tensor, metadata: Mapping[str, str]) -> str:
 
 
 def embed_image(
-    model: Any, processor: Any, image: Any, *, name: str | None = None, cache: Cache | None = None
+    model: Any, processor: Processor, image: Any, *, name: str | None = None, cache: Cache | None = None
 ) -> ImageEmbedding:
     """Runs the image encoder on one image.
 
@@ -247,7 +248,7 @@ def embed_image(
     return replace(embedding.to(model.device), name=name)
 
 
-def embedding_key(model: Any, image_processor: Any, image: Any) -> str:
+def embedding_key(model: Any, image_processor: ImagePreprocessor, image: Any) -> str:
     """Under which a cache keeps an embedding: a hash of the image, as `load_image` gives it, and of what is done to it.
 
     The model's type counts here, though not in its fingerprint: a cache must not change results.
@@ -261,7 +262,7 @@ def embedding_key(model: Any, image_processor: Any, image: Any) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def encode_pixel_values(model: Any, pixel_values: Tensor) -> Tensor:
+def encode_pixel_values(model: EncodingModel, pixel_values: Tensor) -> Tensor:
     """Image embeddings (N, C, h, w) of images (N, 3, H, W), square ones of the model's size or others."""
     pixel_values = pixel_values.to(model.device, model.dtype)
     native = model.config.vision_config.image_size
@@ -270,7 +271,7 @@ def encode_pixel_values(model: Any, pixel_values: Tensor) -> Tensor:
 
 
 @torch.no_grad()  # not inference_mode: the decoder may be trained on the result
-def encode_image(model: Any, image_processor: Any, image: Any) -> EncodedImage:
+def encode_image(model: EncodingModel, image_processor: ImagePreprocessor, image: Any) -> EncodedImage:
     """Runs the image encoder on one image, for use at once; the arguments are those of `embed_image`."""
     inputs = image_processor(image, return_tensors="pt", device=model.device)
     original_sizes_hw = inputs["original_sizes"].tolist()
@@ -280,7 +281,9 @@ def encode_image(model: Any, image_processor: Any, image: Any) -> EncodedImage:
     return EncodedImage(tensor, image_processor.geometry(original_sizes_hw[0]))
 
 
-def with_fingerprints(encoded: EncodedImage, model: Any, image_processor: Any, name: str | None) -> ImageEmbedding:
+def with_fingerprints(
+    encoded: EncodedImage, model: Any, image_processor: ImagePreprocessor, name: str | None
+) -> ImageEmbedding:
     """What was encoded, with all that is needed to keep it; model and image processor are those that made it."""
     return ImageEmbedding(
         tensor=encoded.tensor,

@@ -242,9 +242,22 @@ class ImagePreprocessor:
         return RESIZERS[self.backend]
 
 
-def image_processor_of(processor: Any) -> Any:
+class HasImageProcessor(Protocol):
+    """What holds an image processor, as `SamProcessor` does."""
+
+    @property
+    def image_processor(self) -> ImagePreprocessor:
+        """Of images of any kind."""
+
+
+Processor = ImagePreprocessor | HasImageProcessor
+"""A `SamProcessor`, or its image processor: what is asked for where images are prepared."""
+
+
+def image_processor_of(processor: Processor) -> ImagePreprocessor:
     """The image processor of a `SamProcessor`; an image processor itself, or nothing, as it is."""
-    return getattr(processor, "image_processor", processor)
+    found: Any = getattr(processor, "image_processor", processor)
+    return found
 
 
 def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from ..geometry.coordinates import ResizeGeometry
 from ..geometry.crops import crop_boxes_xyxy
-from ..images.preparation import ImagePreprocessor, image_processor_of
+from ..images.preparation import ImagePreprocessor, Processor, image_processor_of
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.outputs import MaskProposer
@@ -49,7 +49,7 @@ class SamMaskGenerator:
         [400, 600]
     """
 
-    def __init__(self, model: MaskProposer, processor: Any, **options: Any) -> None:
+    def __init__(self, model: MaskProposer, processor: Processor, **options: Any) -> None:
         """Take a model, its processor, and the fields of `MaskGenerationOptions`.
 
         Args:

@@ -108,9 +108,8 @@ class CheckedEmbedding(Protocol):
         """Raises ValueError if another model made it."""
 
 
-@runtime_checkable
-class MaskProposer(Protocol):
-    """Encodes images and proposes masks for points: what segment-everything needs. `SamNetwork` and `SamModel` do."""
+class EncodingModel(Protocol):
+    """Encodes images: what an embedding is made with. `SamNetwork` and `SamModel` do."""
 
     config: Any
 
@@ -124,6 +123,11 @@ class MaskProposer(Protocol):
 
     def get_image_embeddings(self, pixel_values: Tensor, interpolate_pos_encoding: bool = False) -> Tensor:
         """Encode images, (batch, channels, height, width), see `SamNetwork.get_image_embeddings`."""
+
+
+@runtime_checkable
+class MaskProposer(EncodingModel, Protocol):
+    """Proposes masks for points as well: what segment-everything needs."""
 
     def prepare_image(self, image_embeddings: Any) -> Any:
         """Do what all prompts of an image share, see `SamNetwork.prepare_image`."""

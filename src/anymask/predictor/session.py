@@ -21,6 +21,7 @@ import torch
 
 from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
+from ..images.preparation import Processor
 from ..mask_generation.generator import check_model_and_processor
 from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
@@ -81,7 +82,7 @@ class SamSession:
     def __init__(
         self,
         model: PromptableModel,
-        processor: Any,
+        processor: Processor,
         embedding: EncodedImage,
         *,
         image: Any = None,

@@ -24,7 +24,7 @@ from ..geometry.coordinates import (
     LABEL_PADDING,
     ResizeGeometry,
 )
-from ..images.preparation import image_processor_of
+from ..images.preparation import Processor, image_processor_of
 from ..masks.measures import outer_box_xyxy
 
 MAX_LABEL_SIDE = 256
@@ -102,7 +102,7 @@ class TrainingSamples(Dataset, Generic[SampleT]):
     def __init__(
         self,
         samples: Sequence[SampleT],
-        processor: Any,
+        processor: Processor,
         *,
         max_objects: int | None = 16,
         label_side: int | None = None,
