@@ -29,7 +29,7 @@ from . import decoders
 from .fast.decoder import PreparedImage, check_weights, is_same, prepare
 from .image_encoder import VisionEncoder
 from .layers import or_default
-from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts
+from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts, total_and_parts
 from .mask_decoder import MaskDecoder
 from .outputs import CheckedEmbedding, MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
 from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_filling, find_padding, grid_centres_xy
@@ -85,19 +85,17 @@ class SegmentAnything(ABC):
         return self
 
     @property
-    def loss_function(self) -> Callable[..., Any]:
+    def loss_function(self) -> Callable[..., SegmentationLoss | Tensor]:
         """What `forward` computes with `labels`; may be replaced by a function of the same arguments.
 
         It is called with `pred_masks`, `iou_scores`, `labels` and `num_items_in_batch` by name, as `segmentation_loss`
         has them, and returns a scalar, or a `SegmentationLoss`.
         """
-        own = cast(nn.Module, self)._modules.get("loss_function") or self.__dict__.get(
-            "_loss_function"
-        )  # a module sets itself there
-        return own or self._segmentation_loss
+        modules = cast(nn.Module, self)._modules  # a module sets itself there
+        return modules.get("loss_function") or self.__dict__.get("_loss_function") or self._segmentation_loss
 
     @loss_function.setter
-    def loss_function(self, function: Callable[..., Any] | None) -> None:
+    def loss_function(self, function: Callable[..., SegmentationLoss | Tensor] | None) -> None:
         self.__dict__["_loss_function"] = function
 
     def _segmentation_loss(self, **batch: Any) -> SegmentationLoss:
@@ -265,20 +263,19 @@ class SegmentAnything(ABC):
             target_embedding=target_embedding,
             output_attentions=output_attentions,
         )
-        loss: Any = None  # a SegmentationLoss, or the scalar of an own function
+        loss, loss_parts = None, None
         if labels is not None:
             if labels.ndim == 3 and len(labels) == len(masks):
                 filling = find_filling(input_labels, input_boxes)
                 labels, num_items_in_batch = spread_over_prompts(labels, masks.shape[1], filling, num_items_in_batch)
-            loss = self.loss_function(
-                pred_masks=masks,
-                iou_scores=iou_scores,
-                labels=labels,
-                num_items_in_batch=num_items_in_batch,
+            loss, loss_parts = total_and_parts(
+                self.loss_function(
+                    pred_masks=masks, iou_scores=iou_scores, labels=labels, num_items_in_batch=num_items_in_batch
+                )
             )
         output = SamImageSegmentationOutput(
-            loss=getattr(loss, "total", loss),
-            loss_parts=getattr(loss, "parts", None),
+            loss=loss,
+            loss_parts=loss_parts,
             iou_scores=iou_scores,
             pred_masks=masks,
             vision_hidden_states=encoding.hidden_states,

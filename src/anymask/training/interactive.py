@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from ..masks.measures import masks_to_boxes_xyxy
 from ..modeling.fast.decoder import PreparedImage
+from ..modeling.losses import total_and_parts
 from ..modeling.outputs import CheckedEmbedding, SamImageSegmentationOutput
 from ..modeling_sam import SamModel
 from .recipes import PromptedRounds, PromptRecipe
@@ -151,8 +152,8 @@ class PromptedSamModel(SamModel):
                 num_items_in_batch=num_items_in_batch,
                 **({"learning": rounds.learning_masks(logits.shape[2])} if self.recipe.exploration else {}),
             )
-            losses.append(getattr(loss, "total", loss))
-            last.loss_parts = getattr(loss, "parts", None)
+            total, last.loss_parts = total_and_parts(loss)
+            losses.append(total)
             shown = _most_confident(logits.detach(), scores.detach())
         last.loss = torch.stack(losses).mean()
         return last

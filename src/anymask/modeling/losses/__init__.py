@@ -3,7 +3,7 @@
 from .labels import check_mask_labels, find_objects, spread_over_prompts
 from .mask_losses import MASK_LOSSES
 from .options import DEFAULT_LOSS, LOSSES, LossOptions
-from .segmentation import SegmentationLoss, masks_iou, segmentation_loss
+from .segmentation import SegmentationLoss, masks_iou, segmentation_loss, total_and_parts
 
 __all__ = [
     "DEFAULT_LOSS",
@@ -16,4 +16,5 @@ __all__ = [
     "masks_iou",
     "segmentation_loss",
     "spread_over_prompts",
+    "total_and_parts",
 ]

@@ -34,6 +34,11 @@ class SegmentationLoss(NamedTuple):
     parts: dict[str, Tensor]
 
 
+def total_and_parts(loss: SegmentationLoss | Tensor) -> tuple[Tensor, dict[str, Tensor] | None]:
+    """What is minimised, a scalar, and its parts; none are known where an own loss function gives the scalar alone."""
+    return (loss.total, loss.parts) if isinstance(loss, SegmentationLoss) else (loss, None)
+
+
 def segmentation_loss(
     pred_masks: Tensor,
     iou_scores: Tensor,
