@@ -112,9 +112,10 @@ def test_workers_on_one_device_compute_with_the_same_memory(photos, options, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "kills"), [(1, 16), (2, 4)])
 def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(workers, kills, photos, options, tmp_path, undisturbed):
-    """Kills fall into the time that a run takes here and now. With two workers the parent is killed.
+    """The first kill comes when a run has just begun, the others anywhere in the time that one takes here and now.
 
-    The workers then end by themselves, and until then hold shards that the second call waits for.
+    With two workers the parent is killed. The workers then end by themselves, and until then hold shards that the
+    second call waits for.
     """
     context = multiprocessing.get_context("forkserver")  # imports torch once
     context.set_forkserver_preload(["anymask.distributed.generate"])
@@ -135,7 +136,9 @@ def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(workers, kills, 
     for kill in range(kills):
         out = tmp_path / f"out{kill}"
         process = start(generate, photos, out, options=options, n_shards=3, workers=workers)
-        process.join(chance.uniform(0, seconds))
+        process.join(chance.uniform(0, seconds) if kill else 0)
+        while kill == 0 and not (out / "settings.json").exists():
+            process.join(0.01)
         process.kill()
         process.join()
         under_way += (out / "settings.json").exists() and not (out / "manifest.json").exists()
