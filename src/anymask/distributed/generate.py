@@ -18,6 +18,9 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+import torch.multiprocessing
+
 from .. import __version__
 from ..embeddings.fingerprints import weights_digest
 from ..sam import SAM
@@ -79,8 +82,6 @@ class Job:
 
         So the bytes depend neither on the number of workers nor on that of the machine's cores.
         """
-        import torch
-
         images = self.images[shard_slice(index, self.n_shards, len(self.images))]
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
@@ -157,8 +158,6 @@ def generate(
 
 def workers_of_machine(devices: Sequence[str] | None) -> int:
     """How many workers use a whole machine: one for each device, and on a CPU one for each core that torch may use."""
-    import torch
-
     on_cpu = not torch.cuda.is_available() if devices is None else set(devices) == {"cpu"}
     return max(torch.get_num_threads() if on_cpu else 1, len(devices or ()))
 
@@ -245,9 +244,6 @@ def share_models(job: Job, devices: Sequence[str | None]) -> dict[str | None, tu
 
 
 def _work_in_processes(job: Job, devices: Sequence[str | None], progress: Callable[[int, int], None] | None) -> None:
-    import torch
-    import torch.multiprocessing
-
     context = torch.multiprocessing.get_context("spawn")  # hands over tensors by their memory
     models = share_models(job, devices)  # the memory is this process's: it keeps the models until all have ended
     processes = []

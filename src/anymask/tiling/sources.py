@@ -86,6 +86,8 @@ class LargeImage:
         left, top, right, bottom = box_xyxy
         pixels = np.asarray(self.pixels[top:bottom, left:right])
         chosen = pixels if self.bands is None else pixels[..., list(self.bands)]
+        if self.valid is None and self.nodata is None:
+            return chosen, None
         is_valid = np.ones(pixels.shape[:2], dtype=bool)
         if self.valid is not None:
             is_valid = np.asarray(self.valid[top:bottom, left:right]).astype(bool)
