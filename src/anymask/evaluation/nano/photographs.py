@@ -32,17 +32,21 @@ from .predict import answer
 Record = dict[str, float]
 
 
-def held_out_examples(folder: Path, per_source: int | None = None, masks_each: int = 40) -> dict[str, list[Example]]:
+def held_out_examples(
+    folder: Path, per_source: int | None = None, masks_each: int = 40, *, trained_on: bool = False
+) -> dict[str, list[Example]]:
     """Held-out photographs by source, with at most `masks_each` masks of each, evenly taken from large to small.
 
     Args:
         folder: with photos/*.tar.
         per_source: how many of each; None takes all.
+        trained_on: give photographs of the training part instead: what a model knows by heart is better there.
     """
     examples = {}
     for source, photographs in read_sources(Path(folder) / "photos").items():
-        _, held_out = split_held_out(photographs)
-        examples[source] = [_example(photograph, masks_each) for photograph in held_out[:per_source]]
+        training, held_out = split_held_out(photographs)
+        part = training if trained_on else held_out
+        examples[source] = [_example(photograph, masks_each) for photograph in part[:per_source]]
     return examples
 
 
@@ -119,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--baselines", action="store_true", help="score classical segmentation instead of a model")
     parser.add_argument("--per-source", type=int, help="at most so many photographs of each source")
     parser.add_argument("--masks-each", type=int, default=40, help="at most so many masks of a photograph (40)")
+    parser.add_argument("--trained-on", action="store_true", help="score photographs of the training part instead")
+    parser.add_argument("--image-size", type=int, help="side of the model's frame in pixels (as it was trained)")
     parser.add_argument("--json", type=Path, help="write the report here")
     arguments = parser.parse_args(argv)
     if (arguments.model is None) != arguments.baselines:
@@ -128,12 +134,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         score = score_baselines
     else:
         model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
-        image_processor = SamImageProcessor.from_pretrained(arguments.model)
+        side = arguments.image_size or model.config.vision_config.image_size
+        image_processor = SamImageProcessor.from_pretrained(
+            arguments.model, size={"longest_edge": side}, pad_size={"height": side, "width": side}
+        )
 
         def score(example: Example) -> list[Record]:
             return score_photograph(model, image_processor, example)
 
-    examples = held_out_examples(arguments.data, arguments.per_source, arguments.masks_each)
+    examples = held_out_examples(
+        arguments.data, arguments.per_source, arguments.masks_each, trained_on=arguments.trained_on
+    )
     records = {source: [r for e in members for r in score(e)] for source, members in examples.items()}
     result = report({source: members for source, members in records.items() if members})
     print(text_table(result))

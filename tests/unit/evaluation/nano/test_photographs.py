@@ -43,6 +43,17 @@ def test_the_command_scores_a_model(data_folder, tmp_path, capsys):
     assert {"click", "box"} == set(scores["calibration"])
 
 
+def test_photographs_of_the_training_part_in_another_frame(data_folder, tmp_path):
+    numbers = []
+    for side in ("160", "256"):
+        out = tmp_path / f"{side}.json"
+        options = ["--model", "sam-vit-nano", "--trained-on", "--per-source", "2", "--image-size", side]
+        main(["--data", str(data_folder), *options, "--json", str(out)])
+        numbers.append(json.loads(out.read_text())["sizes"]["all"])
+    assert numbers[0]["count"] == numbers[1]["count"]
+    assert numbers[0]["click_best"] != numbers[1]["click_best"]
+
+
 def test_model_or_baselines(data_folder):
     with pytest.raises(SystemExit):
         main(["--data", str(data_folder)])
@@ -53,3 +64,10 @@ def test_examples_hold_the_largest_and_the_smallest_masks(data_folder):
     assert {source: len(members) for source, members in examples.items()} == {"street": 2, "yard": 2}
     areas = [mask.sum() for mask in examples["yard"][0].masks]
     assert areas == [disc((60, 80), (30, 25), 18).sum(), disc((60, 80), (20, 60), 9).sum()]
+
+
+def test_the_two_parts_share_no_photograph(data_folder):
+    parts = [held_out_examples(data_folder, trained_on=trained_on) for trained_on in (False, True)]
+    for source in ("street", "yard"):
+        held_out, training = ({example.name for example in part[source]} for part in parts)
+        assert held_out and training and not held_out & training
