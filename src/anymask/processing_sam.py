@@ -17,8 +17,8 @@ from transformers.processing_utils import ProcessorMixin
 from .geometry.coordinates import LABEL_PADDING
 from .image_processing_sam import SamImageProcessor, SamImageProcessorBase
 from .image_processing_sam_fast import SamImageProcessorFast
-from .images.options import INERT_CONFIG_KEYS, OPTION_NAMES
-from .images.preparation import ImagePreprocessor, SamInputs, batch_geometries, check_tensor_type, to_inputs
+from .images.options import INERT_CONFIG_KEYS, OPTION_NAMES, batch_geometries
+from .images.preparation import ImagePreprocessor, SamInputs, check_tensor_type, to_inputs
 from .images.segmentation_maps import prepare_segmentation_maps
 from .prompts.mask_prompts import prepare_mask_prompts
 from .prompts.tensors import count_prompts, prepare_prompts

@@ -17,10 +17,11 @@ import torch
 from .checkpoints.loading import is_checkpoint_file
 from .checkpoints.packaged import load_network, load_preparation
 from .embeddings.image_embedding import ImageEmbedding, embed_image
-from .images.preparation import ImagePreprocessor
+from .images.preparation import ImagePreprocessor, check_processor
 from .images.windows import Window
-from .mask_generation.generator import SamMaskGenerator, check_model_and_processor
+from .mask_generation.generator import SamMaskGenerator
 from .modeling.network import SamNetwork
+from .modeling.outputs import check_model
 from .predictor.answers import (
     answer_each,
     answer_prompts,
@@ -118,10 +119,11 @@ class SAM:
             targets = [usable_device(name) for name in ([device] if devices is None else devices)]
             network = _load_model(model, dtype).to(targets[0])
             more_devices = targets[1:]
+        check_model(network)
         self._network = network
         self._copies = _copy_to(network, more_devices)
         self._processor = _load_processor(model) if processor is None else processor
-        self._preprocessor = check_model_and_processor(network, self._processor)
+        self._preprocessor = check_processor(self._processor)
         if value_range is not None or window is not None:
             self._preprocessor = self._processor = with_values(self._preprocessor, value_range, window)
 

@@ -7,8 +7,8 @@ unchanged. Ours beyond them: `size` as a height and a width, `size_divisor` and 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from PIL import Image
@@ -178,6 +178,21 @@ def implied_options(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("size_divisor") is not None:
         implied["pad_size"] = None
     return implied
+
+
+def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
+    """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
+    geometries = [options.geometry(size_hw) for size_hw in sizes_hw]
+    padded = {geometry.padded_size_hw for geometry in geometries}
+    if len(padded) <= 1:
+        return geometries
+    if not options.do_pad:
+        raise ValueError(
+            f"Images of a batch must have one size, got {sorted(padded)} (height x width) after resizing. "
+            "Set do_pad=True, or process them one by one."
+        )
+    largest = (max(height for height, _ in padded), max(width for _, width in padded))
+    return [replace(geometry, padded_size_hw=largest) for geometry in geometries]
 
 
 def _resized(original_size_hw: Sequence[int], size: Mapping[str, int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ Options and sizes are in `options.py`, reading of images in `load.py`, and how p
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
@@ -18,7 +18,7 @@ from transformers.image_processing_base import BatchFeature
 from ..geometry.coordinates import ResizeGeometry
 from ..prompts.nested import flat_list
 from ..support.unknown_names import check_known_options
-from .options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions, implied_options
+from .options import INERT_CONFIG_KEYS, OPTION_NAMES, ImageOptions, batch_geometries, implied_options
 from .resize_pillow import PillowResizer
 from .resize_torch import TorchResizer
 from .segmentation_maps import prepare_segmentation_maps
@@ -260,19 +260,19 @@ def image_processor_of(processor: Processor) -> ImagePreprocessor:
     return found
 
 
-def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
-    """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
-    geometries = [options.geometry(size_hw) for size_hw in sizes_hw]
-    padded = {geometry.padded_size_hw for geometry in geometries}
-    if len(padded) <= 1:
-        return geometries
-    if not options.do_pad:
-        raise ValueError(
-            f"Images of a batch must have one size, got {sorted(padded)} (height x width) after resizing. "
-            "Set do_pad=True, or process them one by one."
+def check_processor(processor: Any) -> ImagePreprocessor:
+    """The image processor of a processor, which may be one itself.
+
+    Raises:
+        TypeError: If it is none of this package's.
+    """
+    image_processor = image_processor_of(processor)
+    if not isinstance(image_processor, ImagePreprocessor):
+        raise TypeError(
+            "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "
+            f"{type(processor).__module__}.{type(processor).__name__}; load it with anymask's from_pretrained."
         )
-    largest = (max(height for height, _ in padded), max(width for _, width in padded))
-    return [replace(geometry, padded_size_hw=largest) for geometry in geometries]
+    return image_processor
 
 
 def to_inputs(data: Mapping[str, Any], return_tensors: str | None) -> SamInputs:

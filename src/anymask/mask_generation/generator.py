@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from ..geometry.coordinates import ResizeGeometry
 from ..geometry.crops import crop_boxes_xyxy
-from ..images.preparation import ImagePreprocessor, Processor, image_processor_of
+from ..images.preparation import Processor, check_processor
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
-from ..modeling.outputs import MaskProposer
+from ..modeling.outputs import MaskProposer, check_model
 from ..support.chunks import is_out_of_memory
 from ..support.threads import map_in_threads, parallel_threads
 from .crop_encoder import Crop, CropEncoder, PreprocessedImage
@@ -62,8 +62,9 @@ class SamMaskGenerator:
             TypeError: If model or processor is none of this package's, or an option is unknown.
             ValueError: If an option has a value that it cannot have, or contradicts another.
         """
+        check_model(model)
         self.model = model
-        self.image_processor = check_model_and_processor(model, processor)
+        self.image_processor = check_processor(processor)
         of_checkpoint = getattr(model.config, "mask_generation", None) or {}  # a field that most configurations lack
         self.options = MaskGenerationOptions.from_kwargs(**of_checkpoint).updated(**options)
         self._warned_of_memory = False
@@ -216,26 +217,6 @@ def _low_res_places(
         for axis, low, padded in zip((1, 0), low_res_hw, geometry.padded_size_hw, strict=True)
     )
     return rows, columns
-
-
-def check_model_and_processor(model: Any, processor: Any) -> ImagePreprocessor:
-    """Return the image processor of a processor, which may be one itself.
-
-    Raises:
-        TypeError: If model or processor is none of this package's.
-    """
-    if not isinstance(model, MaskProposer):
-        raise TypeError(
-            f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
-            "load the same checkpoint with anymask.SamModel.from_pretrained."
-        )
-    image_processor = image_processor_of(processor)
-    if not isinstance(image_processor, ImagePreprocessor):
-        raise TypeError(
-            "`processor` must be an anymask.SamProcessor or one of anymask's image processors, got "
-            f"{type(processor).__module__}.{type(processor).__name__}; load it with anymask's from_pretrained."
-        )
-    return image_processor
 
 
 def _progress_bar(options: MaskGenerationOptions, crop: Crop, grids: Sequence[np.ndarray]) -> tqdm:

@@ -142,3 +142,16 @@ class PromptableModel(MaskProposer, Protocol):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Segment, see `SamNetwork.forward`."""
+
+
+def check_model(model: Any) -> None:
+    """Refuse what cannot segment, such as a model of Transformers' own classes.
+
+    Raises:
+        TypeError: If the model is none of this package's.
+    """
+    if not isinstance(model, MaskProposer):
+        raise TypeError(
+            f"`model` must be an anymask.SamModel, got {type(model).__module__}.{type(model).__name__}; "
+            "load the same checkpoint with anymask.SamModel.from_pretrained."
+        )

@@ -21,12 +21,11 @@ import torch
 
 from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
-from ..images.preparation import Processor
-from ..mask_generation.generator import check_model_and_processor
+from ..images.preparation import Processor, check_processor
 from ..masks.record import MaskRecord
 from ..masks.rle import rle_to_mask
 from ..modeling.fast.decoder import PreparedImage
-from ..modeling.outputs import PromptableModel
+from ..modeling.outputs import PromptableModel, check_model
 from ..prompts.mask_prompts import mask_to_logits
 from ..prompts.prompt import Prompt, check_prompt, drawn_prompts
 from ..prompts.short_forms import read_prompts
@@ -100,18 +99,20 @@ class SamSession:
             choice: which mask answers a prompt, "best" or "stable"; see `choice.py`.
 
         Raises:
+            TypeError: If model or processor is none of this package's.
             ValueError: If `choice` is "all", or another model or preprocessing made the embedding.
         """
         if choice == "all":
             raise ValueError(
                 "`choice` must be 'best' or 'stable' in a session, whose objects have one mask, got 'all'."
             )
+        check_model(model)
+        self._model, self._image_processor = model, check_processor(processor)
         if isinstance(embedding, ImageEmbedding):
             embedding.check_model(model)
             embedding.check_preprocessing(processor)
         self._encoded = embedding
         self._prepared: PreparedImage | None = None  # with the first prediction, and kept for all that follow
-        self._model, self._image_processor = model, check_model_and_processor(model, processor)
         self._image, self._name, self._options = image, name, DecodingOptions(choice=choice)
         self._now = _Step({}, None, 1)
         self._past: list[_Step] = []

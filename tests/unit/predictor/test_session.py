@@ -243,6 +243,15 @@ def test_a_choice_that_there_is_not(sam):
         sam.session(IMAGE, choice="worst")
 
 
+def test_models_and_processors_of_others_are_refused(sam):
+    with pytest.raises(
+        TypeError, match=r"`model` must be an anymask\.SamModel, got torch\.nn\.modules\.linear\.Linear"
+    ):
+        SamSession(torch.nn.Linear(1, 1), sam.processor, sam.embed(IMAGE))
+    with pytest.raises(TypeError, match=r"`processor` must be an anymask\.SamProcessor or .*, got builtins\.object"):
+        SamSession(sam.model, object(), sam.embed(IMAGE))
+
+
 def test_an_embedding_of_another_model_is_refused(sam):
     with pytest.raises(ValueError, match="must come from this model's image encoder"):
         SamSession(tiny_model(seed=1), sam.processor, sam.embed(IMAGE))
