@@ -173,6 +173,31 @@ def test_masks_for_the_screen_are_not_kept_where_those_of_the_photos_pixels_fail
     assert demo.mask().shape == (1200, 1600)
 
 
+def test_a_photo_that_is_opened_again_gets_the_masks_of_its_pixels(demo, large_photo):
+    demo.open(large_photo)
+    demo.page.evaluate(HOLD_BACK_WHOLE_MASKS)
+    demo.click(800, 550)
+    demo.open(PHOTO)
+    demo.page.evaluate("window.release()")
+    assert demo.page.is_disabled("#export")
+    demo.page.click(f"#photos button:has-text('{large_photo.name}')")
+    demo.page.wait_for_selector("#export:not([disabled])")
+    assert demo.names == [] and demo.mask().shape == (1200, 1600)
+
+
+def test_the_photo_that_stays_gets_them_where_another_is_refused(demo, large_photo, tmp_path):
+    demo.open(large_photo)
+    demo.page.evaluate(HOLD_BACK_WHOLE_MASKS)
+    demo.click(800, 550)
+    text = tmp_path / "notes.jpg"
+    text.write_text("no photo")
+    demo.page.set_input_files("#file", text)
+    demo.page.wait_for_selector("#problem:not([hidden])")
+    demo.page.evaluate("window.release()")
+    demo.page.wait_for_selector("#export:not([disabled])")
+    assert demo.n_candidates == 3
+
+
 HAND_OVER = """([name, bytes, kind]) => {
     const data = new DataTransfer();
     data.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type: 'image/jpeg' }));

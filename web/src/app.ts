@@ -36,10 +36,12 @@ export class App {
     this.prompting = new Prompting(engine, state, this.view, this.connection);
     this.finding = new Finding(engine, state, this.connection, this.view.canvas);
     this.cross = new Cross(state, this.view, this.prompting, (...place) => this.act(...place));
-    this.photos = new Photos(engine, state, this.view, this.connection, () => {
+    const leavePhoto = () => {
       this.prompting.stop();
       this.finding.stop();
-    });
+    };
+    // What was stopped on the way to a photo goes on: its draft may lack the masks of the photo's pixels.
+    this.photos = new Photos(engine, state, this.view, this.connection, leavePhoto, () => void this.prompting.predict());
     byId("model").textContent = engine.info.model;
     byId("privacy").textContent = engine.info.isLocal
       ? "Everything happens in this browser. Your photo does not leave this computer."

@@ -27,6 +27,8 @@ export class Photos {
     private readonly view: View,
     private readonly connection: Connection,
     private readonly onOpening: () => void,
+    /** When it is open, or was refused and the photo before it stays. */
+    private readonly onShown: () => void,
   ) {
     this.photos = engine.info.images.map(({ id, name }) => ({ name, source: id, history: new History() }));
     this.list();
@@ -68,6 +70,7 @@ export class Photos {
     showBusy(null);
     this.list();
     this.state.refresh();
+    this.onShown();
   }
 
   private list(): void {
