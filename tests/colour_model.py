@@ -25,6 +25,7 @@ class ColourModel:
         )
         self.device = torch.device("cpu")
         self.dtype = torch.float32
+        self.vision_encoder = torch.nn.Identity()
         self.most_prompts, self.most_images = most_prompts, most_images
         self.encoded: list[int] = []
         self.decoded: list[int] = []

@@ -146,6 +146,10 @@ class _Watched:
     def dtype(self) -> torch.dtype:
         return self._model.dtype
 
+    @property
+    def vision_encoder(self) -> torch.nn.Module:
+        return self._model.vision_encoder
+
     def get_image_embeddings(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = False) -> torch.Tensor:
         return self._model.get_image_embeddings(pixel_values, interpolate_pos_encoding)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..images.preparation import ImagePreprocessor
+from ..modeling.outputs import HasImageEncoder
 
 # What an image encoder computes with, beyond what the names and shapes of its tensors say.
 _NOT_IN_TENSORS = (
@@ -35,18 +36,6 @@ _OPTIONS_UNDER = {
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 _known: WeakKeyDictionary[nn.Module, tuple[Any, str]] = WeakKeyDictionary()
-
-
-class HasImageEncoder(Protocol):
-    """What has an image encoder: `SamNetwork`, `SamModel`, `SamVisionModel`."""
-
-    @property
-    def config(self) -> Any:
-        """The image encoder's, or the whole model's."""
-
-    @property
-    def vision_encoder(self) -> nn.Module:
-        """The image encoder."""
 
 
 def model_fingerprint(model: HasImageEncoder) -> str:

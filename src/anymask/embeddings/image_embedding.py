@@ -95,7 +95,7 @@ class ImageEmbedding(EncodedImage):
     preprocessing: str
     name: str | None = None
 
-    def check_model(self, model: Any) -> None:
+    def check_model(self, model: EncodingModel) -> None:
         """Raises ValueError if the image encoder of another model made this embedding.
 
         Raises:
@@ -218,7 +218,7 @@ def _digest(tensor: Tensor, metadata: Mapping[str, str]) -> str:
 
 
 def embed_image(
-    model: Any, processor: Processor, image: Any, *, name: str | None = None, cache: Cache | None = None
+    model: EncodingModel, processor: Processor, image: Any, *, name: str | None = None, cache: Cache | None = None
 ) -> ImageEmbedding:
     """Runs the image encoder on one image.
 
@@ -248,7 +248,7 @@ def embed_image(
     return replace(embedding.to(model.device), name=name)
 
 
-def embedding_key(model: Any, image_processor: ImagePreprocessor, image: Any) -> str:
+def embedding_key(model: EncodingModel, image_processor: ImagePreprocessor, image: Any) -> str:
     """Under which a cache keeps an embedding: a hash of the image, as `load_image` gives it, and of what is done to it.
 
     The model's type counts here, though not in its fingerprint: a cache must not change results.
@@ -282,7 +282,7 @@ def encode_image(model: EncodingModel, image_processor: ImagePreprocessor, image
 
 
 def with_fingerprints(
-    encoded: EncodedImage, model: Any, image_processor: ImagePreprocessor, name: str | None
+    encoded: EncodedImage, model: EncodingModel, image_processor: ImagePreprocessor, name: str | None
 ) -> ImageEmbedding:
     """What was encoded, with all that is needed to keep it; model and image processor are those that made it."""
     return ImageEmbedding(

@@ -384,7 +384,7 @@ class SegmentAnything(ABC):
                     "image_embeddings must be a tensor, an anymask.ImageEmbedding or a list of these, got "
                     f"{type(embedding).__name__}; stack tensors with torch.cat."
                 )
-            embedding.check_model(cast(nn.Module, self))
+            embedding.check_model(self)
         shapes = sorted({tuple(embedding.tensor.shape) for embedding in several})
         if len(shapes) != 1:
             raise ValueError(

@@ -104,14 +104,24 @@ class CheckedEmbedding(Protocol):
     def tensor(self) -> Tensor:
         """(1, channels, height, width)."""
 
-    def check_model(self, model: nn.Module) -> None:
+    def check_model(self, model: EncodingModel) -> None:
         """Raises ValueError if another model made it."""
 
 
-class EncodingModel(Protocol):
-    """Encodes images: what an embedding is made with. `SamNetwork` and `SamModel` do."""
+class HasImageEncoder(Protocol):
+    """What has an image encoder: `SamNetwork`, `SamModel`, `SamVisionModel`."""
 
-    config: Any
+    @property
+    def config(self) -> Any:
+        """The image encoder's, or the whole model's."""
+
+    @property
+    def vision_encoder(self) -> nn.Module:
+        """The image encoder."""
+
+
+class EncodingModel(HasImageEncoder, Protocol):
+    """Encodes images: what an embedding is made with. `SamNetwork` and `SamModel` do."""
 
     @property
     def device(self) -> torch.device:
