@@ -18,7 +18,6 @@ TESTED_IN = {
     "modeling/decoders.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/decoder.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/images.py": "unit/modeling/fast/test_parity.py",
-    "modeling/fast/own_image.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/shared_image.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/untouched.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/upscaling.py": "unit/modeling/fast/test_parity.py",

@@ -213,7 +213,7 @@ class SAM:
             multimask_output: Choose each mask from several; False takes the one that the model makes for unambiguous
                 prompts, such as boxes.
             choice: "best" takes the mask with the highest predicted IoU of three; "stable" the single one if it is
-                stable, else the best of three; "all" gives each of them a record. See `predictor/choice.py`.
+                stable, else the best of three; "all" gives each of them a record. See `predictor.decode.choose_masks`.
             low_res_logits: Keep the masks' logits as `results.low_res_logits`, to go on from. They take 256 KB per
                 mask in SAM itself, so False saves gigabytes for thousands of prompts.
             value_range: As in `SAM`, for this call.

@@ -1,1 +1,1 @@
-"""Segment what prompts point at: `sources` of images, `answers` for each, `decode`, `choice` of masks, `session`."""
+"""Segment what prompts point at: `sources` of images, `answers` for each, `decode` and choose masks, `session`."""

@@ -3,6 +3,9 @@
 `SAM.predict` and `SamSession` are the callers. Prompts are decoded some at a time, and full-size masks are made as run
 lengths from low-resolution logits (`sparse_upsampling.py`), so that memory follows neither the number of prompts,
 unless these logits are kept, nor the size of the image.
+
+The decoder gives four masks for each prompt: one that is meant for unambiguous prompts, and three for ambiguous ones
+(whole, part, subpart). `choose_masks` says which of them is the answer.
 """
 
 from __future__ import annotations
@@ -27,10 +30,12 @@ from ..modeling.fast.decoder import PreparedImage
 from ..modeling.outputs import PromptableModel
 from ..prompts.prompt import Prompt, check_prompt
 from ..prompts.tensors import to_tensors
-from .choice import STABLE_SCORE, check_choice, choose_masks, masks_wanted
 
 PROMPTS_AT_A_TIME = 64  # as many as the points that the generator decodes at a time
 STABILITY_OFFSET = 1.0  # of the stability score in records, as in Meta's generator
+CHOICES = ("best", "stable", "all")
+STABLE_OFFSET = 0.05  # of the choice "stable": how far the threshold moves each way
+STABLE_SCORE = 0.98  # from here on it trusts the single mask
 
 
 @dataclass(frozen=True)
@@ -194,6 +199,57 @@ def decode_prompts(
     none = torch.empty(0, *low_res_hw, dtype=torch.float32, device="cpu")
     low_res_logits = torch.cat([kept[index] for index in in_order]) if kept else none
     return PromptedMasks([record for index in in_order for record in records[index]], low_res_logits)
+
+
+def check_choice(choice: str, multimask_output: bool = True) -> None:
+    """Raise ValueError for a choice that there is not, or nothing to choose from."""
+    if choice not in CHOICES:
+        raise ValueError(f"`choice` must be one of {', '.join(map(repr, CHOICES))}, got {choice!r}.")
+    if choice == "stable" and not multimask_output:
+        raise ValueError("`choice` must be 'best' with multimask_output=False, which leaves one mask, got 'stable'.")
+
+
+def masks_wanted(choice: str, multimask_output: bool) -> bool | None:
+    """What `SamModel.forward` takes as `multimask_output`, so that `choose_masks` has what it needs."""
+    return None if choice == "stable" else multimask_output
+
+
+def choose_masks(
+    low_res_logits: torch.Tensor,
+    iou_scores: torch.Tensor,
+    choice: str,
+    upsampler: SparseUpsampler,
+    stable_score: float = STABLE_SCORE,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose the masks that answer each prompt: one, or with "all" each of them.
+
+    "best" is the mask with the highest predicted IoU; of equal ones the first. "stable" is the single mask where it
+    hardly changes when its threshold moves (stability score of at least 0.98 at an offset of 0.05), else the best of
+    the others. An empty mask is not stable.
+
+    Args:
+        low_res_logits: (P, M, h, w); for "stable" the single mask first.
+        iou_scores: (P, M), predicted.
+        choice: One of `CHOICES`.
+        upsampler: Of the image, since stability is measured on masks of its size.
+        stable_score: From which stability on the single mask is trusted.
+
+    Returns:
+        Logits (P, K, h, w) and predicted IoU (P, K) of the chosen masks; K is 1, or M with "all".
+
+    Source: "stable" is SAM 2's dynamic multimask (https://arxiv.org/abs/2408.00714), which measures on the
+        low-resolution masks and takes an empty mask for a stable one.
+    """
+    if choice == "all":
+        return low_res_logits, iou_scores
+    if choice == "stable":
+        single = low_res_logits[:, 0]
+        is_stable = upsampler.stability_scores(single, stability_score_offset=STABLE_OFFSET) >= stable_score
+        chosen = torch.where(is_stable.to(iou_scores.device), 0, 1 + iou_scores[:, 1:].argmax(dim=1))
+    else:
+        chosen = iou_scores.argmax(dim=1)
+    prompts = torch.arange(len(chosen), device=chosen.device)
+    return low_res_logits[prompts, chosen, None], iou_scores[prompts, chosen, None]
 
 
 def _about(record: MaskRecord, prompt: Prompt) -> MaskRecord:

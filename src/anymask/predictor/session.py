@@ -96,7 +96,7 @@ class SamSession:
             embedding: of the image; one that says which model made it is checked.
             image: the image or its path, for results to be drawn on.
             name: of the image, for its results.
-            choice: which mask answers a prompt, "best" or "stable"; see `choice.py`.
+            choice: which mask answers a prompt, "best" or "stable"; see `decode.choose_masks`.
 
         Raises:
             TypeError: If model or processor is none of this package's.

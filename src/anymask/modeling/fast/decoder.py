@@ -26,8 +26,7 @@ from ..layers import at_least_float32
 from ..mask_decoder import FeedForward, MaskDecoder, as_tokens, choose_masks
 from ..outputs import MaskProposals, Prompts
 from ..two_way_transformer import TwoWayAttentionBlock, bias_of_padding
-from .images import FastImage, Projected, project_positions, readers, writers
-from .own_image import OwnImage
+from .images import FastImage, OwnImage, Projected, project_positions, readers, writers
 from .shared_image import ProjectedBase, SharedImage, project_base
 from .untouched import is_untouched
 from .upscaling import as_matrix, predict_masks

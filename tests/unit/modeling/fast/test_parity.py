@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from anymask.modeling import decoders
-from anymask.modeling.fast.own_image import OwnImage
+from anymask.modeling.fast.images import OwnImage
 from anymask.modeling.fast.shared_image import SharedImage
 from anymask.modeling.fast.untouched import is_untouched
 
