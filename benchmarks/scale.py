@@ -33,7 +33,8 @@ SECONDS_BETWEEN_LOOKS = 0.1  # a look costs some milliseconds itself
 PERIOD, SQUARE = 400, 250  # of the drawn rasters: a bright square in each field
 GENERATE = """
 import sys
-from anymask.distributed.generate import generate, make_job
+from anymask.distributed.generate import generate
+from anymask.distributed.job import make_job
 from anymask.distributed.ray_engine import generate_with_ray
 if __name__ == "__main__":
     folder, output, way, number = sys.argv[1:]

@@ -1,1 +1,1 @@
-"""Folders of millions: `inputs` in `shards`, a `worker` from images to rows, `outputs`, and `generate` over all."""
+"""Folders of millions: `inputs` in `shards`, a `worker` from images to rows, `outputs`, a `job`, and `generate`."""

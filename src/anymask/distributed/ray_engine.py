@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .generate import Job, write_manifest
+from .job import Job, write_manifest
 from .shards import ShardFolder
 from .worker import MaskWorker
 
@@ -39,7 +39,7 @@ def generate_with_ray(
     """Make what is missing of a run on Ray; returns the manifest.
 
     Args:
-        job: See `generate.make_job`. The images and the output folder must be reachable from every node.
+        job: See `job.make_job`. The images and the output folder must be reachable from every node.
         actors: Models that work at once.
         gpus_per_actor: GPUs, or a fraction of one, for each; 0 computes on CPUs.
         address: Of a cluster, as `ray.init` takes it; None takes a running one, or starts one here.

@@ -11,8 +11,9 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from anymask.distributed import generate as module
-from anymask.distributed.generate import generate, make_job, share_models, work, workers_of_machine
+from anymask.distributed import job as module
+from anymask.distributed.generate import generate, share_models, workers_of_machine
+from anymask.distributed.job import make_job, work
 from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from anymask.distributed.generate import generate, make_job
+from anymask.distributed.generate import generate
+from anymask.distributed.job import make_job
 
 
 @pytest.mark.slow

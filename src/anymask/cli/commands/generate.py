@@ -57,7 +57,8 @@ def generate(
     with errors_reported(as_json):
         with quick_imports():
             from ...distributed.generate import generate as run
-            from ...distributed.generate import make_job, workers_of_machine
+            from ...distributed.generate import workers_of_machine
+            from ...distributed.job import make_job
             from ...distributed.ray_engine import generate_with_ray
             from ...distributed.worker import preset as options_of
             from ..start import keep_libraries_quiet
