@@ -14,8 +14,7 @@ import torch
 
 from ..geometry.crops import boxes_near_crop_edge
 from ..masks.clean_up import CleanUp
-from ..masks.measures import nms
-from ..masks.overlaps import kept_of_overlapping
+from ..masks.measures import kept_of_overlapping, nms
 from ..masks.record import MaskRecord, make_record, xyxy_to_xywh
 from ..masks.rle import Rle, rle_to_box_xyxy, runs_to_rle
 from ..masks.sparse_upsampling import SparseUpsampler

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..geometry.crops import build_point_grids
 from ..masks.clean_up import CleanUp
-from ..masks.overlaps import MEASURES
+from ..masks.measures import OVERLAPS
 from ..masks.record import SEGMENTATION_FORMS
 from ..support.unknown_names import check_known_options
 from ..support.values import Rule, is_number, is_whole
@@ -45,7 +45,7 @@ _RULES: dict[str, Rule] = {
     "mask_threshold": _FINITE,
     "box_nms_thresh": _FRACTION,
     "mask_nms_thresh": ("a number in [0, 1], or None", lambda value: value is None or is_number(value, 0, 1)),
-    "mask_nms_measure": (f"one of {', '.join(MEASURES)}", lambda value: value in MEASURES),
+    "mask_nms_measure": (f"one of {', '.join(OVERLAPS)}", lambda value: value in OVERLAPS),
     "crop_n_layers": _WHOLE,
     "crop_nms_thresh": _FRACTION,
     "crop_overlap_ratio": ("a number in [0, 1)", lambda value: is_number(value, 0, 1) and value < 1),

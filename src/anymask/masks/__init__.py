@@ -1,1 +1,1 @@
-"""Mask arithmetic: `measures`, `overlaps`, `sparse_upsampling` on `sparse_axis`; `rle` with `clean_up`; other forms."""
+"""Mask arithmetic: `measures`, `sparse_upsampling` on `sparse_axis`; `rle` with `clean_up`; other forms."""

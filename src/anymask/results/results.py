@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from ..masks.clean_up import CleanUp
-from ..masks.overlaps import kept_of_overlapping
+from ..masks.measures import kept_of_overlapping
 from ..masks.polygons import Polygon
 from ..masks.record import MaskRecord, complete_record, form_of, make_record, rle_of
 from ..masks.rle import Rle, rle_to_coco, rle_to_mask

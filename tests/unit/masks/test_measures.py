@@ -5,7 +5,15 @@ import pytest
 import torch
 from tests.plain_nms import plain_nms
 
-from anymask.masks.measures import mask_iou, masks_to_boxes_xyxy, nms, outer_box_xyxy, stability_scores
+from anymask.masks.measures import (
+    kept_of_overlapping,
+    mask_iou,
+    masks_to_boxes_xyxy,
+    nms,
+    outer_box_xyxy,
+    stability_scores,
+)
+from anymask.masks.rle import mask_to_rle
 
 
 def test_stability_of_counted_pixels():
@@ -62,3 +70,35 @@ def test_iou_of_counted_pixels():
     assert mask_iou(masks[0], masks[1]) == 5 / 20
     assert mask_iou(masks[2], masks[2]) == 1.0  # two empty masks agree
     assert mask_iou(masks, masks[:1]).tolist() == [1.0, 0.25, 0.0]
+
+
+# Which of masks that overlap are kept
+
+
+@pytest.mark.parametrize("measure", ["iou", "smaller"])
+def test_kept_of_overlapping_against_dense_masks(measure):
+    rng = np.random.default_rng(0)
+    masks = np.zeros((40, 23, 31), bool)
+    for mask in masks:
+        y, x = rng.integers(0, 18), rng.integers(0, 26)
+        mask[y : y + rng.integers(1, 14), x : x + rng.integers(1, 18)] = True
+        mask &= rng.random(mask.shape) < 0.9
+    ranks = rng.random(40)
+    ranks[7] = np.nan  # comes last
+    rles = [mask_to_rle(mask) for mask in masks]
+    for most in (0.0, 0.15, 0.5):
+        kept: list[int] = []
+        for index in sorted(range(40), key=lambda index: (index == 7, -ranks[index])):
+            overlaps = []
+            for other in kept:
+                common = (masks[index] & masks[other]).sum()
+                small = min(masks[index].sum(), masks[other].sum())
+                union = (masks[index] | masks[other]).sum()
+                overlaps.append(common / max(union if measure == "iou" else small, 1))
+            if all(overlap <= most for overlap in overlaps):
+                kept.append(index)
+        assert kept_of_overlapping(rles, ranks, most, measure) == sorted(kept)
+
+
+def test_of_no_masks_none_is_kept():
+    assert kept_of_overlapping([], np.zeros(0), 0.5) == []
