@@ -1,4 +1,4 @@
-"""Training. Read `samples`, `collate`, `trainer`; then `recipes`, `interactive`, `adapters`, `finetune`.
+"""Training. Read `samples`, `collate`, `trainer`; then `recipes`, `interactive`, `adapters`, `options`, `finetune`.
 
 How sam-vit-nano is made, with the same trainer, is in `nano`; `python -m anymask.training.nano.train --help`.
 """
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from .adapters import add_adapter, merge_adapter
     from .cached_embeddings import cache_image_embeddings
     from .collate import SamDataCollator
-    from .finetune import FineTuneOptions, fine_tune
+    from .finetune import fine_tune
     from .interactive import PromptedSamModel
+    from .options import FineTuneOptions
     from .recipes import PromptRecipe
     from .samples import HeldOutPrompts, TrainingSamples
     from .trainer import SamTrainer, SegmentationMetrics, arguments
 
 _HOME_OF = {
-    "FineTuneOptions": "finetune",
+    "FineTuneOptions": "options",
     "HeldOutPrompts": "samples",
     "PromptRecipe": "recipes",
     "PromptedSamModel": "interactive",

@@ -21,6 +21,7 @@ from ..modeling_sam import SamModel
 from ..processing_sam import SamProcessor
 from ..results.overlay import draw_overlay
 from ..sam import SAM
+from .options import FineTuneOptions
 
 PICTURES = 6
 PANEL = (400, 300)  # width and height of one of the curves, in pixels
@@ -117,7 +118,7 @@ def _dice(ious: np.ndarray) -> np.ndarray:
 
 def write_report(
     output: Path,
-    options: Any,
+    options: FineTuneOptions,
     before: tuple[Scores, Drawn],
     after: tuple[Scores, Drawn],
     samples: MaskDataset,
