@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from .modeling.summary import ModelInfo
     from .modeling_sam import SamModel
     from .processing_sam import SamProcessor
-    from .training.finetune import FineTuneResult
-    from .training.report import Scores
+    from .training.fine_tuning.report import Scores
+    from .training.fine_tuning.run import FineTuneResult
 
 
 class SAM:
@@ -328,7 +328,7 @@ class SAM:
             **options: Fields of `anymask.training.FineTuneOptions`, such as `epochs=10` or `learn="lora_both"`; and
                 `resume=True`.
         """
-        from .training.finetune import fine_tune_in_place
+        from .training.fine_tuning.run import fine_tune_in_place
 
         self._network, result = fine_tune_in_place(self.model, self.processor, data, output, options=options)
         self._copies = _copy_to(self._network, [network.device for network in self._copies])
@@ -340,7 +340,7 @@ class SAM:
         Args:
             data: As in `train`.
         """
-        from .training.report import score_data
+        from .training.fine_tuning.report import score_data
 
         return score_data(self.model, self.processor, data)
 

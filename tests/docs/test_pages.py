@@ -178,8 +178,8 @@ PICTURES = {
     "docs/images/scaling.png": "benchmarks/report.py",
     "docs/results/sam-vit-nano/calibration.png": "utils/nano_pictures.py",
     "docs/results/sam-vit-nano/failures.jpg": "utils/nano_pictures.py",
-    "docs/results/fine-tuning-ultrasound/curves.png": "src/anymask/training/report.py",
-    "docs/results/fine-tuning-ultrasound/overlays": "src/anymask/training/report.py",
+    "docs/results/fine-tuning-ultrasound/curves.png": "src/anymask/training/fine_tuning/report.py",
+    "docs/results/fine-tuning-ultrasound/overlays": "src/anymask/training/fine_tuning/report.py",
 }
 
 

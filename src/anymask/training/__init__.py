@@ -1,4 +1,4 @@
-"""Training. Read `samples`, `collate`, `trainer`; then `recipes`, `interactive`, `adapters`, `options`, `finetune`.
+"""Training. Read `samples`, `collate`, `trainer`; then `recipes`, `interactive`, `adapters`; then `fine_tuning`, a run.
 
 How sam-vit-nano is made, with the same trainer, is in `nano`; `python -m anymask.training.nano.train --help`.
 """
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from .adapters import add_adapter, merge_adapter
     from .cached_embeddings import cache_image_embeddings
     from .collate import SamDataCollator
-    from .finetune import fine_tune
+    from .fine_tuning.options import FineTuneOptions
+    from .fine_tuning.run import fine_tune
     from .interactive import PromptedSamModel
-    from .options import FineTuneOptions
     from .recipes import PromptRecipe
     from .samples import HeldOutPrompts, TrainingSamples
     from .trainer import SamTrainer, SegmentationMetrics, arguments
 
 _HOME_OF = {
-    "FineTuneOptions": "options",
+    "FineTuneOptions": "fine_tuning.options",
     "HeldOutPrompts": "samples",
     "PromptRecipe": "recipes",
     "PromptedSamModel": "interactive",
@@ -28,7 +28,7 @@ _HOME_OF = {
     "add_adapter": "adapters",
     "arguments": "trainer",
     "cache_image_embeddings": "cached_embeddings",
-    "fine_tune": "finetune",
+    "fine_tune": "fine_tuning.run",
     "merge_adapter": "adapters",
 }
 __all__ = [

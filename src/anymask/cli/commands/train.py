@@ -84,8 +84,8 @@ def train(
         if config is None and (data is None or output is None):
             raise ValueError("train must be given DATA and --output, or --config; see anymask train --help.")
         with quick_imports():
-            from ...training.finetune import fine_tune
-            from ...training.options import FineTuneOptions
+            from ...training.fine_tuning.options import FineTuneOptions
+            from ...training.fine_tuning.run import fine_tune
             from ..start import keep_libraries_quiet
 
             keep_libraries_quiet()

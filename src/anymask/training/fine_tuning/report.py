@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..data import MaskDataset, open_dataset
-from ..evaluation.tasks.clicks import next_click
-from ..masks.measures import mask_iou
-from ..masks.rle import Rle, mask_to_rle, rle_to_coco
-from ..modeling_sam import SamModel
-from ..processing_sam import SamProcessor
-from ..results.overlay import draw_overlay
-from ..sam import SAM
+from ...data import MaskDataset, open_dataset
+from ...evaluation.tasks.clicks import next_click
+from ...masks.measures import mask_iou
+from ...masks.rle import Rle, mask_to_rle, rle_to_coco
+from ...modeling_sam import SamModel
+from ...processing_sam import SamProcessor
+from ...results.overlay import draw_overlay
+from ...sam import SAM
 from .options import FineTuneOptions
 
 PICTURES = 6

@@ -25,25 +25,25 @@ from transformers import EarlyStoppingCallback, set_seed
 from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from ..checkpoints.model_card import write_model_card
-from ..data import MaskDataset, Sample, check, open_dataset
-from ..data.augment import Augmentation, augmented
-from ..data.checks import usable_samples
-from ..modeling.losses import DEFAULT_LOSS
-from ..modeling_sam import SamModel
-from ..processing_sam import SamProcessor
-from ..support.unknown_names import check_known_options
-from ..weights.names import WEIGHTS_FOLDER
-from .adapters import add_adapter, count_trainable, merge_adapter
-from .cached_embeddings import CachedEmbeddings, cache_image_embeddings
-from .callbacks import RefuseNonsense, ShowProgress, StopWhenAsked, TellEpoch, WriteLog
-from .collate import SamDataCollator
-from .interactive import PromptedSamModel
+from ...checkpoints.model_card import write_model_card
+from ...data import MaskDataset, Sample, check, open_dataset
+from ...data.augment import Augmentation, augmented
+from ...data.checks import usable_samples
+from ...modeling.losses import DEFAULT_LOSS
+from ...modeling_sam import SamModel
+from ...processing_sam import SamProcessor
+from ...support.unknown_names import check_known_options
+from ...weights.names import WEIGHTS_FOLDER
+from ..adapters import add_adapter, count_trainable, merge_adapter
+from ..cached_embeddings import CachedEmbeddings, cache_image_embeddings
+from ..callbacks import RefuseNonsense, ShowProgress, StopWhenAsked, TellEpoch, WriteLog
+from ..collate import SamDataCollator
+from ..interactive import PromptedSamModel
+from ..recipes import PromptRecipe
+from ..samples import HeldOutPrompts, SamplesByIndex, TrainingSamples
+from ..trainer import SamTrainer, SegmentationMetrics, arguments, last_checkpoint
 from .options import ADAPTER_PREFIX, LEARNS, FineTuneOptions
-from .recipes import PromptRecipe
 from .report import Scores, score, write_report
-from .samples import HeldOutPrompts, SamplesByIndex, TrainingSamples
-from .trainer import SamTrainer, SegmentationMetrics, arguments, last_checkpoint
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..modeling.losses import LossOptions
-from ..support.unknown_names import check_known_options, did_you_mean
-from .adapters import PRESETS
-from .recipes import PromptRecipe
+from ...modeling.losses import LossOptions
+from ...support.unknown_names import check_known_options, did_you_mean
+from ..adapters import PRESETS
+from ..recipes import PromptRecipe
 
 ADAPTER_PREFIX = "lora_"
 LEARNS = {"decoder": 1e-4, "all": 1e-5, **{ADAPTER_PREFIX + preset: 1e-3 for preset in PRESETS}}
