@@ -116,7 +116,7 @@ bench: $(STAMP) ## run the benchmarks, bring the tables of README and docs up to
 .PHONY: train
 train: $(STAMP) ## train sam-vit-nano on: on drawn scenes, and with DATA=FOLDER on photographs too (hours)
 	$(BIN)/python -m anymask.training.nano.train --output runs/nano --start sam-vit-nano $(if $(DATA),--data '$(DATA)') \
-		--num-prompts 8 --learning-rate 8e-4 --average-decay 0.99 --stage 192:50m --stage 256:40m --decay 75m
+		--num-prompts 8 --learning-rate 8e-4 --average-decay 0.99 --stage 192:50m --stage 320:40m --decay 75m
 
 .PHONY: demo-training
 demo-training: $(STAMP) ## fine-tune sam-vit-nano on drawn ultrasound, a few minutes on two cores

@@ -2,7 +2,7 @@
 
 Low-resolution logits and scores of many points, three masks each, to run-length encoded masks of a 1200 x 1800 photo:
 filter by predicted IoU and stability, boxes, duplicates, encoding. Two sources of logits: blobs of natural sizes (see
-blobs.py) on the 256 x 256 grid of ViT-B, and what the packaged model itself gives for the photo, 128 x 128.
+blobs.py) on the 256 x 256 grid of ViT-B, and what the packaged model itself gives for the photo, 160 x 160.
 
 Transformers' pipeline does this 64 points at a time with its image processor's `post_process_masks` and `filter_masks`;
 see their_steps.py. By default 100 points, a tenth of what segment-everything has, because Transformers takes minutes

@@ -44,7 +44,7 @@ class SamPreTrainedModel(PreTrainedModel):
         >>> from anymask import SamModel
         >>> SamModel.from_pretrained("sam-vit-nano").save_pretrained("my-model")
         >>> SamModel.from_pretrained("my-model").config.vision_config.image_size
-        256
+        320
     """
 
     config_class = SamConfig
@@ -212,7 +212,7 @@ class SamModel(SegmentAnything, SamPreTrainedModel):
         >>> inputs = processor("photo.jpg", input_boxes=[[[80, 20, 480, 390]]], return_tensors="pt")
         >>> outputs = model(**inputs, multimask_output=False)
         >>> outputs.pred_masks.shape  # images, prompts, masks, height, width
-        torch.Size([1, 1, 1, 128, 128])
+        torch.Size([1, 1, 1, 160, 160])
         >>> sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
         >>> processor.post_process_masks(outputs.pred_masks, *sizes)[0].shape
         torch.Size([1, 1, 400, 600])
@@ -252,8 +252,8 @@ class SamVisionModel(SamPreTrainedModel):
         >>> import torch
         >>> from anymask import SamVisionModel
         >>> encoder = SamVisionModel.from_pretrained("sam-vit-nano")
-        >>> encoder(torch.zeros(1, 3, 256, 256)).last_hidden_state.shape
-        torch.Size([1, 128, 32, 32])
+        >>> encoder(torch.zeros(1, 3, 320, 320)).last_hidden_state.shape
+        torch.Size([1, 128, 40, 40])
     """
 
     config_class = SamVisionConfig  # type: ignore[assignment]

@@ -64,7 +64,7 @@ class SamProcessor(ProcessorMixin):
         >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
         >>> inputs = processor("photo.jpg", input_points=[[[300, 200]]], return_tensors="pt")
         >>> inputs["pixel_values"].shape, inputs["input_points"].shape
-        (torch.Size([1, 3, 256, 256]), torch.Size([1, 1, 1, 2]))
+        (torch.Size([1, 3, 320, 320]), torch.Size([1, 1, 1, 2]))
     """
 
     point_pad_value = LABEL_PADDING

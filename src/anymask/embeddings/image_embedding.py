@@ -234,7 +234,7 @@ def embed_image(
         >>> model = SamModel.from_pretrained("sam-vit-nano")
         >>> processor = SamProcessor.from_pretrained("sam-vit-nano")
         >>> embed_image(model, processor, "photo.jpg").tensor.shape
-        torch.Size([1, 128, 32, 32])
+        torch.Size([1, 128, 40, 40])
     """
     image_processor = image_processor_of(processor)
     if cache is None:

@@ -214,7 +214,7 @@ class VisionEncoder(nn.Module):
         wanted = self._wanted_states(or_default(output_hidden_states, self.config.output_hidden_states))
         hidden_states = self.patch_embed(pixel_values.to(floating_dtype(self.patch_embed, pixel_values.dtype)))
         if self.pos_embed is not None:
-            hidden_states = hidden_states + _resize_position_embedding(self.pos_embed, tuple(hidden_states.shape[1:3]))
+            hidden_states = hidden_states + resize_position_embedding(self.pos_embed, tuple(hidden_states.shape[1:3]))
         all_hidden_states = [hidden_states if 0 in wanted else None]
         all_attentions = []
         for number, layer in enumerate(self.layers, start=1):
@@ -288,17 +288,23 @@ def _relative_position_table(rel_pos: Tensor, size: int, side: int) -> Tensor:
         rel_pos: (2 * trained side - 1, channels), from the most negative to the most positive distance.
         size: Positions along the axis.
         side: Side of the square whose top-left corner the positions are; distances are scaled as it is to the
-            trained side (linear interpolation, as in Meta's code).
+            trained side.
     """
-    distances = 2 * side - 1
-    if rel_pos.shape[0] != distances:
-        resized = F.interpolate(rel_pos.float().T[None], size=distances, mode="linear")
-        rel_pos = resized[0].T.to(rel_pos.dtype)
+    rel_pos = resize_relative_positions(rel_pos, side)
     position = torch.arange(size, device=rel_pos.device)
     return rel_pos[position[:, None] - position[None, :] + side - 1]
 
 
-def _resize_position_embedding(pos_embed: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+def resize_relative_positions(rel_pos: Tensor, side: int) -> Tensor:
+    """Relative positions of a grid of another side: (2 * side - 1, channels), interpolated linearly as in Meta's code."""
+    distances = 2 * side - 1
+    if rel_pos.shape[0] == distances:
+        return rel_pos
+    resized = F.interpolate(rel_pos.float().T[None], size=distances, mode="linear")
+    return resized[0].T.to(rel_pos.dtype)
+
+
+def resize_position_embedding(pos_embed: Tensor, grid_hw: tuple[int, int]) -> Tensor:
     """Absolute positions for a grid that is the top-left corner of a square: resized for its longer side, cropped."""
     height, width = grid_hw
     side = max(height, width)

@@ -30,7 +30,7 @@ class SamImageSegmentationOutput(ModelOutput):
         >>> model, processor = SamModel.from_pretrained("sam-vit-nano"), SamProcessor.from_pretrained("sam-vit-nano")
         >>> outputs = model(**processor("photo.jpg", input_points=[[[300, 200]]], return_tensors="pt"))
         >>> tuple(outputs.pred_masks.shape), tuple(outputs.iou_scores.shape)
-        ((1, 1, 3, 128, 128), (1, 1, 3))
+        ((1, 1, 3, 160, 160), (1, 1, 3))
     """
 
     loss: Tensor | None = None
@@ -57,7 +57,7 @@ class SamVisionEncoderOutput(ModelOutput):
         >>> pixels = SamImageProcessor.from_pretrained("sam-vit-nano")("photo.jpg", return_tensors="pt")["pixel_values"]
         >>> outputs = SamVisionModel.from_pretrained("sam-vit-nano")(pixels, output_hidden_states=True)
         >>> tuple(outputs.image_embeds.shape), len(outputs.hidden_states)
-        ((1, 128, 32, 32), 7)
+        ((1, 128, 40, 40), 7)
     """
 
     last_hidden_state: Tensor | None = None
@@ -88,7 +88,7 @@ class MaskProposals(NamedTuple):
         >>> embeddings = model.get_image_embeddings(inputs["pixel_values"])
         >>> proposals = model.decode_proposals(embeddings, inputs["input_points"])
         >>> proposals.prompt_index.tolist(), tuple(proposals.low_res_logits.shape)
-        ([0, 0, 0, 1, 1, 1], (6, 128, 128))
+        ([0, 0, 0, 1, 1, 1], (6, 160, 160))
     """
 
     low_res_logits: Tensor  # (masks, 4 * height, 4 * width)

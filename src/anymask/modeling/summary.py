@@ -63,7 +63,7 @@ class ModelInfo:
         >>> from anymask import SamModel, model_info
         >>> info = model_info(SamModel.from_pretrained("sam-vit-nano"))
         >>> info.image_size, [part.name for part in info.parts]
-        (256, ['image encoder', 'prompt encoder', 'mask decoder'])
+        (320, ['image encoder', 'prompt encoder', 'mask decoder'])
     """
 
     image_size: int

@@ -11,7 +11,7 @@ from anymask.modeling.image_encoder import (
     VisionAttention,
     VisionEncoder,
     _relative_position_table,
-    _resize_position_embedding,
+    resize_position_embedding,
     _window_partition,
     _window_unpartition,
 )
@@ -77,11 +77,11 @@ def test_relative_position_table_at_another_size_is_interpolated():
 
 def test_position_embedding_is_resized_for_the_longer_side_and_cropped():
     pos_embed = torch.randn(1, 6, 6, 5)
-    assert torch.equal(_resize_position_embedding(pos_embed, (6, 6)), pos_embed)
-    assert torch.equal(_resize_position_embedding(pos_embed, (6, 4)), pos_embed[:, :, :4])
-    assert torch.equal(_resize_position_embedding(pos_embed, (3, 6)), pos_embed[:, :3])
+    assert torch.equal(resize_position_embedding(pos_embed, (6, 6)), pos_embed)
+    assert torch.equal(resize_position_embedding(pos_embed, (6, 4)), pos_embed[:, :, :4])
+    assert torch.equal(resize_position_embedding(pos_embed, (3, 6)), pos_embed[:, :3])
     square = F.interpolate(pos_embed.permute(0, 3, 1, 2), size=(9, 9), mode="bicubic").permute(0, 2, 3, 1)
-    torch.testing.assert_close(_resize_position_embedding(pos_embed, (9, 7)), square[:, :, :7])
+    torch.testing.assert_close(resize_position_embedding(pos_embed, (9, 7)), square[:, :, :7])
 
 
 def test_patches_are_projected_one_by_one():

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from ...modeling_sam import SamModel
-from .model import export_model
+from .model import export_model, load_nano
 
 
 @torch.no_grad()
@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=0.8, help="of the model's own weights (0.8)")
     parser.add_argument("--output", type=Path, required=True, help="folder for the blended model")
     arguments = parser.parse_args(argv)
-    model = SamModel.from_pretrained(arguments.model, dtype="float32")
-    blend(model, SamModel.from_pretrained(arguments.start, dtype="float32"), arguments.share)
+    model = load_nano(arguments.model)
+    blend(model, load_nano(arguments.start), arguments.share)
     export_model(model, arguments.output)
 
 

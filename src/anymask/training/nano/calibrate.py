@@ -22,7 +22,7 @@ from ...modeling_sam import SamModel
 from ..collate import SamDataCollator
 from ..recipes import PromptedRounds, PromptRecipe
 from ..samples import TrainingSamples
-from .model import export_model
+from .model import export_model, load_nano
 from .photographs import PhotoPictures
 from .scenes import NanoSamples
 
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     torch.manual_seed(arguments.seed)
-    model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
+    model = load_nano(arguments.model).eval()
     pictures = PhotoPictures(arguments.data, arguments.seed, model.config.vision_config.image_size)
     samples = NanoSamples(pictures, per_epoch=1, num_prompts=arguments.num_prompts)
     features, real = collect(model, samples, arguments.images)

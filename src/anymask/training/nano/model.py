@@ -11,18 +11,19 @@ from torch import nn
 from ...configuration_sam import SamConfig
 from ...geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ...image_processing_sam import SamImageProcessor
+from ...modeling.image_encoder import resize_position_embedding, resize_relative_positions
 from ...modeling.two_way_transformer import TwoWayAttentionBlock, TwoWayTransformer
 from ...modeling_sam import SamModel
 from ...processing_sam import SamProcessor
 
-IMAGE_SIZE = 256
+IMAGE_SIZE = 320
 PATCH_SIZE = 8
 NEARNESS_GAIN = 2.0  # of the tied projections: attention then has a few pixels around the click in view
 MASK_STRIDE = PATCH_SIZE // MASK_PIXELS_PER_PATCH  # model pixels per pixel of a low-resolution mask
 
 
 def nano_config() -> SamConfig:
-    """An ordinary `SamConfig` at 256 pixels: embeddings 32 x 32, masks 128 x 128 before upsampling."""
+    """An ordinary `SamConfig` at 320 pixels: embeddings 40 x 40, masks 160 x 160 before upsampling."""
     return SamConfig(
         vision_config={
             "hidden_size": 160,
@@ -39,9 +40,9 @@ def nano_config() -> SamConfig:
         mask_decoder_config={"hidden_size": 128, "mlp_dim": 512, "num_attention_heads": 4, "iou_head_hidden_dim": 128},
         # The first three are chosen on held-out photographs: `anymask.evaluation.nano.thresholds`, decision 0015.
         mask_generation={
-            "points_per_side": 24,
-            "pred_iou_thresh": 0.55,
-            "stability_score_thresh": 0.55,
+            "points_per_side": 20,
+            "pred_iou_thresh": 0.5,
+            "stability_score_thresh": 0.5,
             "box_nms_thresh": 0.6,
             "hole_share": 0.05,
             "island_share": 0.1,
@@ -70,6 +71,34 @@ def nano_model() -> SamModel:
         nn.init.zeros_(attention.q_proj.bias)
         nn.init.zeros_(attention.k_proj.bias)
     return model
+
+
+@torch.no_grad()
+def load_nano(name: str) -> SamModel:
+    """A model to go on from, in float32, in the frame of `IMAGE_SIZE`.
+
+    Positions of a model of another frame are interpolated, as the image encoder does for an image of that size.
+
+    Args:
+        name: folder or name for `SamModel.from_pretrained`.
+    """
+    model = SamModel.from_pretrained(name, dtype="float32")
+    vision = model.config.vision_config
+    if vision.image_size == IMAGE_SIZE:
+        return model
+    side = IMAGE_SIZE // vision.patch_size
+    config = copy.deepcopy(model.config)
+    config.vision_config.image_size = config.prompt_encoder_config.image_size = IMAGE_SIZE
+    config.prompt_encoder_config.image_embedding_size = side
+    weights = model.state_dict()
+    weights["vision_encoder.pos_embed"] = resize_position_embedding(weights["vision_encoder.pos_embed"], (side, side))
+    for index in vision.global_attn_indexes:
+        for axis in "hw":
+            key = f"vision_encoder.layers.{index}.attn.rel_pos_{axis}"
+            weights[key] = resize_relative_positions(weights[key], side)
+    resized = SamModel(config)
+    resized.load_state_dict(weights)
+    return resized.eval()
 
 
 def nano_image_processor(image_size: int = IMAGE_SIZE) -> SamImageProcessor:

@@ -36,7 +36,7 @@ class TrainingOptions:
         start: model to take the first weights from, by folder or name; "" for random ones.
     """
 
-    stages: tuple[str, ...] = ("128:50m", "256:45m")
+    stages: tuple[str, ...] = ("128:50m", "320:45m")
     decay: str = "15m"
     warmup_steps: int = 60
     learning_rate: float = 2e-3

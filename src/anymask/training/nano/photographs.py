@@ -22,12 +22,12 @@ SCENE_EVERY = 4  # one picture in so many is a drawn scene
 KINDS = {"photograph": 0.45, "pasted": 0.25, "mosaic": 0.12, "collage": 0.18}
 # Sources of one subject each, or of few photographs, would teach little else if they counted as much as the others.
 SOURCE_WEIGHTS = {
-    "coco-by": 2.2,
-    "animals-openimages": 2.2,
+    "coco-by": 3.0,
+    "animals-openimages": 2.5,
     "facades": 1.8,
     "flowers": 1.2,
     "clothing": 1.0,
-    "waste": 0.5,
+    "waste": 0.4,
     "nuclei-dsb2018": 0.4,
     "pine-trees": 0.4,
     "mushrooms": 0.3,

@@ -1,6 +1,6 @@
 """Train `sam-vit-nano`: on drawn scenes, and on photographs where a folder of them is at hand.
 
-    python -m anymask.training.nano.train --output runs/nano --stage 128:50m --stage 256:45m --decay 15m
+    python -m anymask.training.nano.train --output runs/nano --stage 128:50m --stage 320:45m --decay 15m
     python -m anymask.training.nano.train --output runs/nano --data DATA --start sam-vit-nano    # with photographs
     python -m anymask.training.nano.train --output runs/nano --resume                      # go on after a stop
     python -m anymask.training.nano.train --output runs/nano --resume --decay-now 8m       # finish within 8 minutes
@@ -33,7 +33,7 @@ from ..collate import SamDataCollator
 from ..interactive import PromptedSamModel
 from ..trainer import SamTrainer, arguments, last_checkpoint
 from .callbacks import AVERAGE, FollowSchedule, KeepAverage, ScoreAlong
-from .model import export_model, nano_image_processor, nano_model
+from .model import export_model, load_nano, nano_image_processor, nano_model
 from .optimizer import WeightAverage, make_optimizer
 from .options import TrainingOptions, parse_arguments
 from .photographs import PhotoPictures
@@ -181,7 +181,7 @@ def main(argv: list[str] | None = None) -> None:
         remembered = json.loads((told.output / OPTIONS).read_text(encoding="utf-8"))
     options = TrainingOptions.from_dict({**TrainingOptions().to_dict(), **remembered, **given})
     torch.manual_seed(options.seed)
-    model = SamModel.from_pretrained(options.start, dtype="float32") if options.start else nano_model()
+    model = load_nano(options.start) if options.start else nano_model()
     train(
         told.output,
         model,
