@@ -102,7 +102,7 @@ def timed_process(program: str, arguments: Sequence[Any], threads: int) -> tuple
 def compare(benchmark: Benchmark, what: str, columns: dict[str, tuple], agreement: Callable[[], dict]) -> None:
     """Adds a row: each column's program and arguments run in turn, and what they wrote must agree."""
     runs: dict[str, list] = {name: [] for name in columns}
-    for number in range(1 + benchmark.options.repeats):
+    for number in range(int(benchmark.options.smoke), 1 + benchmark.options.repeats):
         for name, (program, arguments) in columns.items():
             times = timed_process(program, arguments, torch.get_num_threads())
             runs[name] += [times] if number else []

@@ -403,12 +403,12 @@ def test_the_model_class_of_transformers_is_told_apart():
 
 def test_several_devices_give_what_one_gives_in_order():
     chance = np.random.default_rng(1)
-    images = [chance.integers(0, 256, (40 + 3 * number, 61, 3), dtype=np.uint8) for number in range(5)]
+    images = [chance.integers(0, 256, (40 + 3 * number, 61, 3), dtype=np.uint8) for number in range(3)]
     one, two = SAM(device="cpu"), SAM(devices=["cpu", "cpu"])
     for of_one, of_two in zip(one.predict(images, **EVERYTHING), two.predict(images, **EVERYTHING), strict=True):
         assert of_two.size_hw == of_one.size_hw
         assert segmentations(of_two.records) == segmentations(of_one.records)
-    frames = [IMAGE, IMAGE[::-1], IMAGE[:, ::-1]]
+    frames = [IMAGE, IMAGE[::-1]]
     expected = one.predict(frames, boxes=BOXES)
     for of_one, of_two in zip(expected, two.predict(frames, boxes=BOXES, stream=True), strict=True):
         assert segmentations(of_two.records) == segmentations(of_one.records)

@@ -296,7 +296,7 @@ def _relative_position_table(rel_pos: Tensor, size: int, side: int) -> Tensor:
 
 
 def resize_relative_positions(rel_pos: Tensor, side: int) -> Tensor:
-    """Relative positions of a grid of another side: (2 * side - 1, channels), interpolated linearly as in Meta's code."""
+    """Relative positions of a grid of another side: (2 * side - 1, channels), interpolated linearly as Meta does."""
     distances = 2 * side - 1
     if rel_pos.shape[0] == distances:
         return rel_pos

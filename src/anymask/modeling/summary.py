@@ -125,7 +125,7 @@ def model_info(model: SamNetwork) -> ModelInfo:
         >>> from anymask import SamModel, model_info
         >>> info = model_info(SamModel.from_pretrained("sam-vit-nano"))
         >>> info.parameters
-        2993568
+        3088800
     """
     modules: dict[str, list[nn.Module]] = {
         "image encoder": [model.vision_encoder],

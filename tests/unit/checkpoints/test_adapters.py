@@ -66,7 +66,7 @@ def test_the_packaged_base_is_found_wherever_it_lay(adapter):
     config = json.loads((folder / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "/another/machine/site-packages/anymask/weights/sam-vit-nano"
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    assert SamProcessor.from_pretrained(folder).target_size == 256
+    assert SamProcessor.from_pretrained(folder).target_size == 320
 
 
 def test_adapters_that_do_not_fit(base, adapter):

@@ -73,18 +73,19 @@ def imported(code):
     return json.loads(finished.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("prompts", [[], ["--point", "12,9"]], ids=["everything", "point"])
-def test_the_command_line_imports_no_pretrained_model(tmp_path, prompts):
+def test_nothing_that_segments_imports_a_pretrained_model(tmp_path):
+    """The command, without prompts and with one, and the class; in one process, so that it starts once."""
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "photo.png")
-    arguments = ["segment", str(tmp_path / "photo.png"), "-o", str(tmp_path), "--format", "sa1b,overlay,coco", *prompts]
-    code = f"from anymask.cli.main import app\ntry: app({arguments})\nexcept SystemExit as end: assert not end.code"
-    assert imported(code) == []
-    assert (tmp_path / "photo_masks.json").is_file()
-
-
-def test_everything_else_that_segments_imports_none_either():
-    code = """
+    calls = [
+        ["segment", str(tmp_path / "photo.png"), "-o", str(tmp_path / name), "--format", "sa1b,overlay,coco", *options]
+        for name, options in (("everything", ["--points-per-side", "4"]), ("point", ["--point", "12,9"]))
+    ]
+    code = f"""
 import numpy, anymask
+from anymask.cli.main import app
+for arguments in {calls}:
+    try: app(arguments)
+    except SystemExit as end: assert not end.code
 sam, image = anymask.SAM(), numpy.zeros((20, 30, 3), numpy.uint8)
 session = sam.session(image)
 session.add_point(5, 7)
@@ -92,6 +93,8 @@ session.result()
 sam.predict(sam.embed(image), boxes=[1, 2, 9, 8])
 """
     assert imported(code) == []
+    assert (tmp_path / "everything/photo_masks.json").is_file()
+    assert (tmp_path / "point/photo_masks.json").is_file()
 
 
 def test_model_and_processor_are_there_for_whoever_asks():

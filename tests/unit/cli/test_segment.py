@@ -250,7 +250,7 @@ def run_anymask(*arguments) -> subprocess.CompletedProcess:
 
 
 def test_objects_of_a_photo(tmp_path):
-    finished = run_anymask(COFFEE, "--output", tmp_path, "--points-per-side", 12, "--device", "cpu", "--json")
+    finished = run_anymask(COFFEE, "--output", tmp_path, "--points-per-side", 8, "--device", "cpu", "--json")
     assert finished.returncode == 0, finished.stderr
     assert finished.stderr == ""
     report = json.loads(finished.stdout)

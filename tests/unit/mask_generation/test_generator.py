@@ -383,15 +383,15 @@ def nano():
     return SamMaskGenerator(model, processor, points_per_side=4, output_mode="coco_rle"), pixels
 
 
-def test_an_embedding_stands_for_its_image(nano):
+def test_an_embedding_stands_for_its_image_also_among_images(nano):
     generator, pixels = nano
     embedding = embed_image(generator.model, generator.image_processor, pixels)
     options = dict(pred_iou_thresh=0.0, stability_score_thresh=0.0)
-    expected = generator.generate(pixels, **options)
-    assert expected
+    expected, mirrored = (generator.generate(image, **options) for image in (pixels, pixels[:, ::-1].copy()))
+    assert expected and expected != mirrored
     assert generator.generate(embedding, **options) == expected
-    mixed = list(generator.generate_many([pixels, embedding, embedding, pixels], **options))
-    assert mixed == [expected] * 4
+    mixed = generator.generate_many([pixels, embedding, embedding, pixels[:, ::-1].copy(), embedding], **options)
+    assert list(mixed) == [expected, expected, expected, mirrored, expected]
 
 
 def test_an_embedding_of_another_model_or_preprocessing_or_with_crops_is_refused(nano):
@@ -415,16 +415,6 @@ def test_an_image_that_cannot_be_read_comes_after_the_results_of_the_one_before(
     with pytest.raises(FileNotFoundError):
         next(results)
     assert list(results) == []
-
-
-def test_embeddings_and_images_mixed_keep_their_order(nano):
-    generator, pixels = nano
-    embedding = embed_image(generator.model, generator.image_processor, pixels)
-    options = dict(pred_iou_thresh=0.0, stability_score_thresh=0.0)
-    expected, mirrored = (generator.generate(image, **options) for image in (pixels, pixels[:, ::-1].copy()))
-    assert expected != mirrored
-    mixed = generator.generate_many([pixels, embedding, pixels[:, ::-1].copy(), embedding], **options)
-    assert list(mixed) == [expected, expected, mirrored, expected]
 
 
 def test_a_compiled_model_is_compiled_once(monkeypatch):

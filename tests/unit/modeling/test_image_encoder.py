@@ -11,9 +11,9 @@ from anymask.modeling.image_encoder import (
     VisionAttention,
     VisionEncoder,
     _relative_position_table,
-    resize_position_embedding,
     _window_partition,
     _window_unpartition,
+    resize_position_embedding,
 )
 
 

@@ -75,7 +75,8 @@ def test_the_model_is_left_alone():
 def test_activations_are_as_measured(dtype):
     """The estimate against what torch's profiler sees allocated and freed while sam-vit-nano encodes an image."""
     model = SamModel.from_pretrained("sam-vit-nano", dtype=dtype)
-    pixel_values = torch.zeros(1, 3, 256, 256, dtype=dtype)
+    side = model.config.vision_config.image_size
+    pixel_values = torch.zeros(1, 3, side, side, dtype=dtype)
     with torch.no_grad(), torch.profiler.profile(profile_memory=True, activities=[_CPU]) as profiler:
         model.get_image_embeddings(pixel_values)
     memory = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
