@@ -1,4 +1,6 @@
-"""Runs one Python file as a reader of the documentation would, without the network: `python offline.py FILE`.
+"""Runs Python files as a reader of the documentation would, without the network; test_snippets.py starts it.
+
+Each file has a process of its own, forked from this one, which has imported once what nearly all of them import.
 
 Snippets are run as they are printed, addresses and all. Three things stand for the network:
 
@@ -12,7 +14,10 @@ A new address in the documentation needs a line here, and says so when it has no
 
 import email.message
 import io
+import json
+import os
 import runpy
+import signal
 import sys
 import urllib.request
 import urllib.response
@@ -74,7 +79,35 @@ def answer_requests() -> None:
     requests.adapters.HTTPAdapter.send = send
 
 
+def import_what_pages_import() -> None:
+    from anymask import SAM, SamModel, SamProcessor
+
+    assert SAM and SamModel and SamProcessor  # all of them are imported by being looked up
+
+
+def forked_for_a_file() -> str:
+    """Reads requests, a line of JSON each, and answers them with exit codes; returns in the forked processes alone.
+
+    A request names the file, the folder to run it in, the file for what it prints, the PATH, and seconds to end within.
+    """
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(request["seconds"])
+            os.chdir(request["folder"])
+            os.environ["PATH"] = request["path"]
+            with open(request["printed"], "wb") as printed, open(os.devnull, "rb") as nothing:
+                os.dup2(nothing.fileno(), 0)
+                os.dup2(printed.fileno(), 1)
+                os.dup2(printed.fileno(), 2)
+            return request["file"]
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    sys.exit()
+
+
 if __name__ == "__main__":
     answer_urllib()
     answer_requests()
-    runpy.run_path(sys.argv[1], run_name="__main__")
+    import_what_pages_import()
+    runpy.run_path(forked_for_a_file(), run_name="__main__")

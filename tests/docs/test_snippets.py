@@ -146,9 +146,33 @@ def hub_cache(tmp_path_factory) -> Path:
     return cache
 
 
+@pytest.fixture(scope="session")
+def environment(hub_cache) -> dict[str, str]:
+    """The variables of a reader's processes."""
+    return {
+        **os.environ,
+        "HF_HUB_CACHE": str(hub_cache),
+        "MPLBACKEND": "agg",
+        "REPOSITORY": str(REPOSITORY),
+        "PYTHON": sys.executable,
+        "CHECK_EXTRAS": str(CHECK_EXTRAS),
+        "SERVE_ONCE": str(SERVE_ONCE),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")]),
+    }
+
+
+@pytest.fixture(scope="session")
+def offline(environment):
+    """The process that runs Python files."""
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with subprocess.Popen([sys.executable, OFFLINE], env=environment, text=True, **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def reader(tmp_path, hub_cache):
-    """Runs a command in the folder that a reader is supposed to be in."""
+def folder(tmp_path) -> Path:
+    """The folder that a reader is supposed to be in, with the program in `.bin`."""
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     (tmp_path / "photos").mkdir()
     for name in ("coffee.jpg", "tulip.jpg"):
@@ -160,33 +184,35 @@ def reader(tmp_path, hub_cache):
         f"#!{sys.executable}\nfrom anymask.cli.main import app\n\napp(prog_name='anymask')\n", encoding="utf-8"
     )
     command.chmod(0o755)
-    environment = {
-        **os.environ,
-        "HF_HUB_CACHE": str(hub_cache),
-        "MPLBACKEND": "agg",
-        "REPOSITORY": str(REPOSITORY),
-        "PYTHON": sys.executable,
-        "CHECK_EXTRAS": str(CHECK_EXTRAS),
-        "SERVE_ONCE": str(SERVE_ONCE),
-        "PATH": os.pathsep.join([str(command.parent), os.environ["PATH"]]),
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")]),
-    }
+    return tmp_path
 
-    def run(*command: str) -> None:
-        finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=1800)
-        assert finished.returncode == 0, f"{finished.stdout[-3000:]}\n{finished.stderr[-6000:]}"
+
+def path_of(folder: Path) -> str:
+    return os.pathsep.join([str(folder / ".bin"), os.environ["PATH"]])
+
+
+@pytest.fixture
+def run_file(folder, offline, tmp_path_factory):
+    """Runs a Python file in the reader's folder."""
+    printed = tmp_path_factory.mktemp("printed") / "output.txt"
+
+    def run(file: Path) -> None:
+        request = dict(file=file, folder=folder, printed=printed, path=path_of(folder), seconds=1800)
+        print(json.dumps(request, default=str), file=offline.stdin, flush=True)
+        exit_code = offline.stdout.readline()
+        assert exit_code == "0\n", f"{exit_code}{printed.read_text(errors='replace')[-9000:]}"
 
     return run
 
 
 @pytest.mark.parametrize(("guide", "with_slow"), runs("python"))
-def test_python(guide, with_slow, reader, tmp_path):
+def test_python(guide, with_slow, run_file, tmp_path):
     lines: list[str] = []
     for block in to_run(guide, "python", with_slow):
         lines += [""] * (block.first_line - 1 - len(lines)) + block.code.splitlines()
     script = tmp_path / (guide.name + ".py")  # its lines are those of the guide, so tracebacks point there
     script.write_text("\n".join(lines) + "\n")
-    reader(sys.executable, str(OFFLINE), str(script))
+    run_file(script)
 
 
 def bring_files(folder: Path) -> None:
@@ -206,11 +232,19 @@ def bring_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("guide", "with_slow"), runs("bash"))
-def test_bash(guide, with_slow, reader, tmp_path):
+def test_bash(guide, with_slow, folder, environment):
     if with_slow:
-        bring_files(tmp_path)
+        bring_files(folder)
     code = "\n".join(block.code for block in to_run(guide, "bash", with_slow))
-    reader("bash", "-c", STAND_INS + code)
+    finished = subprocess.run(
+        ["bash", "-c", STAND_INS + code],
+        cwd=folder,
+        env={**environment, "PATH": path_of(folder)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert finished.returncode == 0, f"{finished.stdout[-3000:]}\n{finished.stderr[-6000:]}"
 
 
 @pytest.mark.parametrize("guide", ALL_GUIDES, ids=str)
@@ -227,12 +261,12 @@ def test_every_block_runs_or_says_why_not(guide):
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
-def test_notebook(notebook, reader, tmp_path):
+def test_notebook(notebook, run_file, tmp_path):
     """The code cells of a notebook run top to bottom, in one process."""
     cells = json.loads((REPOSITORY / notebook).read_text(encoding="utf-8"))["cells"]
     script = tmp_path / (notebook.name + ".py")
     script.write_text("\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
-    reader(sys.executable, str(OFFLINE), str(script))
+    run_file(script)
 
 
 def test_notebooks_are_committed_without_what_they_print():

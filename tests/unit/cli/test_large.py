@@ -8,11 +8,13 @@ import pytest
 import rasterio
 from PIL import Image
 from rasterio.warp import transform_bounds
+from tests.tiny_sam import tiny_image_processor, tiny_model
 
 from anymask.cli import large
 from anymask.cli.files import find_photos
 from anymask.cli.main import app
 from anymask.masks.rle import coco_to_rle, rle_area, rle_to_mask
+from anymask.processing_sam import SamProcessor
 from anymask.sam import SAM
 from anymask.tiling.sources import no_place_is_needed
 
@@ -105,8 +107,8 @@ def test_results_are_no_photos(photo, tmp_path, capsys):
 
 def test_a_stopped_run_goes_on_and_ends_the_same(photo, tmp_path):
     [found] = find_photos([str(photo)])
-    sam = SAM("sam-vit-nano", device="cpu")
-    options = {"points_per_side": 2, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.3}
+    sam = SAM(tiny_model(), processor=SamProcessor(tiny_image_processor()))
+    options = {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     how = dict(options=options, images={}, settings={}, tile=100, halo=20)
 
     def outputs(name):
@@ -117,6 +119,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(photo, tmp_path):
     large.segment_in_tiles(sam, found, whole, resume=False, **how)
     with pytest.raises(OSError):  # all tiles are done when results cannot be written
         large.segment_in_tiles(sam, found, {**stopped, "coco": tmp_path / "nowhere" / "x"}, resume=False, **how)
+    assert json.loads(whole["coco"].read_text())["annotations"]
     tiles = sorted((tmp_path / "stopped" / "huge_tiles").glob("tile_*.json"))
     assert len(tiles) == 2 * 3
     tiles[3].unlink()

@@ -15,6 +15,7 @@ import anymask
 from anymask.__main__ import main
 from anymask.cli import segment
 from anymask.cli.files import find_photos
+from anymask.cli.main import app
 from anymask.cli.options import Priority
 from anymask.cli.outputs import ENDINGS
 from anymask.mask_generation.options import MaskGenerationOptions
@@ -281,10 +282,11 @@ def test_objects_that_prompts_show_are_those_of_sam_predict(tmp_path):
     assert [annotation["area"] for annotation in annotations] == [record["area"] for record in expected]
 
 
-def test_prompts_outside_of_a_photo_are_its_failure(tmp_path):
-    finished = run_anymask(COFFEE, "--output", tmp_path, "--device", "cpu", "--point", "700,20")
-    assert finished.returncode == 1
-    [line] = finished.stderr.splitlines()
+def test_prompts_outside_of_a_photo_are_its_failure(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        app(["segment", str(COFFEE), "--output", str(tmp_path), "--device", "cpu", "--point", "700,20"])
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
     assert "coffee.jpg: Points of prompt 0 must lie in the image, x in [0, 600]" in line
     assert not list(tmp_path.iterdir())
 
@@ -299,11 +301,13 @@ def test_prompts_outside_of_a_photo_are_its_failure(tmp_path):
         ),
     ],
 )
-def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, options, message):
-    finished = run_anymask(COFFEE, "--output", tmp_path, *options)
-    assert finished.returncode == 2
-    assert finished.stdout == ""
-    (line,) = finished.stderr.splitlines()
+def test_what_cannot_start_is_one_line_and_exit_code_2(tmp_path, options, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        app(["segment", str(COFFEE), "--output", str(tmp_path), *options])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
     assert line.startswith("anymask: ")
     assert message in line
 
