@@ -17,14 +17,13 @@ from anymask.distributed.job import make_job, work
 from anymask.modeling_sam import SamModel
 from anymask.processing_sam import SamProcessor
 
-CALL = """
+CALLS = """
 import json, sys
 from anymask.distributed.generate import generate
 if __name__ == "__main__":
-    source, output, options, how = sys.argv[1:]
-    generate(source, output, options=json.loads(options), n_shards=3, **json.loads(how))
+    for source, output, how in json.loads(sys.argv[1]):
+        generate(source, output, n_shards=3, **how)
 """
-WORKERS = json.dumps({"workers": 2})
 
 
 def contents(folder):
@@ -65,13 +64,21 @@ def test_a_stopped_run_goes_on(photos, options, tmp_path, undisturbed):
     assert [path.stat().st_mtime_ns for path in made] == before  # not made again
 
 
-@pytest.mark.parametrize("how", [{"workers": 2}, {"devices": ["cpu", "cpu"]}], ids=["workers", "devices"])
-def test_two_workers_give_what_one_gives(photos, options, tmp_path, undisturbed, how):
+def test_two_workers_give_what_one_gives_and_one_that_fails_says_why(photos, options, tmp_path, undisturbed):
     script = tmp_path / "run.py"
-    script.write_text(CALL)
-    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), json.dumps(options), json.dumps(how)]
-    subprocess.run(arguments, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    assert contents(tmp_path / "out") == undisturbed
+    script.write_text(CALLS)
+    calls = {
+        "workers": {"options": options, "workers": 2},
+        "devices": {"options": options, "devices": ["cpu", "cpu"]},
+        "fails": {"options": {"points_per_side": 0}, "workers": 2},
+    }
+    told = json.dumps([(str(photos), str(tmp_path / name), how) for name, how in calls.items()])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, script, told], capture_output=True, text=True, env=environment)
+    assert contents(tmp_path / "workers") == undisturbed, done.stderr
+    assert contents(tmp_path / "devices") == undisturbed, done.stderr
+    assert done.returncode == 1
+    assert "RuntimeError: A worker must finish its shards, but one failed: ValueError: `points_per_side`" in done.stderr
 
 
 @pytest.mark.parametrize(("devices", "workers"), [(None, 3), (["cpu"], 3), (["cpu"] * 4, 4), (["cuda:0", "cuda:1"], 2)])
@@ -146,18 +153,6 @@ def test_killed_at_any_time_and_resumed_it_gives_the_same_bytes(workers, kills, 
         generate(photos, out, options=options, n_shards=3)
         assert contents(out) == undisturbed
     assert under_way
-
-
-def test_a_worker_that_fails_says_why(photos, tmp_path):
-    script = tmp_path / "run.py"
-    script.write_text(CALL)
-    options = json.dumps({"points_per_side": 0})
-    arguments = [sys.executable, str(script), str(photos), str(tmp_path / "out"), options, WORKERS]
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
-    assert done.returncode == 1
-    assert "RuntimeError: A worker must finish its shards, but one failed: ValueError: `points_per_side`" in done.stderr
 
 
 def test_a_checkpoint_of_the_same_name_with_other_weights_is_refused(photos, options, tmp_path):
