@@ -104,9 +104,6 @@ def sdpa_attention(
     if _is_better_folded(query, relative_position):
         return folded_attention(query, key, value, scale=scale, relative_position=relative_position, dropout=dropout)
     dim, size = _block_size(query, key)
-    if dim is None and _is_better_plain(query, relative_position):
-        plain, _ = eager_attention(query, key, value, scale=scale, relative_position=relative_position, dropout=dropout)
-        return plain, None
     if dim is None:
         bias = relative_position.full()
         return F.scaled_dot_product_attention(query, key, value, bias, dropout, scale=scale), None
@@ -172,12 +169,6 @@ def _is_better_folded(query: Tensor, relative_position: RelativePositionBias) ->
         and query.dtype in (torch.float16, torch.bfloat16)
         and _folded_channels(query, relative_position) <= MAX_FOLDED_CHANNELS
     )
-
-
-def _is_better_plain(query: Tensor, relative_position: RelativePositionBias) -> bool:
-    """On a CPU torch has no fused attention for a bias that learns; its own formula reads the scores more often."""
-    learns = torch.is_grad_enabled() and any(part.requires_grad for part in relative_position)
-    return learns and query.device.type == "cpu" and not is_being_exported()
 
 
 def _block_size(query: Tensor, key: Tensor) -> tuple[int | None, int]:
