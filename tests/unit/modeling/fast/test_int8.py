@@ -207,7 +207,7 @@ def test_masks_of_prompts_stay():
 @pytest.mark.parametrize("name", ["chelsea.jpg", "coffee.jpg"])
 def test_masks_of_everything_stay(name):
     """With thresholds that keep a dozen masks at least: of few, a single one at a threshold moves the mean."""
-    thresholds = {"pred_iou_thresh": 0.45, "stability_score_thresh": 0.5}
+    thresholds = {"pred_iou_thresh": 0.35, "stability_score_thresh": 0.5}
     model, processor = SamModel.from_pretrained("sam-vit-nano"), SamProcessor.from_pretrained("sam-vit-nano")
     photo = load_image(EXAMPLES / name)
     found = []
@@ -216,6 +216,7 @@ def test_masks_of_everything_stay(name):
         records = generator.generate(photo)
         found.append(torch.stack([torch.from_numpy(rle_to_mask(record["segmentation"])) for record in records]))
     plain, quantized = found
+    assert len(plain) >= 12
     assert iou(plain[:, None], quantized[None]).amax(dim=1).mean() > 0.95
     assert abs(len(plain) - len(quantized)) <= 1
 
