@@ -28,9 +28,9 @@ $(VENV)/.docs: $(STAMP) constraints-docs.txt
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) ## mask every object of examples/dandelions.jpg, and the cat in a box; name the files written
-	$(BIN)/anymask segment examples/dandelions.jpg --output demo
-	$(BIN)/anymask segment examples/chelsea.jpg --box 10,5,400,299 --output demo
+demo: $(STAMP) ## mask every object of examples/chelsea.jpg, and the tulip by a click; name the files written
+	$(BIN)/anymask segment examples/chelsea.jpg --output demo
+	$(BIN)/anymask segment examples/tulip.jpg --point 160,130 --output demo
 
 .PHONY: test
 test: $(STAMP) ## run the tests: unit and parity, no network
