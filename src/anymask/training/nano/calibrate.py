@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
     torch.manual_seed(arguments.seed)
-    model = load_nano(arguments.model).eval()
+    model = load_nano(arguments.model)
     pictures = PhotoPictures(arguments.data, arguments.seed, model.config.vision_config.image_size)
     samples = NanoSamples(pictures, per_epoch=1, num_prompts=arguments.num_prompts)
     features, real = collect(model, samples, arguments.images)
