@@ -77,8 +77,8 @@ def test_everything_and_its_end(demo, sam):
     demo.wait_for_message("Found", timeout=120_000)
     found = demo.masks()
     best = [max(iou(mask, other) for other in found) for mask in sam.predict(PHOTO)[0].masks.data]
-    # Duplicates and stability are told at the model's size, so a mask more or less is to be expected.
-    assert abs(len(found) - len(best)) <= 2 and np.mean(best) >= 0.95
+    # The last digits of two runtimes differ, which may bring a mask to the other side of a threshold.
+    assert abs(len(found) - len(best)) <= 1 and np.mean(best) >= 0.98
 
 
 def test_the_photo_goes_nowhere(demo):

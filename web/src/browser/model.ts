@@ -89,19 +89,13 @@ export class Model {
     };
   }
 
-  /** The mask of one of the answers, cleaned by default as the checkpoint says of prompted masks. */
-  toMask(
-    logits: Logits,
-    index: number,
-    geometry: Geometry,
-    maxSide = Infinity,
-    rules: CleanUp = this.manifest.prompted_masks ?? {},
-  ): Mask {
+  /** The mask of one of the answers to a prompt, cleaned as the checkpoint says of these. */
+  toMask(logits: Logits, index: number, geometry: Geometry, maxSide = Infinity): Mask {
     const { height, width } = geometry;
     const shrink = Math.min(1, maxSide / Math.max(height, width));
     const side = (length: number) => Math.max(1, Math.round(length * shrink));
     const whole = logitsToRle(logits.masks[index], logits.low, geometry, side(height), side(width));
-    const rle = cleanUp(whole, rules);
+    const rle = cleanUp(whole, this.manifest.prompted_masks ?? {});
     return {
       rle,
       area: Math.round((rleArea(rle) * height * width) / (side(height) * side(width))),
