@@ -1,9 +1,10 @@
-"""tests/unit mirrors the package: whoever opens a module knows where its tests are.
+"""Folders are seen at once, and tests/unit mirrors the package: whoever opens a module knows where its tests are.
 
 In the core and its doors that is file by file. In an optional room a file of tests may be of a whole run, or of several
 modules: then it lies in the room's folder.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import anymask
@@ -44,6 +45,7 @@ OPTIONAL_ROOMS = {
 }
 
 OF_DUNDERS = {"unit/test_init.py", "unit/test_main.py"}  # of __init__.py and __main__.py
+MOST_FILES = 10  # of a folder, those of dunder names left out
 
 
 def modules():
@@ -59,6 +61,11 @@ def is_core(path):
 
 def mirror(module):
     return f"unit/{Path(module).with_name(f'test_{Path(module).name}').as_posix()}"
+
+
+def test_a_folder_has_at_most_ten_files():
+    counts = Counter(str(Path(module).parent) for module in modules())
+    assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
 
 
 def test_every_module_of_the_core_has_its_tests():

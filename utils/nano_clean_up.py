@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from anymask import SAM
 from anymask.evaluation.nano.examples import Example, innermost_pixel_xy
-from anymask.evaluation.nano.photographs import held_out_examples
+from anymask.evaluation.nano.photographs import read_photograph_examples
 from anymask.masks.clean_up import CleanUp
 from anymask.masks.measures import mask_iou, outer_box_xyxy
 from anymask.masks.rle import rle_to_mask
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--per-source", type=int, default=2)
     parser.add_argument("--prompts", action="store_true", help="clean up masks of prompts, not of everything")
     arguments = parser.parse_args()
-    held_out = held_out_examples(arguments.data, arguments.per_source, MASKS_EACH if arguments.prompts else 40)
+    held_out = read_photograph_examples(arguments.data, arguments.per_source, MASKS_EACH if arguments.prompts else 40)
     examples = [example for of_source in held_out.values() for example in of_source if len(example.masks)]
     (score_prompts if arguments.prompts else score_everything)(SAM(arguments.model), examples)
     print(f"{len(examples)} photographs, {sum(len(example.masks) for example in examples)} given masks")

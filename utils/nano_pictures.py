@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from anymask import SAM
 from anymask.evaluation.nano.examples import innermost_pixel_xy
-from anymask.evaluation.nano.photographs import held_out_examples
+from anymask.evaluation.nano.photographs import read_photograph_examples
 from anymask.masks.measures import mask_iou
 
 matplotlib.use("Agg")
@@ -76,7 +76,7 @@ def draw_failures(data: Path) -> None:
     """The held-out objects of at least 2 % of a photograph that one click finds worst: the truth, and the answer."""
     sam = SAM("sam-vit-nano")
     rows = []
-    for source, examples in held_out_examples(data, masks_each=4).items():
+    for source, examples in read_photograph_examples(data, masks_each=4).items():
         for example in examples if source in FAILURE_SOURCES else ():
             for mask in example.masks[example.masks.mean(axis=(1, 2)) >= 0.02]:
                 point = innermost_pixel_xy(mask)

@@ -1,6 +1,7 @@
 """Runs Python files as a reader of the documentation would, without the network; test_snippets.py starts it.
 
-Each file has a process of its own, forked from this one, which has imported once what nearly all of them import.
+Each file has a process of its own: `offline.py fork` forks it from one which has imported what nearly all files import;
+`offline.py start`, where nothing can be forked, starts a new one.
 
 Snippets are run as they are printed, addresses and all. Three things stand for the network:
 
@@ -18,10 +19,13 @@ import json
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import urllib.request
 import urllib.response
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -85,13 +89,17 @@ def import_what_pages_import() -> None:
     assert SAM and SamModel and SamProcessor  # all of them are imported by being looked up
 
 
-def forked_for_a_file() -> str:
-    """Reads requests, a line of JSON each, and answers them with exit codes; returns in the forked processes alone.
+def requests_for_files() -> Iterator[dict[str, Any]]:
+    """Read requests, a line of JSON each, which are answered by a line: the exit code.
 
     A request names the file, the folder to run it in, the file for what it prints, the PATH, and seconds to end within.
     """
-    for line in sys.stdin:
-        request = json.loads(line)
+    return (json.loads(line) for line in sys.stdin)
+
+
+def fork_for_each() -> str:
+    """Answer all requests; return in the forked processes alone, with the file that they are to run."""
+    for request in requests_for_files():
         child = os.fork()
         if child == 0:
             signal.alarm(request["seconds"])
@@ -106,8 +114,39 @@ def forked_for_a_file() -> str:
     sys.exit()
 
 
-if __name__ == "__main__":
+def start_for_each() -> None:
+    """Answer all requests, each with `offline.py run FILE`."""
+    for request in requests_for_files():
+        with open(request["printed"], "wb") as printed:
+            started = subprocess.Popen(
+                [sys.executable, __file__, "run", request["file"]],
+                cwd=request["folder"],
+                env={**os.environ, "PATH": request["path"]},
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                exit_code = started.wait(request["seconds"])
+            except subprocess.TimeoutExpired:
+                started.kill()
+                exit_code = started.wait()
+        print(exit_code, flush=True)
+
+
+def main(how: str, file: str = "") -> str:
+    """Answer requests, or prepare this process for a file; return the file to run."""
+    if how == "start":
+        start_for_each()
+        sys.exit()
     answer_urllib()
     answer_requests()
-    import_what_pages_import()
-    runpy.run_path(forked_for_a_file(), run_name="__main__")
+    if how == "fork":
+        import_what_pages_import()
+        return fork_for_each()
+    return file
+
+
+if __name__ == "__main__":
+    arguments, sys.argv[1:] = sys.argv[1:], []
+    runpy.run_path(main(*arguments), run_name="__main__")

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import textwrap
 import xml.etree.ElementTree
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,13 +162,25 @@ def environment(hub_cache) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
-def offline(environment):
-    """The process that runs Python files."""
+@contextmanager
+def running_files(how: str, environment: dict[str, str]):
+    """The process that runs Python files, one asked for after the other."""
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with subprocess.Popen([sys.executable, OFFLINE], env=environment, text=True, **pipes) as process:
+    with subprocess.Popen([sys.executable, OFFLINE, how], env=environment, text=True, **pipes) as process:
         yield process
         process.stdin.close()
+
+
+def run_file_of(process, **request) -> str:
+    """What such a process answers: the exit code, with the end of the line."""
+    print(json.dumps(request, default=str), file=process.stdin, flush=True)
+    return process.stdout.readline()
+
+
+@pytest.fixture(scope="session")
+def offline(environment):
+    with running_files("fork" if hasattr(os, "fork") else "start", environment) as process:
+        yield process
 
 
 @pytest.fixture
@@ -198,11 +211,27 @@ def run_file(folder, offline, tmp_path_factory):
 
     def run(file: Path) -> None:
         request = dict(file=file, folder=folder, printed=printed, path=path_of(folder), seconds=1800)
-        print(json.dumps(request, default=str), file=offline.stdin, flush=True)
-        exit_code = offline.stdout.readline()
+        exit_code = run_file_of(offline, **request)
         assert exit_code == "0\n", f"{exit_code}{printed.read_text(errors='replace')[-9000:]}"
 
     return run
+
+
+def test_files_run_where_none_can_be_forked(environment, tmp_path):
+    asked = [
+        (
+            "import os, sys; print(os.getcwd(), os.environ['PATH'], sys.argv[1:]); sys.exit(3)",
+            "3\n",
+            f"{tmp_path} where []",
+        ),
+        ("from urllib.request import urlopen; urlopen('https://example.com/a')", "1\n", "example.com/a must be listed"),
+    ]
+    request = dict(file=tmp_path / "asked.py", folder=tmp_path, printed=tmp_path / "printed", path="where", seconds=600)
+    with running_files("start", environment) as process:
+        for code, exit_code, printed in asked:
+            (tmp_path / "asked.py").write_text(code)
+            assert run_file_of(process, **request) == exit_code
+            assert printed in (tmp_path / "printed").read_text()
 
 
 @pytest.mark.parametrize(("guide", "with_slow"), runs("python"))

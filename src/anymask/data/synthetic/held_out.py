@@ -1,4 +1,7 @@
-"""Drawn scenes that no training run has seen, the same ones at every call, as a data set to evaluate on."""
+"""Drawn scenes that no training run has seen, the same ones at every call, as a data set to evaluate on.
+
+They are 256 x 256, whatever a model's frame: scores of models of different frames are then of the same pictures.
+"""
 
 from __future__ import annotations
 

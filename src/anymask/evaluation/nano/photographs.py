@@ -32,15 +32,16 @@ from .predict import answer
 Record = dict[str, float]
 
 
-def held_out_examples(
+def read_photograph_examples(
     folder: Path, per_source: int | None = None, masks_each: int = 40, *, trained_on: bool = False
 ) -> dict[str, list[Example]]:
-    """Held-out photographs by source, with at most `masks_each` masks of each, evenly taken from large to small.
+    """Read photographs by source, with at most `masks_each` masks of each, evenly taken from large to small.
 
     Args:
         folder: with photos/*.tar.
         per_source: how many of each; None takes all.
-        trained_on: give photographs of the training part instead: what a model knows by heart is better there.
+        masks_each: how many masks of a photograph.
+        trained_on: whether of the training part, where what a model knows by heart is better, or held-out ones.
     """
     examples = {}
     for source, photographs in read_sources(Path(folder) / "photos").items():
@@ -142,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         def score(example: Example) -> list[Record]:
             return score_photograph(model, image_processor, example)
 
-    examples = held_out_examples(
+    examples = read_photograph_examples(
         arguments.data, arguments.per_source, arguments.masks_each, trained_on=arguments.trained_on
     )
     records = {source: [r for e in members for r in score(e)] for source, members in examples.items()}

@@ -26,7 +26,7 @@ from ...masks.measures import nms
 from ...masks.rle import rle_to_mask
 from ...modeling_sam import SamModel
 from .examples import Example, held_out_scenes
-from .photographs import held_out_examples
+from .photographs import read_photograph_examples
 
 COMPLETE = ("scenes", "facades", "mushrooms", "nuclei-dsb2018")
 RECALL_IOUS = np.arange(0.5, 1.0, 0.05)
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     model = SamModel.from_pretrained(arguments.model, dtype="float32").eval()
     processor = SamImageProcessor.from_pretrained(arguments.model)
     generator = SamMaskGenerator(model, processor, points_per_side=arguments.points_per_side, min_mask_region_area=0)
-    examples = held_out_examples(arguments.data, arguments.per_source, masks_each=200)
+    examples = read_photograph_examples(arguments.data, arguments.per_source, masks_each=200)
     examples["scenes"] = list(held_out_scenes(arguments.per_source))
     photographs = [
         find_everything(generator, source, example)

@@ -53,7 +53,8 @@ class ScenePictures(Pictures):
     Args:
         seed: see `Pictures`.
         image_size: likewise.
-        scene_size: side of the drawn scene before crop and resize, in pixels.
+        scene_size: side of the drawn scene before crop and resize, in pixels; that of held-out scenes, whatever the
+            model's frame, and a larger one takes longer to draw.
         repeats: how often a scene is shown, each time cropped, coloured and asked about anew; drawing costs more.
         window: pictures until a scene comes again.
     """

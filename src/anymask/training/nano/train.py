@@ -24,7 +24,7 @@ from transformers import TrainerState, TrainingArguments
 
 from ...evaluation.metrics import summarise
 from ...evaluation.nano.examples import Example, held_out_scenes
-from ...evaluation.nano.photographs import held_out_examples
+from ...evaluation.nano.photographs import read_photograph_examples
 from ...evaluation.nano.predict import score_example
 from ...modeling_sam import SamModel
 from ...support.atomic_files import write_whole
@@ -154,7 +154,7 @@ def _scorer(
         if not examples:
             examples["scenes"] = list(held_out_scenes(options.evaluation_scenes))
             if options.data:
-                examples.update(held_out_examples(Path(options.data), options.evaluation_photos, masks_each=12))
+                examples.update(read_photograph_examples(Path(options.data), options.evaluation_photos, masks_each=12))
         model, image_processor = trainer.model, nano_image_processor(image_size)
         average.average.swap(model)
         model.eval()

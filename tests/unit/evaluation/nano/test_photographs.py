@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.made_up_photographs import disc
 
-from anymask.evaluation.nano.photographs import boundary_iou, calibration, held_out_examples, main, report
+from anymask.evaluation.nano.photographs import boundary_iou, calibration, main, read_photograph_examples, report
 
 
 def test_boundary_iou_sees_the_rim_alone():
@@ -60,14 +60,14 @@ def test_model_or_baselines(data_folder):
 
 
 def test_examples_hold_the_largest_and_the_smallest_masks(data_folder):
-    examples = held_out_examples(data_folder, per_source=2, masks_each=2)
+    examples = read_photograph_examples(data_folder, per_source=2, masks_each=2)
     assert {source: len(members) for source, members in examples.items()} == {"street": 2, "yard": 2}
     areas = [mask.sum() for mask in examples["yard"][0].masks]
     assert areas == [disc((60, 80), (30, 25), 18).sum(), disc((60, 80), (20, 60), 9).sum()]
 
 
 def test_the_two_parts_share_no_photograph(data_folder):
-    parts = [held_out_examples(data_folder, trained_on=trained_on) for trained_on in (False, True)]
+    parts = [read_photograph_examples(data_folder, trained_on=trained_on) for trained_on in (False, True)]
     for source in ("street", "yard"):
         held_out, training = ({example.name for example in part[source]} for part in parts)
         assert held_out and training and not held_out & training
