@@ -55,9 +55,10 @@ class SamProcessor(ProcessorMixin):
     |                | `(prompt, height, width)`              | one image: a mask per prompt, or one for all         |
     |                | `(height, width)`                      | one mask in one image                                |
 
-    Numbers of prompts, points and boxes may differ between images and prompts; None stands for what a prompt or an
-    image does not have: `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is a prompt
-    with a point and one with a box. `input_masks=[[None, mask]]` gives the second of them a mask too.
+    Labels may leave out other levels than their points do. Numbers of prompts, points and boxes may differ between
+    images and prompts; None stands for what a prompt or an image does not have:
+    `input_points=[[[[450, 600]], None]], input_boxes=[[None, [75, 275, 1725, 850]]]` is a prompt with a point and one
+    with a box. `input_masks=[[None, mask]]` gives the second of them a mask too.
 
     Examples:
         >>> from anymask import SamProcessor

@@ -49,6 +49,15 @@ def both():
             "input_labels": [[[0]]],
             "return_tensors": "pt",
         },
+        # the conversion script: the prompts of an image left out in labels alone, or in points alone
+        {"images": PHOTO, "input_points": [[[[60, 45], [9, 8]]]], "input_labels": [[1, 0]], "return_tensors": "pt"},
+        {"images": PHOTO, "input_points": [[[60, 45], [9, 8]]], "input_labels": [[[1, 0]]], "return_tensors": "pt"},
+        {
+            "images": [PHOTO, PHOTO],
+            "input_points": [[[60, 45]], [[9, 8]]],
+            "input_labels": [[[1]], [[0]]],
+            "return_tensors": "pt",
+        },
         # the fine-tuning notebook and the task guide
         {"images": PHOTO, "input_boxes": [[[30.0, 20.0, 90.0, 70.0]]], "return_tensors": "pt"},
         {"images": PHOTO, "segmentation_maps": LABELS, "input_points": [[[60, 45]]], "return_tensors": "pt"},

@@ -30,12 +30,6 @@ def read_nested_prompts(input_points: Any, input_labels: Any, input_boxes: Any, 
     points = nested_prompts("input_points", input_points, 4, 2, n_images=n_images, forms=_POINT_FORMS)
     labels = nested_prompts("input_labels", input_labels, 3, None, n_images=n_images, forms=_LABEL_FORMS)
     boxes = nested_prompts("input_boxes", input_boxes, 3, 4, n_images=n_images, forms=_BOX_FORMS)
-    label_depths = {depth + 1 for depth in depths_of(to_lists("input_labels", input_labels))}
-    if label_depths and label_depths != depths_of(to_lists("input_points", input_points)):
-        raise ValueError(
-            "`input_labels` must be nested like `input_points`, one label per point; got points of shape "
-            f"{shape_of(input_points)} and labels of shape {shape_of(input_labels)}."
-        )
     prompts = []
     for index in range(n_images):
         counts = {len(kind[index]) for kind in (points, labels, boxes) if kind[index]}

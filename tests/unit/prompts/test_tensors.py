@@ -177,6 +177,17 @@ def test_no_prompts():
     assert count_prompts({}, 3) == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("points", "labels"),
+    [([[[[1, 2], [3, 4]]]], [[1, 0]]), ([[[1, 2], [3, 4]]], [[[1, 0]]]), ([[[1, 2], [3, 4]]], [1, 0])],
+)
+def test_labels_may_leave_out_other_levels_than_points(points, labels):
+    expected = prepare([[[[1, 2], [3, 4]]]], [[[1, 0]]])
+    tensors = prepare(points, labels)
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+
+
 # Errors
 
 
@@ -203,7 +214,8 @@ def test_no_prompts():
         ({"boxes": [[[[[1, 2, 3, 4]]]]]}, r"`input_boxes` must be nested .* got shape \(1, 1, 1, 1, 4\)"),
         ({"boxes": np.zeros((3, 2, 4)), "geometries": (ONE, TWO)}, r"prompts for 2 images.* got shape \(3, 2, 4\)"),
         ({"labels": [1]}, "`input_labels` must come with `input_points`"),
-        ({"points": [[[1, 2]]], "labels": [1]}, r"points of shape \(1, 1, 2\) and labels of shape \(1,\)"),
+        ({"points": [[[[1, 2]], [[3, 4]]]], "labels": [[1], [0]]}, "must have prompts for 1 image.* prompts for 2"),
+        ({"points": [[[[1, 2]], [[3, 4]]]], "labels": [[1, 0]]}, "image 0 has points for 2 prompts, labels for 1"),
         (
             {"points": [[[1, 2]]], "labels": [[1, 0]]},
             r"one label per point; the labels of prompt \[0\]\[0\] \(image, prompt\) are 2 for 1 points",
