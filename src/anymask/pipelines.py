@@ -99,11 +99,11 @@ class MaskGenerationPipeline(Pipeline):
         twin._generator = SamMaskGenerator(twin.model, self.image_processor, **options)
         return twin
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+    def __call__(self, image: Any, **kwargs: Any) -> Any:
         """Masks of everything in one image or several.
 
         Args:
-            inputs: an image, or several; see above.
+            image: an image, or several; see above.
             **kwargs: any field of `MaskGenerationOptions`, by Meta's or Transformers' name; `timeout` in seconds for
                 URLs; `output_rle_mask`, `output_bboxes_mask`, `output_records`; `batch_size`, images that are read
                 together and, on an accelerator, encoded together; `num_workers`, processes that read images.
@@ -112,13 +112,13 @@ class MaskGenerationPipeline(Pipeline):
             TypeError: If an option is unknown, or an input is no image.
             ValueError: If an image is broken, or an option has a value that it cannot have.
         """
-        if isinstance(inputs, tuple):
-            inputs = list(inputs)
-        if isinstance(inputs, list) and not inputs:
+        if isinstance(image, tuple):
+            image = list(image)
+        if isinstance(image, list) and not image:
             return []
-        if isinstance(inputs, Iterator) and not hasattr(inputs, "read"):  # an open file is one image
-            inputs = _Stream(inputs)  # the base class streams any data set, but generators only since 5.17
-        return super().__call__(inputs, **kwargs)
+        if isinstance(image, Iterator) and not hasattr(image, "read"):  # an open file is one image
+            image = _Stream(image)  # the base class streams any data set, but generators only since 5.17
+        return super().__call__(image, **kwargs)
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         check_known_options(kwargs, PIPELINE_OPTIONS, type(self).__name__)

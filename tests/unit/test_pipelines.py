@@ -89,6 +89,12 @@ def test_output_on_request(pipe):
     assert encoded == [rle_to_coco(rle) for rle in output["rle_mask"]]
 
 
+def test_the_argument_has_the_name_that_transformers_gives_it(pipe):
+    theirs = list(inspect.signature(transformers.MaskGenerationPipeline.__call__).parameters)
+    assert theirs[:2] == ["self", "image"]
+    assert len(pipe(image=PICTURE)["masks"]) == len(pipe(PICTURE)["masks"]) > 0
+
+
 def test_nothing_found(pipe):
     output = pipe(EMPTY, output_rle_mask=True, output_bboxes_mask=True, output_records=True)
     assert output["masks"] == output["rle_mask"] == output["records"] == []
