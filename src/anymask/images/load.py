@@ -196,14 +196,18 @@ def _is_floating(pixels: np.ndarray | torch.Tensor) -> bool:
 
 
 def _as_array(source: np.ndarray | torch.Tensor) -> np.ndarray:
-    """View or copy with a dtype that `load_image` returns: floats become float32, bool becomes uint8 0 and 255."""
+    """View or copy with a dtype that `load_image` returns.
+
+    Floats become float32, bool becomes uint8 0 and 255, and bytes come in this machine's order, which those of FITS
+    files and raw data need not be in.
+    """
     if isinstance(source, torch.Tensor):
         source = _values_of(source)
     if source.dtype.kind not in "buif":
         raise ValueError(f"An image array must hold integers, floats or booleans, got dtype {source.dtype}.")
     if source.dtype.kind == "b":
         return source.astype(np.uint8) * np.uint8(255)
-    return source.astype(np.float32, copy=False) if source.dtype.kind == "f" else source
+    return source.astype(np.float32 if source.dtype.kind == "f" else source.dtype.newbyteorder("="), copy=False)
 
 
 def _three_channels(array: np.ndarray, is_tensor: bool, input_data_format: str | None) -> np.ndarray:

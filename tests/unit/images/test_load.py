@@ -84,6 +84,16 @@ def test_thirty_two_bit_pillow():
 # Arrays
 
 
+@pytest.mark.parametrize("dtype", [">u2", ">i4", ">f4", ">f8"])
+def test_arrays_of_the_other_byte_order(dtype):
+    native = np.dtype(dtype).newbyteorder("=")
+    swapped, plain = load_image(GREY.astype(dtype)), load_image(GREY.astype(native))
+    assert swapped.dtype == plain.dtype
+    assert swapped.dtype.isnative
+    assert (swapped == plain).all()
+    assert white_level(swapped) == white_level(plain)
+
+
 @pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64])
 def test_arrays_of_every_layout(make, dtype):
