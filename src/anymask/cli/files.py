@@ -46,11 +46,18 @@ def find_photos(arguments: Iterable[str], owner_of: Callable[[str], str | None] 
         ValueError: If a folder holds no photos, or an argument is a video.
     """
     names: dict[str, str] = {}  # of each photo's source
+    places: set[str] = set()
     missing = 0
     for argument in arguments:
         found = _found(os.path.expanduser(argument), owner_of)
-        missing += found is None
-        names.update(found or {os.path.expanduser(argument): Path(argument).name or "photo"})
+        new = {
+            source: name
+            for source, name in (found or {os.path.expanduser(argument): Path(argument).name or "photo"}).items()
+            if _place(source) not in places
+        }
+        missing += found is None and bool(new)
+        places.update(map(_place, new))
+        names.update(new)
     if missing == len(names):
         raise FileNotFoundError(f"a photo must exist, but there is none at {', '.join(map(repr, names))}")
     paths = {source: _below(name) for source, name in names.items()}
@@ -59,6 +66,11 @@ def find_photos(arguments: Iterable[str], owner_of: Callable[[str], str | None] 
         Photo(source, path.with_suffix("") if stems[path.with_suffix("")] == 1 else path)
         for source, path in paths.items()
     ]
+
+
+def _place(source: str) -> str:
+    """The same for `cup.jpg` and `./cup.jpg`."""
+    return source if source.startswith(_URL_SCHEMES) else os.path.abspath(source)
 
 
 def _below(name: str) -> PurePosixPath:
@@ -116,8 +128,12 @@ def check_is_photo(source: str) -> None:
         )
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path, what: str = "--output") -> None:
     """Create a folder for results, and sees that files can be written to it before work begins.
+
+    Args:
+        folder: To write to.
+        what: The option that says so, for messages.
 
     Raises:
         OSError: If that cannot be.
@@ -127,14 +143,29 @@ def prepare_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except FileExistsError as error:
-        raise FileExistsError(f"--output must be a folder, but {folder} is a file; name another") from error
+        raise FileExistsError(f"{what} must be a folder, but {folder} is a file; name another") from error
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(f"--output must be a folder that can be written to, but {folder} is not: {reason}") from error
+        raise OSError(f"{what} must be a folder that can be written to, but {folder} is not: {reason}") from error
 
 
-def check_outputs(outputs: Mapping[Photo, Iterable[Path]]) -> None:
+def prepare_file(path: Path, what: str) -> None:
+    """`prepare_folder` for a file that is written when all is done.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{what} must be a file, but {path} is a folder; name a file in it")
+    prepare_folder(path.parent, f"the folder of {what}")
+
+
+def check_outputs(outputs: Mapping[Photo, Iterable[Path]], coco_file: Path | None = None) -> None:
     """Check that results replace results of earlier runs, but never a photo of this run nor each other.
+
+    Args:
+        outputs: Of each photo.
+        coco_file: Of all of them together.
 
     Raises:
         ValueError: If they would.
@@ -148,3 +179,6 @@ def check_outputs(outputs: Mapping[Photo, Iterable[Path]]) -> None:
                     f"each photo must have results of its own, but those of {photo.source} would overwrite {path}, "
                     f"which belongs to {owner.source}; take the two into different folders with --output"
                 )
+    if coco_file is not None and os.path.realpath(coco_file) in owners:
+        source = owners[os.path.realpath(coco_file)].source
+        raise ValueError(f"--coco-file must be a file of its own, but {coco_file} belongs to {source}; name another")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..support.atomic_files import whole_folder
 from .batch import Outputs, Report, Work, work_through
-from .files import Photo, check_is_photo, check_outputs, prepare_folder
+from .files import Photo, check_is_photo, check_outputs, prepare_file, prepare_folder
 from .large import answer_in_windows, find_large, large_paths, segment_in_tiles
 from .outputs import is_cutout, output_paths
 from .start import load_sam, quick_imports
@@ -72,7 +72,7 @@ def segment_photos(
         else output_paths(photo, folder, formats, jpeg="jpeg" in look)
         for photo in photos
     }
-    check_outputs({photo: paths.values() for photo, paths in outputs.items()})
+    check_outputs({photo: paths.values() for photo, paths in outputs.items()}, coco_file)
     if coco_file is not None and resume:
         raise ValueError(
             "--coco-file must come without --resume: what was done in an earlier run would be missing in the file"
@@ -84,6 +84,8 @@ def segment_photos(
         )
     _check_options(prompts, options)
     prepare_folder(folder)
+    if coco_file is not None:
+        prepare_file(coco_file, "--coco-file")
     done: list[Any] = []
 
     def get_work() -> Work:

@@ -3,7 +3,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from anymask.cli.files import Photo, check_is_photo, check_outputs, find_photos, prepare_folder
+from anymask.cli.files import Photo, check_is_photo, check_outputs, find_photos, prepare_file, prepare_folder
 from anymask.cli.outputs import owner_of
 
 
@@ -49,6 +49,16 @@ def test_files_are_kept_as_given_and_only_once(tmp_path):
     assert [photo.source for photo in find_photos([missing, a, a])] == [missing, a]
     (photo,) = touch(tmp_path, "photo.jpg")
     assert [found.source for found in find_photos([photo, str(tmp_path)])] == [photo]
+
+
+def test_one_photo_under_two_spellings_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "a.jpg", "b.jpg")
+    assert [photo.source for photo in find_photos(["./a.jpg", "a.jpg", "."])] == ["./a.jpg", "./b.jpg"]
+    with pytest.raises(FileNotFoundError, match=r"there is none at 'c\.jpg'$"):
+        find_photos(["c.jpg", "./c.jpg"])
+    urls = ["https://example.org/a.jpg", "https://example.org//a.jpg"]
+    assert [photo.source for photo in find_photos(urls)] == urls
 
 
 def test_links_in_a_circle_are_kept(tmp_path):
@@ -133,6 +143,18 @@ def test_folders_for_results(tmp_path):
         prepare_folder(Path("/proc"))
 
 
+def test_a_file_for_the_end_is_looked_at_before(tmp_path):
+    prepare_file(tmp_path / "new" / "all.json", "--coco-file")
+    assert os.listdir(tmp_path / "new") == []
+    with pytest.raises(
+        IsADirectoryError, match=r"--coco-file must be a file, but .*new is a folder; name a file in it"
+    ):
+        prepare_file(tmp_path / "new", "--coco-file")
+    (file,) = touch(tmp_path, "file")
+    with pytest.raises(OSError, match=r"the folder of --coco-file must be a folder, but .*file is a file"):
+        prepare_file(Path(file) / "all.json", "--coco-file")
+
+
 def test_results_of_two_photos_or_on_a_photo(tmp_path):
     one, other = Photo("in/a.jpg", PurePosixPath("a")), Photo("a.json", PurePosixPath("b"))
     check_outputs({one: [Path("x.json")], other: [Path("y.json")]})
@@ -140,3 +162,9 @@ def test_results_of_two_photos_or_on_a_photo(tmp_path):
         check_outputs({one: [Path("x.json")], other: [Path("x.json")]})
     with pytest.raises(ValueError, match=r"those of in/a\.jpg would overwrite .*a\.json, which belongs to a\.json"):
         check_outputs({one: [Path("a.json").absolute()], other: [Path("x.json")]})
+    check_outputs({one: [Path("x.json")]}, Path("all.json"))
+    for path in ("in/a.jpg", "x.json"):
+        with pytest.raises(
+            ValueError, match=rf"--coco-file must be a file of its own, but {path} belongs to in/a\.jpg"
+        ):
+            check_outputs({one: [Path("x.json")]}, Path(path))
