@@ -26,7 +26,7 @@ def _homes() -> dict[str, str]:
 
 
 def __getattr__(name: str) -> object:
-    """Imports a public name from its home on first use; the list of these names likewise (PEP 562)."""
+    """Import a public name from its home on first use; the list of these names likewise (PEP 562)."""
     homes = _homes()
     if name == "__all__":
         return sorted(homes)

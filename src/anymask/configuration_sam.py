@@ -2,7 +2,7 @@
 
 Field names and defaults are those of the hub's `config.json` files (facebook/sam-vit-base, -large, -huge,
 wanglab/medsam-vit-base, SlimSAM), which load unchanged. Sizes that do not fit together are refused on construction.
-Next in reading order: `network.py`.
+Next in reading order: `modeling/network.py`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def load_network(name: str | os.PathLike[str], dtype: str | torch.dtype | None =
         dtype: of the weights, or its name; None and "auto" take the one that `config.json` names.
 
     Raises:
-        ValueError: there is no such dtype.
+        ValueError: If there is no such dtype.
     """
     folder = Path(resolve_checkpoint(name))
     config = SamConfig.from_pretrained(folder, attn_implementation="sdpa")  # what `PreTrainedModel` chooses

@@ -118,7 +118,7 @@ def _check_tells_what_it_is(path: str, layout: str, tensors: Mapping[str, Tensor
     missing = [name for name in needed if name not in tensors]
     if missing:
         in_file = hub_to_meta(missing) if layout == "Meta" else {}
-        found = sorted({in_file_part(name, layout) for name in tensors})
+        found = sorted({_part_in_file(name, layout) for name in tensors})
         raise CheckpointError(
             f"{path} must hold a whole SAM, but lacks {group_keys(in_file.get(name, name) for name in missing)}; it "
             f"has {len(tensors)} tensors, of {', '.join(found)}. Where it is a part of one, pass the whole that it "
@@ -126,7 +126,7 @@ def _check_tells_what_it_is(path: str, layout: str, tensors: Mapping[str, Tensor
         )
 
 
-def in_file_part(name: str, layout: str) -> str:
+def _part_in_file(name: str, layout: str) -> str:
     """The part of a model that a tensor under the hub's name belongs to, as the file's layout calls it."""
     part = name.split(".")[0]
     is_renamed = layout == "Meta" and part == "vision_encoder"

@@ -57,7 +57,7 @@ def is_finished(outputs: Outputs) -> bool:
 
 
 def work_through(outputs: Mapping[Photo, Outputs], get_work: Callable[[], Work], resume: bool) -> Iterator[Report]:
-    """Does the work for each photo and yields a report, so that memory does not grow with their number.
+    """Do the work for each photo and yield a report, so that memory does not grow with their number.
 
     Args:
         outputs: of each photo.
@@ -89,7 +89,7 @@ def work_through(outputs: Mapping[Photo, Outputs], get_work: Callable[[], Work],
 
 
 def report_all(reports: Iterator[Report], count: int, as_json: bool, describe: Callable[[Report], str]) -> int:
-    """Prints the reports as they come, with a progress bar on a terminal; returns the exit code.
+    """Print the reports as they come, with a progress bar on a terminal; return the exit code.
 
     Args:
         reports: of `count` photos.

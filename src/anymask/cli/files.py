@@ -129,7 +129,7 @@ def check_is_photo(source: str) -> None:
 
 
 def prepare_folder(folder: Path, what: str = "--output") -> None:
-    """Create a folder for results, and sees that files can be written to it before work begins.
+    """Create a folder for results, and see that files can be written to it before work begins.
 
     Args:
         folder: To write to.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """Keeps Python's garbage collector away from what is imported, which never becomes garbage.
+    """Keep Python's garbage collector away from what is imported, which never becomes garbage.
 
     The last search, when the process ends, would take nearly a second.
     """
@@ -39,7 +39,7 @@ def load_sam(model: str, device: str, dtype: str) -> SAM:
 
 
 def keep_libraries_quiet() -> None:
-    """Turns off the bar of loading weights and the log of attempts to reach the hub: an error says what is wrong."""
+    """Turn off the bar of loading weights and the log of attempts to reach the hub: an error says what is wrong."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging
 

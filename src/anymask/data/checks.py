@@ -88,7 +88,7 @@ class DataReport:
 
 
 def check(dataset: MaskDataset) -> DataReport:
-    """Reads every sample of a data set and reports what may be wrong with it.
+    """Read every sample of a data set and report what may be wrong with it.
 
     Nothing is raised: samples that cannot be read, with masks of another size than their image for one, are findings.
     """

@@ -101,7 +101,7 @@ class MaskDataset(Sequence[Sample]):
     """
 
     def __init__(self, entries: Sequence[Entry], origin: str, alone: Sequence[str] = ()) -> None:
-        """Takes entries.
+        """Take entries.
 
         Raises:
             ValueError: If there are none, or two have one name.

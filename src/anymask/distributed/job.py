@@ -104,7 +104,13 @@ def make_job(
     dtype: str | None,
     format_name: str,
 ) -> Job:
-    """A run from the arguments of `generate`; values that cannot be are refused, and a model that cannot be loaded."""
+    """A run from the arguments of `generate`; a model that cannot be loaded is refused now.
+
+    Raises:
+        FileNotFoundError: If there are no images.
+        OSError: If there is no such checkpoint.
+        ValueError: If there is no such format, or a number cannot be.
+    """
     if format_name not in FORMATS:
         raise ValueError(f"`format_name` must be one of {', '.join(FORMATS)}, got {format_name!r}.")
     images = list_images(source)

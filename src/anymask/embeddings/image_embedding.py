@@ -39,7 +39,7 @@ class Cache(Protocol):
         """The embedding that was put under this key, or None."""
 
     def put(self, key: str, embedding: ImageEmbedding) -> None:
-        """Keeps an embedding under this key."""
+        """Keep an embedding under this key."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ class ImageEmbedding(EncodedImage):
     name: str | None = None
 
     def check_model(self, model: EncodingModel) -> None:
-        """Raises ValueError if the image encoder of another model made this embedding.
+        """Refuse a model whose image encoder did not make this embedding.
 
         Raises:
             ValueError: If another model made it.
@@ -112,7 +112,7 @@ class ImageEmbedding(EncodedImage):
             )
 
     def check_preprocessing(self, processor: Processor) -> None:
-        """Raises ValueError if the image was prepared otherwise than this processor, or image processor, does it.
+        """Refuse a processor, or image processor, that prepares images otherwise than this one was.
 
         Raises:
             ValueError: If another preprocessing made it; the message says what differs.
@@ -130,7 +130,7 @@ class ImageEmbedding(EncodedImage):
         return replace(self, tensor=self.tensor.to(device))
 
     def save(self, path: str | os.PathLike[str], dtype: str | None = None, key: str | None = None) -> None:
-        """Writes a safetensors file, whole or not at all.
+        """Write a safetensors file, whole or not at all.
 
         Args:
             path: of the file; an existing one is replaced.
@@ -139,8 +139,8 @@ class ImageEmbedding(EncodedImage):
             key: of the entry that the file is in a cache.
 
         Raises:
-            OSError: the file cannot be written.
-            ValueError: the dtype is another, or some value is beyond float16's 65504.
+            OSError: If the file cannot be written.
+            ValueError: If the dtype is another, or some value is beyond float16's 65504.
         """
         if dtype not in (None, "float16"):
             raise ValueError(f"`dtype` must be 'float16', or None to keep {self.tensor.dtype}, got {dtype!r}.")
@@ -167,7 +167,7 @@ class ImageEmbedding(EncodedImage):
     def load(
         cls, path: str | os.PathLike[str], device: str | torch.device | None = None, key: str | None = None
     ) -> ImageEmbedding:
-        """Reads a file that `save` wrote.
+        """Read a file that `save` wrote.
 
         Args:
             path: of the file.
@@ -220,7 +220,7 @@ def _digest(tensor: Tensor, metadata: Mapping[str, str]) -> str:
 def embed_image(
     model: EncodingModel, processor: Processor, image: Any, *, name: str | None = None, cache: Cache | None = None
 ) -> ImageEmbedding:
-    """Runs the image encoder on one image.
+    """Run the image encoder on one image.
 
     Args:
         model: a `SamModel`, on any device, in any floating type; the embedding is on its device, in its type.
@@ -272,7 +272,11 @@ def encode_pixel_values(model: EncodingModel, pixel_values: Tensor) -> Tensor:
 
 @torch.no_grad()  # not inference_mode: the decoder may be trained on the result
 def encode_image(model: EncodingModel, image_processor: ImagePreprocessor, image: Any) -> EncodedImage:
-    """Runs the image encoder on one image, for use at once; the arguments are those of `embed_image`."""
+    """Run the image encoder on one image, for use at once; the arguments are those of `embed_image`.
+
+    Raises:
+        ValueError: If `image` is several images.
+    """
     inputs = image_processor(image, return_tensors="pt", device=model.device)
     original_sizes_hw = inputs["original_sizes"].tolist()
     if len(original_sizes_hw) != 1:

@@ -137,6 +137,9 @@ class SurfaceDistances:
             percentile: 95 leaves out the farthest twentieth; 100 is the Hausdorff distance itself.
             definition: "directed" takes the greater of the two percentiles, one in each direction, as MONAI does;
                 "pooled" one percentile of all distances together, as MedPy does. The two give different numbers.
+
+        Raises:
+            ValueError: If there is no such definition.
         """
         if definition not in ("directed", "pooled"):
             raise ValueError(f"`definition` must be 'directed' or 'pooled', got {definition!r}.")
@@ -187,14 +190,14 @@ def surface_distances(
 
 
 class MaskScores:
-    """Mean IoU and Dice of a stream of masks, without keeping any: what training measures itself with."""
+    """Mean IoU and Dice of a stream of masks, without keeping any."""
 
     def __init__(self) -> None:
         self._sums = {"iou": 0.0, "dice": 0.0}
         self._count = 0
 
     def update(self, masks: np.ndarray, targets: np.ndarray) -> None:
-        """Adds masks (N, H, W) of bool and their targets; numbers below 0 in targets (N, H, W) are ignored pixels."""
+        """Add masks (N, H, W) of bool and their targets; numbers below 0 in targets (N, H, W) are ignored pixels."""
         counts = targets >= 0 if targets.dtype.kind == "i" else np.ones_like(targets, dtype=bool)
         ious = mask_iou(masks & counts, (targets > 0) & counts).astype(np.float64)
         self._sums["iou"] += float(ious.sum())
@@ -202,7 +205,7 @@ class MaskScores:
         self._count += len(ious)
 
     def merge(self, other: MaskScores) -> None:
-        """Adds what another one has seen, e.g. another process."""
+        """Add what another one has seen, e.g. another process."""
         self._sums = {name: value + other._sums[name] for name, value in self._sums.items()}
         self._count += other._count
 

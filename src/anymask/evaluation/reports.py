@@ -26,7 +26,6 @@ WORST = 10
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 _PACKAGES = ("torch", "transformers", "numpy", "scipy", "scikit-image", "faster-coco-eval")
-_LOWER_IS_BETTER = ("hausdorff95", "noc", "failed")
 
 EXPLANATIONS = {
     "iou_answer": "IoU of the mask that a user sees",
@@ -68,7 +67,7 @@ def make_report(
     main_score: str | None,
     skipped: Sequence[str] = (),
 ) -> Report:
-    """Writes the report of an evaluation, and pictures of its worst cases.
+    """Write the report of an evaluation, and pictures of its worst cases.
 
     Args:
         rows: of all samples.

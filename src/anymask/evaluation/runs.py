@@ -78,7 +78,7 @@ def evaluate(
     progress: bool | None = None,
     detections: DetectionFile | None = None,
 ) -> Report:
-    """Asks a model for masks of everything in a data set that is known, and reports how good they are.
+    """Ask a model for masks of everything in a data set that is known, and report how good they are.
 
     Args:
         task: one of `TASKS`.
@@ -179,7 +179,7 @@ def _count_objects(rows: Sequence[Row]) -> int:
 
 
 def _begin(path: Path, settings: dict[str, Any]) -> dict[str, int]:
-    """Writes the settings into a new file, or checks those of an old one and cuts off a torn last line.
+    """Write the settings into a new file, or check those of an old one and cut off a torn last line.
 
     Returns:
         The objects of each sample that is done.

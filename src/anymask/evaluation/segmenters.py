@@ -99,7 +99,7 @@ class Segmenter(Protocol):
     implementation: str
 
     def encode(self, image: np.ndarray) -> Encoded:
-        """Runs the image encoder on an image (H, W, 3)."""
+        """Run the image encoder on an image (H, W, 3)."""
 
     def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:
         """Masks for prompts; logits above the threshold are foreground."""
@@ -117,7 +117,7 @@ class AnymaskSegmenter:
     implementation = "anymask"
 
     def __init__(self, name: str, device: str = "auto", dtype: str = "float32") -> None:
-        """Takes what `anymask.SAM` takes."""
+        """Take what `anymask.SAM` takes."""
         sam = SAM(name, device=device, dtype=dtype)
         self.name = name
         self.model, self._image_processor = sam.model.eval(), sam.processor.image_processor
@@ -165,7 +165,7 @@ class TransformersSegmenter:
     implementation = "transformers"
 
     def __init__(self, name: str, device: str = "auto", dtype: str = "float32") -> None:
-        """Takes a packaged name, a folder or a hub id; Transformers reads no file in Meta's layout."""
+        """Take a packaged name, a folder or a hub id; Transformers reads no file in Meta's layout."""
         import transformers
         from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 

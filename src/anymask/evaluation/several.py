@@ -50,7 +50,7 @@ class SeveralReports:
 def evaluate_several(
     task: str, datasets: Mapping[str, MaskDataset], segmenter: Segmenter, output: str | Path, **how: Any
 ) -> SeveralReports:
-    """Evaluates each data set into a folder of its name, and writes `report.json` and `report.md` with the means.
+    """Evaluate each data set into a folder of its name, and write `report.json` and `report.md` with the means.
 
     Args:
         task: one of `anymask.evaluation.runs.TASKS`.
@@ -60,7 +60,7 @@ def evaluate_several(
         **how: as `anymask.evaluation.runs.evaluate` takes it.
 
     Raises:
-        ValueError: as there.
+        ValueError: As there.
     """
     output, of_each = Path(output), {}
     for name, dataset in datasets.items():

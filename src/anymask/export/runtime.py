@@ -109,7 +109,11 @@ class _ExportedEncoder(nn.Module):
         self.engine = engine
 
     def forward(self, pixel_values: Tensor, return_dict: bool = True, **wishes: Any) -> SamVisionEncoderOutput:
-        """See `VisionEncoder.forward`; the size is the model's own."""
+        """See `VisionEncoder.forward`; the size is the model's own.
+
+        Raises:
+            ValueError: If the size is another, or activations or attention weights are asked for.
+        """
         if asked := [name for name, value in wishes.items() if value]:
             raise ValueError(f"{', '.join(asked)} must be asked of SamModel; an exported encoder does not know it.")
         expected = self.engine.input_shape("pixel_values")[1:]
@@ -137,7 +141,11 @@ class _ExportedDecoder(nn.Module):
         is_padding: Tensor | None = None,
         **wishes: Any,
     ) -> tuple[Tensor, Tensor]:
-        """See `MaskDecoder.forward`."""
+        """See `MaskDecoder.forward`.
+
+        Raises:
+            ValueError: If PerSAM's arguments or attention weights are asked for.
+        """
         if wishes:
             raise ValueError(f"{', '.join(wishes)} must be asked of SamModel; an exported decoder does not know it.")
         batch, channels = image_embeddings.shape[:2]

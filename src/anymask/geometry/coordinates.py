@@ -57,6 +57,9 @@ def resized_size_hw(original_size_hw: Sequence[int], longest_edge: int) -> tuple
     Returns:
         Height and width, halves rounded up; a side never falls below 1 pixel, however thin the image is.
 
+    Raises:
+        ValueError: If a side is below 1 pixel.
+
     Source: Meta's `ResizeLongestSide.get_preprocess_shape` for the rounding; the lower bound is ours.
     """
     height, width = (int(side) for side in original_size_hw)

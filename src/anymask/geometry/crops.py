@@ -15,7 +15,11 @@ import torch
 
 
 def build_point_grid(points_per_side: int) -> np.ndarray:
-    """Evenly spaced points (points_per_side^2, 2), x then y, in [0, 1], row by row; float64."""
+    """Evenly spaced points (points_per_side^2, 2), x then y, in [0, 1], row by row; float64.
+
+    Raises:
+        ValueError: If there are none.
+    """
     if points_per_side < 1:
         raise ValueError(f"A grid must have at least 1 point per side, got {points_per_side}.")
     centres = (np.arange(points_per_side) + 0.5) / points_per_side
@@ -27,6 +31,9 @@ def build_point_grids(points_per_side: int, n_layers: int = 0, downscale_factor:
     """One grid per crop layer, the whole image first.
 
     In layer i the side of the grid is divided by `downscale_factor ** i`, and never falls below 1 point.
+
+    Raises:
+        ValueError: If `points_per_side` or `downscale_factor` is below 1.
     """
     if downscale_factor < 1:
         raise ValueError(f"`crop_n_points_downscale_factor` must be at least 1, got {downscale_factor}.")
@@ -47,6 +54,9 @@ def crop_boxes_xyxy(
     Returns:
         Boxes [x0, y0, x1, y1] in pixels of the image, the right and lower edge excluded, whole image first; layer per
         box.
+
+    Raises:
+        ValueError: If `n_layers` is negative, or `overlap_ratio` is not in [0, 1).
 
     Source: Meta's `generate_crop_boxes`. Crops that would be empty, in images of a few pixels, are left out here.
     """
@@ -80,7 +90,11 @@ def uncrop_boxes_xyxy(boxes_xyxy: torch.Tensor, crop_box_xyxy: Sequence[int]) ->
 
 
 def uncrop_masks(masks: torch.Tensor, crop_box_xyxy: Sequence[int], original_size_hw: Sequence[int]) -> torch.Tensor:
-    """Masks (..., crop height, crop width) of a crop to masks (..., height, width) of the image, background around."""
+    """Masks (..., crop height, crop width) of a crop to masks (..., height, width) of the image, background around.
+
+    Raises:
+        ValueError: If the masks are not of the crop's size.
+    """
     left, top, right, bottom = (int(edge) for edge in crop_box_xyxy)
     height, width = (int(side) for side in original_size_hw)
     if masks.shape[-2:] != (bottom - top, right - left):

@@ -181,9 +181,8 @@ def _bits_of(image: Image.Image, file: Any) -> int:
         return int(tiles[0].args[-1]).bit_length()  # of the largest value
     if image.format == "JPEG2000":
         start = _start_of(file, 4096)
-        header = start.find(
-            b"\xff\x4f\xff\x51"
-        )  # start of codestream, size; 38 bytes on the depth of the first channel
+        # The markers "start of codestream" and "size"; 38 bytes behind them is the depth of the first channel.
+        header = start.find(b"\xff\x4f\xff\x51")
         return (start[header + 42] & 0x7F) + 1 if 0 <= header < len(start) - 42 else 8
     return 8
 

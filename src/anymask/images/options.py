@@ -110,6 +110,9 @@ class ImageOptions:
 
         Args:
             geometry: of the image; where its padding depends on the batch, so does that of the mask.
+
+        Raises:
+            ValueError: If one of `size` and `mask_size` is a longest edge, and the other is not.
         """
         if ("longest_edge" in self.size) != ("longest_edge" in self.mask_size):
             raise ValueError(
@@ -181,7 +184,11 @@ def implied_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def batch_geometries(sizes_hw: Iterable[Sequence[int]], options: ImageOptions) -> list[ResizeGeometry]:
-    """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest."""
+    """The geometry of each image of a batch; what is padded without a fixed size is padded to the largest.
+
+    Raises:
+        ValueError: If sizes differ after resizing, and nothing is padded.
+    """
     geometries = [options.geometry(size_hw) for size_hw in sizes_hw]
     padded = {geometry.padded_size_hw for geometry in geometries}
     if len(padded) <= 1:

@@ -103,9 +103,8 @@ def _padded_size_hw(
         return reshaped_hw
     if options.size_divisor is None:
         return max(height for height, _ in reshaped_sizes), max(width for _, width in reshaped_sizes)
-    height, width = (
-        side * options.size_divisor // MASK_PIXELS_PER_PATCH for side in low_res_hw
-    )  # it is the patch size
+    patch_size = options.size_divisor
+    height, width = (side * patch_size // MASK_PIXELS_PER_PATCH for side in low_res_hw)
     return height, width
 
 
@@ -154,7 +153,11 @@ def filter_masks(
     mask_threshold: float,
     stability_score_offset: float,
 ) -> tuple[list[Rle], torch.Tensor, torch.Tensor]:
-    """Keep the masks of a crop that are good, stable and not cut off by its edge; see `SamImageProcessor`."""
+    """Keep the masks of a crop that are good, stable and not cut off by its edge; see `SamImageProcessor`.
+
+    Raises:
+        ValueError: If there is not one score per mask.
+    """
     masks, iou_scores = masks.flatten(0, 1), iou_scores.flatten(0, 1).to(masks.device)
     if len(masks) != len(iou_scores):
         raise ValueError(f"There must be one IoU score per mask, got {len(iou_scores)} for {len(masks)} masks.")

@@ -67,9 +67,8 @@ class MaskGenerationOptions:
 
     Attributes:
         points_per_side: the grid has this many points along each side of a crop (`points_per_crop` in Transformers).
-        points_per_batch: how many points are decoded at a time; None takes all at once. It bounds memory and changes no
-            mask. Out of memory halves it. On an accelerator masks are filtered when all batches, or as many as its free
-            memory has room for, are decoded.
+        points_per_batch: how many points are decoded and filtered at a time; None takes all at once. It bounds memory
+            and changes no mask. Out of memory halves it.
         pred_iou_thresh: a mask's predicted IoU must be above this; 0 keeps all.
         stability_score_thresh: a mask's stability score must reach this; 0 keeps all.
         stability_score_offset: by how much the threshold moves each way to measure stability.
@@ -182,7 +181,7 @@ class MaskGenerationOptions:
         if n_points > MAX_POINTS:
             raise ValueError(
                 f"`points_per_side` must make at most {MAX_POINTS} points of an image, got {self.points_per_side} with "
-                f"{n_crops} crop(s), {n_points} points; SAM's default are 32 per side, 1024 in all."
+                f"{n_crops} crop(s), {n_points} points; SAM's default is 32 per side, 1024 in all."
             )
 
     def grids(self) -> Sequence[np.ndarray]:

@@ -66,6 +66,9 @@ def rles_to_label_map(
 
     Returns:
         (H, W) uint16, or int32 for more than 65535 masks; 0 where no mask is. A mask that others cover does not appear.
+
+    Raises:
+        ValueError: If the priority is unknown, or is "score" and a mask has none.
     """
     if priority not in PRIORITIES:
         raise ValueError(f"`priority` must be one of {', '.join(map(repr, PRIORITIES))}, got {priority!r}.")

@@ -89,6 +89,9 @@ def nms(boxes_xyxy: torch.Tensor, scores: torch.Tensor, iou_threshold: float) ->
     Returns:
         (n,) int64 indices of the kept boxes, best first, on the device of the boxes.
 
+    Raises:
+        ValueError: If the shapes are others.
+
     The choice is sequential and needs a few numbers per box, so it runs on the CPU wherever the boxes are.
     """
     if boxes_xyxy.ndim != 2 or boxes_xyxy.shape[1] != 4 or scores.shape != boxes_xyxy.shape[:1]:

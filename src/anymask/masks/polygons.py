@@ -43,12 +43,19 @@ def rle_to_polygons(rle: Rle, tolerance: float = 0.0, holes: bool = True) -> lis
     Returns:
         A polygon for each part, its coordinates int64; no part is lost to simplification, a hole that is no wider than
         the tolerance may be. An empty list for an empty mask.
+
+    Raises:
+        ValueError: If the tolerance is negative.
     """
     return rles_to_polygons([rle], tolerance, holes)[0]
 
 
 def rles_to_polygons(rles: Sequence[Rle], tolerance: float = 0.0, holes: bool = True) -> list[list[Polygon]]:
-    """`rle_to_polygons` of many masks, quicker than one by one where outlines are simplified."""
+    """`rle_to_polygons` of many masks, quicker than one by one where outlines are simplified.
+
+    Raises:
+        ValueError: If the tolerance is negative.
+    """
     if not tolerance >= 0:
         raise ValueError(f"`tolerance` must be 0 or more pixels, got {tolerance!r}.")
     polygons: list[list[Polygon]] = []
@@ -82,6 +89,9 @@ def polygons_to_rle(
 
     Returns:
         Uncompressed RLE.
+
+    Raises:
+        ValueError: If a vertex is NaN or infinite.
     """
     height, width = size_hw
     runs = [np.zeros((0, 2), dtype=np.int64)]

@@ -37,6 +37,9 @@ def resize_logits(
 
     Returns:
         (..., H, W) float32, with H and W the original height and width, or those of the box.
+
+    Raises:
+        ValueError: If the box leaves the image.
     """
     height, width = geometry.original_size_hw
     x0, y0, x1, y1 = (0, 0, width, height) if box_xyxy is None else (int(edge) for edge in box_xyxy)
@@ -66,6 +69,9 @@ def resize_to_masks(
     Returns:
         `out`, or a tensor like it; H and W are the original height and width. Infinite logits have their sign, NaN is
         background.
+
+    Raises:
+        ValueError: If `out` has another type or shape.
     """
     height, width = geometry.original_size_hw
     shape, mask_threshold = (*low_res_logits.shape[:-2], height, width), float(mask_threshold)

@@ -89,7 +89,11 @@ def rle_area(rle: Rle) -> int:
 
 
 def rle_to_runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
-    """Foreground runs of an RLE as first positions and positions past the last, both int64, in column-major pixels."""
+    """Foreground runs of an RLE as first positions and positions past the last, both int64, in column-major pixels.
+
+    Raises:
+        ValueError: If counts are negative, or do not add up to the pixels of the mask.
+    """
     rle = coco_to_rle(rle)
     counts = np.asarray(rle["counts"], dtype=np.int64)
     height, width = rle["size"]
@@ -172,7 +176,11 @@ def rle_to_coco(rle: Rle) -> Rle:
 
 
 def coco_to_rle(rle: Rle) -> Rle:
-    """Uncompressed RLE of COCO's compressed one (counts as str or bytes); an uncompressed RLE is returned as it is."""
+    """Uncompressed RLE of COCO's compressed one (counts as str or bytes); an uncompressed RLE is returned as it is.
+
+    Raises:
+        ValueError: If the string is none that pycocotools writes.
+    """
     counts = rle["counts"]
     if not isinstance(counts, (str, bytes)):
         return rle

@@ -105,7 +105,7 @@ class CheckedEmbedding(Protocol):
         """(1, channels, height, width)."""
 
     def check_model(self, model: EncodingModel) -> None:
-        """Raises ValueError if another model made it."""
+        """Raise ValueError if another model made it."""
 
 
 class HasImageEncoder(Protocol):

@@ -128,7 +128,11 @@ def _answer_unless_broken(answer: Callable[[SourceImage], Results], image: Sourc
 
 
 def of_one_size(results: Generator[Results]) -> Generator[Results]:
-    """The same results, but an error for one of another size than the first: its prompts would be elsewhere."""
+    """The same results, as long as all are of one size: prompts of another would be elsewhere.
+
+    Raises:
+        ValueError: If one has another size than the first.
+    """
     first_hw = None
     with closing(results):
         for result in results:

@@ -152,8 +152,6 @@ def _numbered(parts: Iterable[Generator[SourceImage]]) -> Generator[SourceImage]
 def _open_text(text: str) -> ImageSource:
     if text.startswith("data:"):
         return _single(None, text)
-    if not text.startswith((*_WEB_SCHEMES, *LIVE_SCHEMES)):
-        text = os.path.expanduser(text)
     if text.startswith((*_WEB_SCHEMES, *LIVE_SCHEMES)):
         path = urllib.parse.urlsplit(text).path
         if is_live(text) or Path(path).suffix.lower() in VIDEO_SUFFIXES:

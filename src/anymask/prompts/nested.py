@@ -71,6 +71,9 @@ def nested_prompts(name: str, prompt: Any, levels: int, leaf: int | None, n_imag
         leaf: length of the innermost lists; None for labels, where the number of points decides.
         n_images: how many images there are.
         forms: accepted nestings, for messages.
+
+    Raises:
+        ValueError: If it is nested otherwise, or has prompts for another number of images.
     """
     nested = to_lists(name, prompt)
     depths = depths_of(nested)
@@ -119,7 +122,11 @@ def _add_levels(nested: Any, missing: int, has_points: bool, one_image: bool) ->
 
 
 def to_lists(name: str, value: Any) -> Any:
-    """Tensors, arrays and tuples as nested lists of numbers."""
+    """Tensors, arrays and tuples as nested lists of numbers.
+
+    Raises:
+        ValueError: If something else is among them.
+    """
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().tolist()
     if isinstance(value, np.ndarray | np.generic):

@@ -145,7 +145,7 @@ def check_prompt(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> Non
     unknown = sorted({label for label in prompt.labels if label not in LABELS})
     if unknown:
         raise ValueError(f"Labels{where} must be {LABEL_MEANINGS}, got {unknown}.")
-    _check_inside("Points", [point for point, _ in _placed(prompt)], size_hw, where)
+    _check_inside("Points", _placed_xy(prompt), size_hw, where)
     if prompt.box_xyxy is not None:
         x0, y0, x1, y1 = prompt.box_xyxy
         _check_inside("The box", [(x0, y0), (x1, y1)], size_hw, where)
@@ -179,10 +179,10 @@ def clip_prompt(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> Prom
     return replace(prompt, points_xy=tuple((x, y) for x, y in points_xy.tolist()), box_xyxy=clipped_box)
 
 
-def _placed(prompt: Prompt) -> Iterable[tuple[tuple[float, float], int]]:
-    """Points and labels of those labels that are of a place."""
+def _placed_xy(prompt: Prompt) -> list[tuple[float, float]]:
+    """The points whose labels are of a place."""
     labelled = zip(prompt.points_xy, prompt.labels, strict=True)
-    return ((point, label) for point, label in labelled if label not in (LABEL_NOT_A_POINT, LABEL_PADDING))
+    return [point for point, label in labelled if label not in (LABEL_NOT_A_POINT, LABEL_PADDING)]
 
 
 def _check_inside(what: str, places_xy: Iterable[tuple[float, float]], size_hw: Sequence[int], where: str) -> None:

@@ -42,7 +42,11 @@ def confidences_of(records: Sequence[MaskRecord]) -> np.ndarray:
 
 
 def to_data_frame(records: Sequence[MaskRecord]) -> Any:
-    """Make the table of `Results.to_dataframe`."""
+    """Make the table of `Results.to_dataframe`.
+
+    Raises:
+        ImportError: If pandas is not installed.
+    """
     try:
         import pandas as pd
     except ImportError as error:
@@ -53,7 +57,11 @@ def to_data_frame(records: Sequence[MaskRecord]) -> Any:
 
 
 def to_detections(results: Results) -> Any:
-    """Make the `supervision.Detections` of `Results.to_supervision`."""
+    """Make the `supervision.Detections` of `Results.to_supervision`.
+
+    Raises:
+        ImportError: If supervision is not installed.
+    """
     try:
         import supervision as sv
     except ImportError as error:

@@ -25,7 +25,7 @@ class WindowModel(Protocol):
 
     @property
     def predict(self) -> Callable[..., Any]:
-        """Takes an embedding and prompts; returns a list with the `Results` of the window, a record for each prompt."""
+        """Take an embedding and prompts; return a list with the `Results` of the window, a record for each prompt."""
 
 
 class LargeImagePredictor:

@@ -49,7 +49,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a name from its home on first use: `transformers.Trainer` takes seconds to import."""
+    """Import a name from its home on first use: `transformers.Trainer` takes seconds to import."""
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     from importlib import import_module

@@ -34,7 +34,7 @@ class SliceModel(Protocol):
 
     @property
     def predict(self) -> Callable[..., Any]:
-        """Takes an embedding and prompts; returns a list with the `Results` of the slice, a record for each prompt."""
+        """Take an embedding and prompts; return a list with the `Results` of the slice, a record for each prompt."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def generate(
 
 
 def _progress() -> Callable[[int, int], None]:
-    """Says how many shards there are, in one line of a terminal; elsewhere a line for each number."""
+    """Say how many shards there are, in one line of a terminal; elsewhere a line for each number."""
     said = -1
 
     def say(done: int, of: int) -> None:

@@ -11,7 +11,7 @@ from ..start import keep_libraries_quiet
 
 
 def describe_model(name: str) -> ModelInfo:
-    """Loads a model and takes stock of it.
+    """Load a model and take stock of it.
 
     Args:
         name: packaged name, folder, file of weights or hub id.

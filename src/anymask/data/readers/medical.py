@@ -27,7 +27,11 @@ _NIFTI_MASK_FOLDERS = ("labelstr", "labelsts", *MASK_FOLDERS)
 
 
 def read_medsam_npy(folder: str | Path) -> MaskDataset:
-    """Slices as MedSAM's `pre_CT_MR.py` writes them: `imgs/NAME.npy` (H, W, 3), `gts/NAME.npy` (H, W) numbers."""
+    """Slices as MedSAM's `pre_CT_MR.py` writes them: `imgs/NAME.npy` (H, W, 3), `gts/NAME.npy` (H, W) numbers.
+
+    Raises:
+        ValueError: If a folder is missing, or no image has a mask.
+    """
     folder = Path(folder)
     images, masks = subfolder(folder, ["imgs"]), subfolder(folder, ["gts"])
     if images is None or masks is None:
@@ -45,6 +49,9 @@ def read_medsam_npz(path: str | Path) -> MaskDataset:
 
     Args:
         path: of a file, or of a folder of them.
+
+    Raises:
+        ValueError: If a file lacks an array, or there are no slices.
     """
     path = Path(path)
     files = [path] if path.is_file() else files_with(path, [".npz"])

@@ -51,13 +51,14 @@ def draw_scene(
     """Draw a scene; the same arguments give the same scene.
 
     Args:
+        seed: another seed, another scene.
         size_hw: height and width in pixels, each at least 32.
         photos: photographs for textures, uint8 (H, W) or (H, W, 3); None takes those bundled with scikit-image, an
             empty sequence none.
 
     Raises:
-        ImportError: `photos` is None and scikit-image is not installed.
-        ValueError: `size_hw` is too small.
+        ImportError: If `photos` is None and scikit-image is not installed.
+        ValueError: If `size_hw` is too small.
     """
     if min(size_hw) < 32:
         raise ValueError(f"size_hw must be at least 32 pixels each way, got {tuple(size_hw)}: draw larger and downsize")
@@ -178,7 +179,8 @@ class SceneDataset(Dataset):
     Args:
         length: how many items it claims to have.
         seed: another seed, other scenes.
-        size_hw, photos: as in `draw_scene`.
+        size_hw: as in `draw_scene`.
+        photos: likewise.
     """
 
     def __init__(

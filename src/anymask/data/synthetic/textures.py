@@ -52,7 +52,7 @@ def load_training_photos() -> list[np.ndarray]:
         One uint8 array (H, W) or (H, W, 3) per photograph, in the table's order.
 
     Raises:
-        ImportError: scikit-image is not installed.
+        ImportError: If scikit-image is not installed.
     """
     try:
         import skimage

@@ -37,8 +37,11 @@ def answer(
     """Decode P prompts on one image.
 
     Args:
+        model: that answers.
         embeddings: (1, C, h, w).
-        points: (P, K, 2) float32 in the model frame; labels: (P, K).
+        points: (P, K, 2) float32, in pixels of the model's input.
+        labels: (P, K).
+        geometry: how the image was brought to the model's input.
     """
     prompts = {"image_embeddings": embeddings, "input_points": points[None], "input_labels": labels[None]}
     several = model(**prompts, multimask_output=True)

@@ -55,7 +55,8 @@ class Found:
         source: of the photograph.
         ious: (candidates, given masks) float32.
         boxes_xyxy: (candidates, 4) float32.
-        predicted_ious: (candidates,); stabilities: (candidates,).
+        predicted_ious: (candidates,).
+        stabilities: (candidates,).
     """
 
     source: str

@@ -36,7 +36,7 @@ class DetectionFile:
 
 
 def read_detections(path: str | Path, coco_path: str | Path) -> DetectionFile:
-    """Reads COCO's list of results: `[{"image_id": 1, "category_id": 3, "bbox": [x, y, w, h], "score": 0.9}, ...]`.
+    """Read COCO's list of results: `[{"image_id": 1, "category_id": 3, "bbox": [x, y, w, h], "score": 0.9}, ...]`.
 
     Of each image the 100 with the highest scores are kept.
 

@@ -74,7 +74,7 @@ class QuantizedLinear(nn.Module):
 
 
 def quantize_image_encoder(model: Model) -> Model:
-    """Turns the linear layers of a model's image encoder into 8-bit ones, in place.
+    """Turn the linear layers of a model's image encoder into 8-bit ones, in place.
 
     The loss and the gain, measured, are in docs/lab-book.md. The encoder is frozen: mask decoder and prompt encoder
     may be trained on what it computes. Its fingerprint is another, so that image embeddings of the two are not mixed;
@@ -113,7 +113,7 @@ def quantize_image_encoder(model: Model) -> Model:
 
 
 def check_not_quantized(model: nn.Module) -> None:
-    """Refuses to save a model with 8-bit layers.
+    """Refuse to save a model with 8-bit layers.
 
     Raises:
         ValueError: If it has any.

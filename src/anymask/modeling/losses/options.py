@@ -63,8 +63,8 @@ class LossOptions:
         """Options from what `config.loss` may be: None, a name of `LOSSES`, or fields, over those of their "type".
 
         Raises:
-            TypeError: a field is unknown.
-            ValueError: there is no such type, or a value cannot be.
+            TypeError: If a field is unknown.
+            ValueError: If there is no such type, or a value cannot be.
         """
         if isinstance(loss, LossOptions):
             return loss

@@ -65,7 +65,7 @@ def segmentation_loss(
             that None leaves to it.
 
     Raises:
-        ValueError: Labels have another number or shape than the masks, or values that mean nothing.
+        ValueError: If labels have another number or shape than the masks, or values that mean nothing.
     """
     if labels.dtype == torch.uint8:
         labels = labels.short()  # an unsigned -1 would be 255

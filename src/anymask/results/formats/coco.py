@@ -172,7 +172,11 @@ def read_coco(path: FilePath) -> list[AnnotatedImage]:
 
 
 def read_coco_document(path: FilePath, document: dict[str, Any]) -> list[AnnotatedImage]:
-    """`read_coco` of a document that is read already, or of a part of it; `path` is for messages."""
+    """`read_coco` of a document that is read already, or of a part of it; `path` is for messages.
+
+    Raises:
+        ValueError: If it is not of this format; the message says where.
+    """
     categories = read_categories(path, document)
     with reading(path, _FORMAT, "the file"):
         images = _images(path, document["images"])

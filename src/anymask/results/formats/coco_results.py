@@ -82,7 +82,12 @@ def _read_dataset(path: FilePath) -> tuple[list[AnnotatedImage], dict[str, Facts
 def read_coco_results_of(
     path: FilePath, *, image_id: int | str | None = None, dataset: FilePath | None = None
 ) -> AnnotatedImage:
-    """Read the results of one image; its id is needed where there are several. See `read_coco_results`."""
+    """Read the results of one image; its id is needed where there are several. See `read_coco_results`.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If one is not of its format, or there are results of another number of images than one.
+    """
     images = read_coco_results(path, dataset)
     chosen = [image for image in images if image_id is None or str(image.image_info["id"]) == str(image_id)]
     if len(chosen) != 1:

@@ -58,7 +58,11 @@ _FOREIGN = (KeyError, TypeError, ValueError, IndexError, AttributeError, Overflo
 
 @contextmanager
 def reading(path: FilePath, format_name: str, place: str) -> Iterator[None]:
-    """Turn whatever a foreign document causes into a ValueError that says where in which file."""
+    """Turn whatever a foreign document causes into an error that says where in which file.
+
+    Raises:
+        ValueError: If what is done with the document fails.
+    """
     try:
         yield
     except _FOREIGN as error:

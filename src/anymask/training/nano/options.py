@@ -26,7 +26,7 @@ class TrainingOptions:
         batch_size: images per step.
         num_prompts: objects of an image that are asked for, at most.
         pictures_per_epoch: a stage begins with an epoch, so that this says how exactly stages are kept to.
-        seed: of the weights, the scenes and the prompts.
+        seed: of the weights, the pictures and the prompts.
         log_every: steps per line of the log.
         evaluate_every: seconds of training between evaluations.
         checkpoint_every: seconds of training between checkpoints.
@@ -83,7 +83,8 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
     """
     parser = argparse.ArgumentParser(
         prog="python -m anymask.training.nano.train",
-        description="Train sam-vit-nano on drawn scenes. Stop it with SIGINT or SIGTERM: it saves and exports first.",
+        description="Train sam-vit-nano on drawn scenes, and on photographs with --data. Stop it with SIGINT or "
+        "SIGTERM: it saves and exports first.",
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of log, checkpoints and exported model")

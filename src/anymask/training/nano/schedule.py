@@ -23,7 +23,7 @@ class Amount:
         """Read "90s", "50m", "1.5h" (time) or "2000" (steps).
 
         Raises:
-            ValueError: if the text is neither, or is negative.
+            ValueError: If the text is neither, or is negative.
         """
         unit = SECONDS_PER_UNIT.get(text[-1:])
         try:
@@ -52,7 +52,7 @@ class Stage:
         """Read "128:50m" or "256:2000".
 
         Raises:
-            ValueError: if the text has another form.
+            ValueError: If the text has another form.
         """
         size, separator, amount = text.partition(":")
         if not separator or not size.isdigit():
@@ -121,7 +121,7 @@ class Schedule:
         The last stage that has begun is cut or stretched to the new end; later ones are dropped.
 
         Raises:
-            ValueError: if the amount is of the other kind.
+            ValueError: If the amount is of the other kind.
         """
         if amount.is_time != self.is_time:
             raise ValueError(f"The run counts {'time' if self.is_time else 'steps'}: give the decay in the same kind.")
