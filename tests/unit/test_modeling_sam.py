@@ -205,6 +205,12 @@ def test_the_configuration_asks_for_hidden_states():
     assert model(images(), points(), output_hidden_states=False).vision_hidden_states is None
 
 
+def test_images_that_are_no_tensor_are_refused():
+    for model in (tiny_model(), SamVisionModel(tiny_config().vision_config)):
+        with pytest.raises(TypeError, match="pixel_values must be a tensor, got ndarray"):
+            model(pixel_values=images().numpy())
+
+
 # Training
 
 

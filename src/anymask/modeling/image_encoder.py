@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..configuration_sam import SamVisionConfig
+from ..prompts.checks import check_tensors
 from ..support.chunks import parts_at_a_time
 from .attention import RelativePositionBias, attention_function
 from .layers import LayerNorm2d, Mlp, floating_dtype, or_default
@@ -207,6 +208,7 @@ class VisionEncoder(nn.Module):
             return_dict: False returns a tuple of what is set.
 
         Raises:
+            TypeError: If the images are no tensor.
             ValueError: If shape or number of channels is not what the model takes.
         """
         self._check_input(pixel_values, interpolate_pos_encoding)
@@ -242,6 +244,7 @@ class VisionEncoder(nn.Module):
         return {number % count for number in numbers if -count <= number < count}
 
     def _check_input(self, pixel_values: Tensor, interpolate_pos_encoding: bool) -> None:
+        check_tensors(pixel_values=pixel_values)
         side, patch, channels = self.config.image_size, self.config.patch_size, self.config.num_channels
         if pixel_values.ndim != 4 or pixel_values.shape[1] != channels:
             raise ValueError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,8 +30,10 @@ def check_prompts(
             exported or compiled graph.
 
     Raises:
+        TypeError: If something is no tensor.
         ValueError: If something does not fit.
     """
+    check_tensors(input_points=points, input_labels=labels, input_boxes=boxes, input_masks=masks)
     look_at_values = look_at_values and not is_being_exported()
     if points is not None and (points.ndim != 4 or points.shape[-1] != 2):
         raise ValueError(f"input_points must have shape (batch, prompts, points, 2), got {tuple(points.shape)}.")
@@ -57,6 +62,22 @@ def check_prompts(
             f"input_masks must have one mask for each image or one for each of the {prompts.shape[1]} prompts, "
             f"got shape {tuple(masks.shape)}."
         )
+
+
+def check_tensors(**inputs: Any) -> None:
+    """Refuse arrays and lists, as the processor returns them without `return_tensors="pt"`.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    if is_being_exported():
+        return
+    for name, value in inputs.items():
+        if isinstance(value, np.ndarray | list | tuple):
+            raise TypeError(
+                f"{name} must be a tensor, got {type(value).__name__}; "
+                'SamProcessor returns tensors with return_tensors="pt".'
+            )
 
 
 def check_labels(labels: Tensor) -> None:

@@ -58,6 +58,14 @@ def test_errors(case):
         check_prompts(**dict.fromkeys(("points", "labels", "boxes", "masks")) | prompts())
 
 
+def test_arrays_and_lists_are_told_how_to_become_tensors():
+    for value, kind in ((points().numpy(), "ndarray"), (points().tolist(), "list")):
+        with pytest.raises(
+            TypeError, match=rf"input_points must be a tensor, got {kind}; .* with return_tensors=\"pt\""
+        ):
+            check_prompts(value, None, None, None)
+
+
 @pytest.mark.parametrize("masks", [1, PROMPTS])
 def test_prompts_that_fit(masks):
     check_prompts(points(), labels(), boxes(), mask_prompts(prompts=masks))
