@@ -127,6 +127,10 @@ def test_embeddings_of_prompts_and_positions():
         ours.get_prompt_embeddings(**prompts), theirs.get_prompt_embeddings(**prompts), strict=True
     ):
         assert relative_difference(actual, expected) < TOLERANCE
+    for some in (dict(input_points=points(), input_labels=labels()), dict(input_boxes=boxes())):  # of each image
+        dense, expected = (model.get_prompt_embeddings(**some)[1] for model in (ours, theirs))
+        assert dense.shape == expected.shape
+        assert relative_difference(dense, expected) < TOLERANCE
     nothing = ours.get_prompt_embeddings(input_masks=mask_prompts())[0]
     assert nothing is None
     expected = theirs.get_image_wide_positional_embeddings()

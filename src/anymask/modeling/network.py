@@ -154,16 +154,20 @@ class SegmentAnything(ABC):
 
         Returns:
             Tokens of points and boxes, (batch, prompts, tokens, channels), or None without any; and the dense
-            embedding, (1 or batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask
-            for each prompt.
+            embedding, (batch, channels, height, width), or (batch, prompts, channels, height, width) with a mask for
+            each prompt. Without prompts the batch is 1.
 
         Raises:
+            TypeError: If something is no tensor.
             ValueError: If prompts do not fit each other, or values mean nothing.
         """
         check_prompts(input_points, input_labels, input_boxes, input_masks)
-        return self.prompt_encoder(
+        sparse, dense = self.prompt_encoder(
             input_points=input_points, input_labels=input_labels, input_boxes=input_boxes, input_masks=input_masks
         )
+        if sparse is not None and input_masks is None:
+            dense = dense.expand(len(sparse), -1, -1, -1)  # of all images the same
+        return sparse, dense
 
     @torch.no_grad()
     def prepare_image(
@@ -232,6 +236,7 @@ class SegmentAnything(ABC):
             num_items_in_batch: See `segmentation_loss`; `transformers.Trainer` gives it.
 
         Raises:
+            TypeError: If images or prompts are no tensors.
             ValueError: If neither or both of `pixel_values` and `image_embeddings` are given, shapes do not fit, or
                 another model made an `ImageEmbedding`.
         """
