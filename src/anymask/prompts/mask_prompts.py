@@ -122,7 +122,8 @@ def _as_tensor(masks: Any) -> torch.Tensor:
             return torch.stack([_as_tensor(mask) for mask in masks])
         except RuntimeError as error:
             raise ValueError(f"`input_masks` of an image must all have one size, but: {error}.") from error
-    return torch.from_numpy(np.array(masks))
+    array = np.array(masks)
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def mask_to_logits(mask: Any, geometry: ResizeGeometry) -> torch.Tensor:

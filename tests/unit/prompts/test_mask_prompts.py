@@ -59,6 +59,11 @@ def test_binary_masks_of_every_kind(mask):
         assert torch.equal(prepare_mask_prompts(masks, [FRAME], [0]), expected[None, None])
 
 
+def test_masks_of_the_other_byte_order():
+    expected = prepare_mask_prompts(MASK, [FRAME], [1])
+    assert torch.equal(prepare_mask_prompts(MASK.astype(">i4"), [FRAME], [1]), expected)
+
+
 def test_empty_and_full_masks():
     for mask, sign in ((np.zeros((60, 80)), -1), (np.ones((60, 80)), 1)):
         result = prepare_mask_prompts(mask, [FRAME], [1])
