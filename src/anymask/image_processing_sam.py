@@ -99,7 +99,7 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
         reshaped_input_sizes: Any,
         mask_threshold: float = 0.0,
         binarize: bool = True,
-        pad_size: Mapping[str, int] | int | None = None,
+        pad_size: Mapping[str, int] | Sequence[int] | int | None = None,
     ) -> list[torch.Tensor]:
         """Remove the padding of masks and bring them to the size of the original images.
 

@@ -30,7 +30,7 @@ def post_process_masks(
     reshaped_input_sizes: Any,
     *,
     options: ImageOptions,
-    pad_size: Mapping[str, int] | int | None = None,
+    pad_size: Mapping[str, int] | Sequence[int] | int | None = None,
     mask_threshold: float = 0.0,
     binarize: bool = True,
     chunk_bytes: int = CHUNK_BYTES,
@@ -81,7 +81,7 @@ def post_process_masks(
 
 def _padded_size_hw(
     options: ImageOptions,
-    pad_size: Mapping[str, int] | int | None,
+    pad_size: Mapping[str, int] | Sequence[int] | int | None,
     low_res_hw: Sequence[int],
     reshaped_hw: tuple[int, int],
     reshaped_sizes: list[tuple[int, int]],
@@ -89,10 +89,8 @@ def _padded_size_hw(
     """Height and width of the model's input that masks belong to."""
     is_given = pad_size is not None
     pad_size = options.pad_size if not is_given and options.do_pad else pad_size
-    if isinstance(pad_size, int):
-        pad_size = {"height": pad_size, "width": pad_size}
     if pad_size is not None:
-        height, width = int(pad_size["height"]), int(pad_size["width"])
+        height, width = _height_and_width(pad_size)
         if not is_given and low_res_hw[0] * width != low_res_hw[1] * height:
             raise ValueError(
                 f"Masks must have the shape of the model's input, padded to {height} x {width} (height x width), "
@@ -106,6 +104,13 @@ def _padded_size_hw(
     patch_size = options.size_divisor
     height, width = (side * patch_size // MASK_PIXELS_PER_PATCH for side in low_res_hw)
     return height, width
+
+
+def _height_and_width(size: Mapping[str, int] | Sequence[int] | int) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    height, width = size if isinstance(size, Sequence) else (size["height"], size["width"])
+    return int(height), int(width)
 
 
 def generate_crop_boxes(
@@ -205,6 +210,6 @@ def _resize_in_chunks(
 def _pairs(name: str, sizes: Any) -> list[tuple[int, int]]:
     """Sizes as a list of (height, width)."""
     rows = sizes.tolist() if isinstance(sizes, torch.Tensor | np.ndarray) else sizes
-    if any(len(row) != 2 for row in rows):
+    if any(np.shape(row) != (2,) for row in rows):
         raise ValueError(f"`{name}` must be (height, width) for each image, got {sizes}.")
     return [(int(height), int(width)) for height, width in rows]

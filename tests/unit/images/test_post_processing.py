@@ -69,6 +69,7 @@ def test_rectangles_are_inverted_as_they_were_made():
         ({"size": 64, "do_pad": False}, None, (32, 64)),
         ({"size": 64, "pad_size": None}, None, (32, 64)),
         (SMALL, {"height": 80, "width": 96}, (80, 96)),
+        (SMALL, (80, 96), (80, 96)),
         (SMALL, 96, (96, 96)),
     ],
 )
@@ -98,6 +99,7 @@ def test_no_prompts_are_no_masks():
     ("masks", "sizes", "message"),
     [
         (torch.zeros(1, 1, 1, 16, 16), SIZES, "for each image, got 1, 2 and 1"),
+        (torch.zeros(1, 1, 1, 16, 16), (30, 40), r"`original_sizes` must be \(height, width\) .* got \(30, 40\)"),
         (torch.zeros(1, 1, 1, 16, 16), [(1, 2, 3)], r"`original_sizes` must be \(height, width\) for each image"),
         (torch.zeros(1, 1, 1, 16, 16, dtype=torch.bool), SIZES[:1], "must be logits of shape .* got torch.bool"),
     ],
