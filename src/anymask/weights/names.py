@@ -61,7 +61,13 @@ def _check_can_exist(name_or_path: str | os.PathLike[str]) -> None:
     There, names without an owner are older than SAM. What ends like a file is reported as one, and a mirror may have
     names of its own.
     """
-    if not isinstance(name_or_path, str) or os.path.lexists(name_or_path) or "HF_ENDPOINT" in os.environ:
+    if not isinstance(name_or_path, str) or os.path.lexists(name_or_path):
+        return
+    if name_or_path.startswith((".", "/")) or name_or_path.count("/") > 1:  # a path, whatever the hub
+        if not os.path.splitext(name_or_path)[1]:
+            raise FileNotFoundError(f"{name_or_path!r} must be a folder or file, but there is no such path.")
+        return
+    if "HF_ENDPOINT" in os.environ:
         return
     if os.path.basename(name_or_path) != name_or_path or os.path.splitext(name_or_path)[1]:
         return

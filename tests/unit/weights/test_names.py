@@ -66,6 +66,16 @@ def test_a_name_that_can_be_no_checkpoint_is_refused_without_asking_the_hub(weig
     assert resolve_checkpoint(name) is name
 
 
+@pytest.mark.parametrize("endpoint", [None, "https://mirror.example"])
+@pytest.mark.parametrize("name", ["./run", "../run", "/data/run", "runs/3/model"])
+def test_a_path_that_leads_nowhere_is_not_taken_for_a_hub_id(weights_folder, monkeypatch, name, endpoint):
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    if endpoint is not None:
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(FileNotFoundError, match=rf"^'{name}' must be a folder or file, but there is no such path\.$"):
+        resolve_checkpoint(name)
+
+
 def test_a_mirror_may_have_names_of_its_own(weights_folder, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
     assert resolve_checkpoint("nope") == "nope"
