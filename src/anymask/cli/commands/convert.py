@@ -97,8 +97,9 @@ def _save_folder(model: SamModel, source: str, output: Path) -> None:
         with whole_folder(output) as folder:
             model.save_pretrained(folder)
             processor.save_pretrained(folder)
-    except SafetensorError as error:  # of writing, such as to a full disk
-        raise OSError(f"{output} must be a folder that can be written, but: {error}") from error
+    except (OSError, SafetensorError) as error:  # of writing, such as to a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"{output} must be a folder that can be written, but: {reason}. Nothing was written.") from error
 
 
 def _compare(before: SamModel, after: SamModel) -> list[str]:

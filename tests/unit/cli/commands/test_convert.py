@@ -108,5 +108,5 @@ def test_failed_folders_leave_nothing(meta_file, tmp_path, monkeypatch):
     monkeypatch.setattr(SamModel, "save_pretrained", fail)
     result = invoke(meta_file, tmp_path / "folder")
     assert result.exit_code == 2
-    assert "disk full" in result.stderr
+    assert f"{tmp_path / 'folder'} must be a folder that can be written, but: disk full." in result.stderr
     assert os.listdir(tmp_path) == ["meta.pth"]
