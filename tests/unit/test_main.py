@@ -67,6 +67,16 @@ def test_a_reader_that_goes_costs_nothing(tmp_path):
     assert len(list((tmp_path / "out").iterdir())) == 3  # the work is done all the same
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_streams_that_are_closed_cost_nothing(closed):
+    command = f'"$@" {closed}'
+    for arguments, code in ((["--version"], 0), (["segment", "none.jpg"], 2)):
+        shell = ["sh", "-c", command, "sh", *PROGRAM, *arguments]
+        finished = subprocess.run(shell, capture_output=True, text=True)
+        assert finished.returncode == code
+        assert "Traceback" not in finished.stdout + finished.stderr
+
+
 def test_help_for_a_reader_that_goes():
     process = start("segment", "--help")
     process.stdout.close()

@@ -8,10 +8,13 @@ from typing import Any
 
 
 class ReaderMayGo:
-    """A stream of text that goes on into nothing when its reader has gone, as in `anymask ... | head -1`."""
+    """A stream of text that goes on into nothing when its reader has gone, as in `anymask ... | head -1`.
+
+    So does one that was closed before Python began, as by `anymask ... >&-`, for which Python has None.
+    """
 
     def __init__(self, stream: Any) -> None:
-        self._stream = stream
+        self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115 - for the whole process
 
     def write(self, text: str) -> int:
         """Write text, and drop it where nobody reads any more."""
