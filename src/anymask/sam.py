@@ -16,7 +16,7 @@ import torch
 
 from .checkpoints.loading import is_checkpoint_file
 from .checkpoints.packaged import load_network, load_preparation
-from .embeddings.image_embedding import ImageEmbedding, embed_image
+from .embeddings.image_embedding import ImageEmbedding, check_embedding, embed_image
 from .images.preparation import ImagePreprocessor, check_processor
 from .images.windows import Window
 from .mask_generation.generator import SamMaskGenerator
@@ -25,7 +25,6 @@ from .modeling.outputs import check_model
 from .predictor.answers import (
     answer_each,
     answer_prompts,
-    check_embedding,
     encode,
     image_to_draw_on,
     of_one_size,
@@ -285,7 +284,8 @@ class SAM:
         source = only_image(image, "An embedding")
         loaded = source.load()
         if isinstance(loaded, ImageEmbedding):
-            return check_embedding(self._network, self._preprocessor, loaded)
+            check_embedding(self._network, self._preprocessor, loaded)
+            return loaded
         return embed_image(self._network, self._preprocessor, loaded, name=source.name)
 
     def session(self, image: Any, choice: str = "best") -> SamSession:

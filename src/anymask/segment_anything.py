@@ -23,6 +23,7 @@ from .embeddings.image_embedding import encode_pixel_values
 from .geometry.coordinates import ResizeGeometry, resized_size_hw
 from .image_processing_sam import SamImageProcessor
 from .images.post_processing import post_process_masks
+from .images.resize_torch import normalise_and_pad
 from .mask_generation.generator import SamMaskGenerator
 from .masks.record import MaskRecord
 from .modeling.fast.decoder import PreparedImage
@@ -80,7 +81,7 @@ class Sam(SamModel):
 
     def preprocess(self, x: Tensor) -> Tensor:
         """Normalise and pad images (..., 3, H, W) of 0 to 255, no larger than the model's input, to its square."""
-        return _normalise_and_pad(self, x)
+        return _pixel_values(self, x)
 
     def postprocess_masks(self, masks: Tensor, input_size: Sequence[int], original_size: Sequence[int]) -> Tensor:
         """Remove the padding of logits (B, C, h, w) and bring them to the size of the image: (B, C, H, W) float32.
@@ -261,7 +262,7 @@ class SamPredictor:
                 f"`transformed_image` must have shape (1, 3, H, W) with a longer side of {side} pixels, got {shape}; "
                 "resize it with transform.apply_image_torch."
             )
-        pixel_values = _normalise_and_pad(self.model, transformed_image)
+        pixel_values = _pixel_values(self.model, transformed_image)
         height, width = original_image_size
         self._encode(pixel_values, (int(height), int(width)), (shape[2], shape[3]))
 
@@ -351,10 +352,9 @@ class SamPredictor:
         features, original_size, input_size = self._image()
         if self._prepared is None or self._prepared.image_embeddings is not features:  # someone may set `features`
             self._prepared = self.model.prepare_image(features)
-        image = self._prepared
         logits, scores = _decode(
             self.model,
-            image,
+            self._prepared,
             point_coords,
             point_labels,
             boxes=boxes,
@@ -463,14 +463,12 @@ def _decode(
     return output.pred_masks[0].float(), output.iou_scores[0].float()
 
 
-def _normalise_and_pad(model: SamModel, pixels: Tensor) -> Tensor:
+def _pixel_values(model: SamModel, resized: Tensor) -> Tensor:
     """Resized images (..., 3, H, W), 0 to 255, as the model takes them: float32, on its device, its input's square."""
-    gains, offsets = _image_processor(model).options().affine(0.0, 255.0)
-    pixels = pixels.to(model.device, torch.float32)
-    gain, offset = (pixels.new_tensor(values)[:, None, None] for values in (gains, offsets))
-    side, (height, width) = model.config.vision_config.image_size, pixels.shape[-2:]
-    return F.pad(pixels * gain + offset, (0, side - width, 0, side - height))
+    side = model.config.vision_config.image_size
+    return normalise_and_pad(resized.to(model.device), (side, side), _image_processor(model).options())
 
 
 def _image_processor(model: SamModel) -> SamImageProcessor:
-    return SamImageProcessor(**default_processor_options(model.config.vision_config))
+    vision = model.config.vision_config
+    return SamImageProcessor(**default_processor_options(vision.image_size, vision.patch_size))

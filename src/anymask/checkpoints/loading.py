@@ -108,15 +108,16 @@ def processor_options(path: str | os.PathLike[str]) -> dict[str, Any]:
     beside = Path(path).with_name("preprocessor_config.json")
     if checkpoint.layout == "hub" and beside.is_file():
         return json.loads(beside.read_text(encoding="utf-8"))
-    return default_processor_options(checkpoint.config.vision_config)
+    vision = checkpoint.config.vision_config
+    return default_processor_options(vision.image_size, vision.patch_size)
 
 
-def default_processor_options(config: SamVisionConfig) -> dict[str, Any]:
-    """Options of the image processor with which SAM was trained, at the size that this image encoder takes."""
-    image, masks = config.image_size, MASK_PIXELS_PER_PATCH * (config.image_size // config.patch_size)
+def default_processor_options(image_size: int, patch_size: int) -> dict[str, Any]:
+    """Options of the image processor with which SAM was trained, for an input of another side, both in pixels."""
+    masks = MASK_PIXELS_PER_PATCH * (image_size // patch_size)
     return dict(
-        size={"longest_edge": image},
-        pad_size={"height": image, "width": image},
+        size={"longest_edge": image_size},
+        pad_size={"height": image_size, "width": image_size},
         mask_size={"longest_edge": masks},
         mask_pad_size={"height": masks, "width": masks},
     )

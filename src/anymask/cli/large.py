@@ -191,6 +191,8 @@ def _read_header(source: str) -> _Header | None:
     """What the head of a file says, or None where there is no such file, or none that Pillow and rasterio know."""
     from PIL import Image
 
+    from ..images.deep_files import orientation_of
+
     if not Path(source).is_file():
         return None
     with warnings.catch_warnings():
@@ -198,7 +200,7 @@ def _read_header(source: str) -> _Header | None:
         try:
             with Image.open(source) as opened:
                 width, height = opened.size
-                return _Header(width * height / 1e6, opened.getexif().get(0x0112, 1) != 1)
+                return _Header(width * height / 1e6, orientation_of(opened) != 1)
         except Image.DecompressionBombError:
             return _Header(float("inf"), False)
         except (OSError, SyntaxError, ValueError):

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ..images.deep_files import orientation_of
 from ..images.load import as_rgb_uint8, load_image
 from .errors import RequestError
 
@@ -21,7 +22,6 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What Pillow may take uploaded bytes for; others, such as EPS, start programs or are hardly ever photos."""
 
 SHOWN_AS_THEY_ARE = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-ORIENTATION = 0x0112  # of EXIF
 JPEG_QUALITY = 92
 
 Value = TypeVar("Value")
@@ -180,7 +180,7 @@ def picture_to_show(data: bytes, limits: Limits) -> tuple[bytes, str]:
     """
     with _opened(data) as image:
         media_type = SHOWN_AS_THEY_ARE.get(image.format or "")
-        is_upright = image.getexif().get(ORIENTATION, 1) == 1
+        is_upright = orientation_of(image) == 1
         if media_type and is_upright and image.mode in ("L", "LA", "P", "RGB", "RGBA"):
             return data, media_type
     pixels = as_rgb_uint8(decode_picture(data, limits))

@@ -248,6 +248,22 @@ def embed_image(
     return replace(embedding.to(model.device), name=name)
 
 
+def check_embedding(model: EncodingModel, processor: Processor, embedding: EncodedImage) -> None:
+    """Refuse an embedding that says it is of another model, or of an image that was prepared otherwise.
+
+    Args:
+        model: That the embedding is to be used with.
+        processor: The model's, or its image processor.
+        embedding: One that says nothing of what made it passes.
+
+    Raises:
+        ValueError: If another model or preprocessing made it.
+    """
+    if isinstance(embedding, ImageEmbedding):
+        embedding.check_model(model)
+        embedding.check_preprocessing(processor)
+
+
 def embedding_key(model: EncodingModel, image_processor: ImagePreprocessor, image: Any) -> str:
     """Under which a cache keeps an embedding: a hash of the image, as `load_image` gives it, and of what is done to it.
 

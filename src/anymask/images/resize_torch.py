@@ -9,6 +9,7 @@ resized in float32 by both and agree to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,22 @@ class TorchResizer:
         """The values that stand for black and white."""
         _, (black,), (white,) = _resize(image[None], geometry.resized_size_hw, options)
         return black, white
+
+
+def normalise_and_pad(pixels: torch.Tensor, size_hw: Sequence[int], options: ImageOptions) -> torch.Tensor:
+    """Pixel values of images that are resized already, whose black is 0 and whose white 255, whatever their type.
+
+    Args:
+        pixels: (..., 3, h, w), of any type, on any device.
+        size_hw: height and width of the model's input in pixels, no smaller than those of the images.
+        options: say how pixels are rescaled and normalised.
+
+    Returns:
+        (..., 3, H, W) float32 of `size_hw`, zero in the padding at the right and at the bottom, on the same device.
+    """
+    gains, offsets = options.affine(0.0, 255.0)
+    values = pixels.to(torch.float32) * _column(gains, pixels.device) + _column(offsets, pixels.device)
+    return F.pad(values, (0, size_hw[1] - pixels.shape[-1], 0, size_hw[0] - pixels.shape[-2]))
 
 
 def _groups(images: list[torch.Tensor], device: torch.device) -> list[list[int]]:

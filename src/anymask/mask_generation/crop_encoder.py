@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, encode_pixel_values
+from ..embeddings.image_embedding import EncodedImage, check_embedding, encode_pixel_values
 from ..geometry.crops import crop_boxes_xyxy
 from ..images.load import image_size_hw, load_image
 from ..images.preparation import ImagePreprocessor
@@ -116,9 +116,7 @@ class CropEncoder:
                 f"`crop_n_layers` must be 0 for an ImageEmbedding, got {options.crop_n_layers}: crops of the image "
                 "have embeddings of their own. Pass the image."
             )
-        if isinstance(embedding, ImageEmbedding):
-            embedding.check_model(self.model)
-            embedding.check_preprocessing(self.image_processor)
+        check_embedding(self.model, self.image_processor, embedding)
         height, width = embedding.original_size_hw
         tensor = embedding.tensor.to(self.model.device)
         return Crop((height, width), [0, 0, width, height], 0, True, model_input=tensor, is_embedding=True)

@@ -69,6 +69,13 @@ class SparseAxis:
         values = np.diff(self.offsets) if name == "sizes" else getattr(self, name)
         return torch.from_numpy(values).to(self.weights.device)
 
+    def extent(self, blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """First and last pixel (N,) of the marked blocks (N, C); the axis' far ends, swapped, if none is marked."""
+        offsets = self.tensor("offsets")
+        first = torch.where(blocks, offsets[:-1], offsets[-1]).amin(dim=1)
+        last = torch.where(blocks, offsets[1:] - 1, -1).amax(dim=1)
+        return first, last
+
     def weights_of(self, blocks: torch.Tensor) -> torch.Tensor:
         """Weights (K, S, M) of some blocks (M,)."""
         # Copying whole blocks and transposing the copy is faster than collecting single numbers.
@@ -84,6 +91,20 @@ class SparseAxis:
             self.starts[begin:end] - inputs.start, self.offsets[begin : end + 1], self.weights[begin:end]
         )
         return blocks, inputs
+
+
+def widen_extent(
+    first: torch.Tensor, last: torch.Tensor, mask: torch.Tensor, present: torch.Tensor, offset: torch.Tensor
+) -> None:
+    """Take pixels (S, M) that are present in blocks of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
+    n_steps = present.shape[0]
+    steps = torch.arange(n_steps, device=present.device)[:, None]
+    first_step = torch.where(present, steps, n_steps).amin(dim=0)
+    last_step = torch.where(present, steps, -1).amax(dim=0)
+    any_present = last_step >= 0
+    far = torch.iinfo(torch.int64).max
+    first.scatter_reduce_(0, mask, torch.where(any_present, offset + first_step, far), "amin")
+    last.scatter_reduce_(0, mask, torch.where(any_present, offset + last_step, -1), "amax")
 
 
 def _best_size(sizes: np.ndarray) -> int:

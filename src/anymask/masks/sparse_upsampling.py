@@ -20,7 +20,7 @@ import torch
 
 from ..geometry.coordinates import ResizeGeometry
 from .resize import axis_taps
-from .sparse_axis import SparseAxis
+from .sparse_axis import SparseAxis, widen_extent
 
 # Bytes of float32 pixels computed at a time: on a CPU what stays in a core's cache, elsewhere what keeps the device
 # busy.
@@ -116,8 +116,8 @@ class SparseUpsampler:
         """
         logits = low_res_logits.float()
         inside, undecided = self._decide(logits, mask_threshold, mask_threshold)
-        left, right = _extent_of_blocks(_any(inside, 1), self.columns)
-        top, bottom = _extent_of_blocks(_any(inside, 2), self.rows)
+        left, right = self.columns.extent(_any(inside, 1))
+        top, bottom = self.rows.extent(_any(inside, 2))
         offsets_y, offsets_x = self.rows.tensor("offsets"), self.columns.tensor("offsets")
         # Only blocks that reach beyond the blocks that are foreground as a whole can widen the box.
         beyond_y = (offsets_y[:-1] < top[:, None]) | (offsets_y[1:] - 1 > bottom[:, None])
@@ -125,8 +125,8 @@ class SparseUpsampler:
         undecided &= beyond_y[:, :, None] | beyond_x[:, None, :]
         for mask, row, column, values in self._values_of(logits, undecided):
             foreground = _marked(values, mask_threshold)
-            _widen_extent(top, bottom, mask, foreground.amax(dim=1) > 0, offset=offsets_y[row])
-            _widen_extent(left, right, mask, foreground.amax(dim=0) > 0, offset=offsets_x[column])
+            widen_extent(top, bottom, mask, foreground.amax(dim=1) > 0, offset=offsets_y[row])
+            widen_extent(left, right, mask, foreground.amax(dim=0) > 0, offset=offsets_x[column])
         exists = bottom >= 0
         return torch.stack([left, top, right, bottom], dim=1) * exists[:, None], exists
 
@@ -291,26 +291,3 @@ def _marked(values: torch.Tensor, threshold: float) -> torch.Tensor:
 def _any(flags: torch.Tensor, dim: int) -> torch.Tensor:
     """`flags.any(dim)`, which torch finds several times faster in bytes than in booleans."""
     return flags.view(torch.uint8).amax(dim).bool()
-
-
-def _extent_of_blocks(blocks: torch.Tensor, axis: SparseAxis) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last pixel (N,) of the marked blocks (N, C) of an axis; its far ends, swapped, if none is marked."""
-    offsets = axis.tensor("offsets")
-    end = offsets[-1]
-    first = torch.where(blocks, offsets[:-1], end).amin(dim=1)
-    last = torch.where(blocks, offsets[1:] - 1, -1).amax(dim=1)
-    return first, last
-
-
-def _widen_extent(
-    first: torch.Tensor, last: torch.Tensor, mask: torch.Tensor, present: torch.Tensor, offset: torch.Tensor
-) -> None:
-    """Take pixels (S, M) that are present in blocks of `mask` (M,) at `offset` (M,) into `first` and `last` (N,)."""
-    n_steps = present.shape[0]
-    steps = torch.arange(n_steps, device=present.device)[:, None]
-    first_step = torch.where(present, steps, n_steps).amin(dim=0)
-    last_step = torch.where(present, steps, -1).amax(dim=0)
-    any_present = last_step >= 0
-    far = torch.iinfo(torch.int64).max
-    first.scatter_reduce_(0, mask, torch.where(any_present, offset + first_step, far), "amin")
-    last.scatter_reduce_(0, mask, torch.where(any_present, offset + last_step, -1), "amax")

@@ -14,7 +14,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, encode_image
+from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, check_embedding, encode_image
 from ..images.load import image_size_hw
 from ..images.preparation import ImagePreprocessor
 from ..images.windows import Window, shown_range
@@ -165,21 +165,15 @@ def with_areas(decoding: DecodingOptions, options: Mapping[str, Any]) -> Decodin
 
 
 def encode(network: SamNetwork, preprocessor: ImagePreprocessor, image: Any) -> EncodedImage:
-    """An image that is loaded, for use at once; one that is an embedding already is checked."""
-    if isinstance(image, ImageEmbedding):
-        return check_embedding(network, preprocessor, image)
-    return encode_image(network, preprocessor, image)
-
-
-def check_embedding(network: SamNetwork, preprocessor: ImagePreprocessor, embedding: ImageEmbedding) -> ImageEmbedding:
-    """The embedding, if this model made it from an image that was prepared like this.
+    """An image that is loaded, for use at once; one that is an embedding already is checked.
 
     Raises:
-        ValueError: If not.
+        ValueError: If another model or preprocessing made the embedding.
     """
-    embedding.check_model(network)
-    embedding.check_preprocessing(preprocessor)
-    return embedding
+    if isinstance(image, ImageEmbedding):
+        check_embedding(network, preprocessor, image)
+        return image
+    return encode_image(network, preprocessor, image)
 
 
 def with_values(preprocessor: ImagePreprocessor, value_range: Any, window: Window | None) -> ImagePreprocessor:

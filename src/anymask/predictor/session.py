@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, with_fingerprints
+from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, check_embedding, with_fingerprints
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
 from ..images.preparation import Processor, check_processor
 from ..masks.record import MaskRecord
@@ -108,9 +108,7 @@ class SamSession:
             )
         check_model(model)
         self._model, self._image_processor = model, check_processor(processor)
-        if isinstance(embedding, ImageEmbedding):
-            embedding.check_model(model)
-            embedding.check_preprocessing(processor)
+        check_embedding(model, processor, embedding)
         self._encoded = embedding
         self._prepared: PreparedImage | None = None  # with the first prediction, and kept for all that follow
         self._image, self._name, self._options = image, name, DecodingOptions(choice=choice)

@@ -255,8 +255,3 @@ def add_product_(summand: Tensor, left: Tensor, right: Tensor) -> Tensor:
         return summand.add_(left @ right)
     summand.view(-1, *summand.shape[2:]).baddbmm_(left.flatten(0, 1), right.flatten(0, 1))
     return summand
-
-
-def take_prompts(tensors: Sequence[Tensor], prompts: slice | Tensor) -> list[Tensor]:
-    """Of tensors (batch, prompts, ...) those of some prompts."""
-    return [tensor[:, prompts] for tensor in tensors]

@@ -31,7 +31,6 @@ from .images import (
     matmul_shared,
     project_heads,
     readers,
-    take_prompts,
     writers,
 )
 
@@ -134,7 +133,7 @@ class SharedImage(FastImage):
         """See `FastImage.of_prompts`."""
         if not isinstance(self.scale, Tensor):
             return self
-        written = [Written(*take_prompts(block, prompts)) for block in self.written]
+        written = [Written(*(tensor[:, prompts] for tensor in block)) for block in self.written]
         return replace(self, scale=self.scale[:, prompts], written=written)
 
     def _scores(self, tokens: Tensor, linear: nn.Linear, name: str) -> Tensor:

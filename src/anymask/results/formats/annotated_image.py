@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,9 @@ import numpy as np
 from ...masks.polygons import Polygon, polygons_to_rle, rles_to_polygons
 from ...masks.record import MaskRecord, rle_of
 from ...masks.rle import Rle, rle_to_runs
+
+ClassNames = Sequence[str] | Mapping[int, str]
+"""Names of classes, in order or by their numbers."""
 
 UNLABELLED = "object"  # what a mask without a label is called where a format wants a name
 
@@ -70,6 +73,14 @@ def label_of(record: Mapping[str, Any]) -> str | None:
 def class_name_of(record: Mapping[str, Any]) -> str:
     """Return the label of a record, else the number of its class, else "object"."""
     return label_of(record) or str(record.get("category_id", UNLABELLED))
+
+
+def first_of_each_class(records: Iterable[MaskRecord]) -> dict[str, MaskRecord]:
+    """Return the first record of each class, by the class's name, in order of appearance."""
+    first_of: dict[str, MaskRecord] = {}
+    for record in records:
+        first_of.setdefault(class_name_of(record), record)
+    return first_of
 
 
 def class_number_of(record: Mapping[str, Any]) -> Any:

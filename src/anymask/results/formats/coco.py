@@ -18,18 +18,19 @@ from ...masks.rle import Rle, rle_to_coco
 from .annotated_image import (
     Annotated,
     AnnotatedImage,
+    ClassNames,
     box_to_rle,
     checked_rle,
     checked_size_hw,
     class_name_of,
     class_number_of,
+    first_of_each_class,
     joined,
     numbered,
     polygons_of,
 )
 from .files import Entries, FilePath, read_json, reading, write_json
 
-ClassNames = Sequence[str] | Mapping[int, str]
 Facts = dict[str, Any]  # fields of a record that say nothing of its mask
 _FORMAT = "COCO JSON"
 # Keys of a record that COCO says in its own way; all others are written and read as they are.
@@ -115,10 +116,7 @@ def categories_of(images: Sequence[Annotated], class_names: ClassNames | None) -
     Raises:
         ValueError: If a label is not among the class names.
     """
-    first_of: dict[str, MaskRecord] = {}
-    for image in images:
-        for record in image.records:
-            first_of.setdefault(class_name_of(record), record)
+    first_of = first_of_each_class(record for image in images for record in image.records)
     if class_names is None:
         ids = numbered([class_number_of(record) for record in first_of.values()])
         names = dict(zip(ids, first_of, strict=True))

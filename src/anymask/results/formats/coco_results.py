@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .annotated_image import Annotated, AnnotatedImage, checked_size_hw, class_name_of, numbered
-from .coco import ClassNames, Facts, annotation_of, categories_of, read_categories, read_coco_document, record_from
+from .annotated_image import Annotated, AnnotatedImage, ClassNames, checked_size_hw, class_name_of, numbered
+from .coco import Facts, annotation_of, categories_of, read_categories, read_coco_document, record_from
 from .files import Entries, FilePath, read_json, write_json
 
 _FORMAT = "a list of COCO results"

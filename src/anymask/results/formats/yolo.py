@@ -17,10 +17,9 @@ from ...images.load import image_size_hw, load_image
 from ...masks.polygons import polygons_to_rle
 from ...masks.record import MaskRecord, make_record
 from ...support.atomic_files import write_whole
-from .annotated_image import Annotated, AnnotatedImage, box_to_rle, joined, label_of, polygons_of
+from .annotated_image import Annotated, AnnotatedImage, ClassNames, box_to_rle, joined, label_of, polygons_of
 from .files import Entries, FilePath, read_text, reading
 
-ClassNames = Sequence[str] | Mapping[int, str]
 _FORMAT = "segmentation text of YOLO"
 _DIGITS = 7  # enough to give every pixel of an image of a million columns back
 _ROUNDING = 0.01  # how far outside of the image other programs' numbers may lie

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ...checkpoints import default_processor_options
 from ...configuration_sam import SamConfig
 from ...geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ...image_processing_sam import SamImageProcessor
@@ -103,13 +104,7 @@ def load_nano(name: str) -> SamModel:
 
 def nano_image_processor(image_size: int = IMAGE_SIZE) -> SamImageProcessor:
     """What training assumes of its images: longest side to `image_size`, ImageNet normalisation, padded to a square."""
-    mask_size = image_size // MASK_STRIDE
-    return SamImageProcessor(
-        size={"longest_edge": image_size},
-        pad_size={"height": image_size, "width": image_size},
-        mask_size={"longest_edge": mask_size},
-        mask_pad_size={"height": mask_size, "width": mask_size},
-    )
+    return SamImageProcessor(**default_processor_options(image_size, PATCH_SIZE))
 
 
 def export_model(model: SamModel, folder: Path) -> Path:
