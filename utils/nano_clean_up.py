@@ -17,8 +17,9 @@ import numpy as np
 from scipy import ndimage
 
 from anymask import SAM
-from anymask.evaluation.nano.examples import Example, innermost_pixel_xy
+from anymask.evaluation.nano.examples import Example
 from anymask.evaluation.nano.photographs import read_photograph_examples
+from anymask.evaluation.tasks.clicks import innermost_pixel_xy
 from anymask.masks.clean_up import CleanUp
 from anymask.masks.measures import mask_iou, outer_box_xyxy
 from anymask.masks.rle import rle_to_mask

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from anymask import SAM
-from anymask.evaluation.nano.examples import innermost_pixel_xy
 from anymask.evaluation.nano.photographs import read_photograph_examples
+from anymask.evaluation.tasks.clicks import innermost_pixel_xy
 from anymask.masks.measures import mask_iou
 
 matplotlib.use("Agg")

@@ -28,12 +28,13 @@ UNKNOWN = "*Not told. Say it here, for those who have to judge whether the model
 
 # The scores of `anymask evaluate` that a reader compares first; the report has the others.
 _MAIN_SCORES = re.compile(r"(iou|iou_answer|dice|boundary_iou|best_iou|noc\d+)(@\d+)?")
-_TRAINING_SCORES = {
+TRAINING_SCORES = {
     "box_dice": "Dice, box",
     "box_iou": "IoU, box",
     "click_dice": "Dice, one click",
     "click_iou": "IoU, one click",
 }
+"""What the scores of `anymask train` are called for people."""
 
 CITATION = r"""```bibtex
 @article{kirillov2023segany,
@@ -179,7 +180,7 @@ def _scores(trained: Mapping[str, Any] | None, reports: Sequence[Mapping[str, An
     parts = []
     if trained:
         before, after = trained["before"], trained["after"]
-        rows = [f"| {label} | {before[key]:.3f} | {after[key]:.3f} |" for key, label in _TRAINING_SCORES.items()]
+        rows = [f"| {label} | {before[key]:.3f} | {after[key]:.3f} |" for key, label in TRAINING_SCORES.items()]
         parts.append(
             f"{after['objects']} objects of held-out images, before and after fine-tuning (`anymask train`):\n\n"
             + "\n".join(["| mean over objects | before | after |", "| --- | --- | --- |", *rows])

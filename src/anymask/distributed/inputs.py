@@ -10,6 +10,7 @@ import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -159,12 +160,7 @@ class _ParquetImages:
         raise IndexError(row)
 
 
-_open_parquet: dict[str, _ParquetImages] = {}
-
-
+@lru_cache(maxsize=1)
 def _parquet_images(path: str) -> _ParquetImages:
     """A file's images; the file read last stays open in this process."""
-    if path not in _open_parquet:
-        _open_parquet.clear()
-        _open_parquet[path] = _ParquetImages(path)
-    return _open_parquet[path]
+    return _ParquetImages(path)

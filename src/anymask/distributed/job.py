@@ -19,7 +19,7 @@ import torch
 from .. import __version__
 from ..embeddings.fingerprints import weights_digest
 from ..sam import SAM
-from ..support.atomic_files import write_whole
+from ..support.atomic_files import write_json
 from .inputs import ImageReference, list_images
 from .outputs import FORMATS, Segmented, write_shard
 from .shards import ShardFolder, shard_slice, work_on_shards
@@ -174,8 +174,7 @@ def write_manifest(job: Job) -> dict[str, Any]:
     settings = json.loads((shards.folder / "settings.json").read_text())
     totals = {name: sum(entry[name] for entry in entries) for name in ("images", "masks", "errors")}
     manifest = {"settings": settings, "totals": totals, "shards": entries}
-    document = (json.dumps(manifest, indent=1) + "\n").encode()
-    write_whole(shards.folder / "manifest.json", lambda file: file.write(document))
+    write_json(shards.folder / "manifest.json", manifest, indent=1)
     return manifest
 
 

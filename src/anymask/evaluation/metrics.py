@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..masks.measures import mask_iou
+from ..masks.measures import iou_to_dice, mask_iou
 from ..masks.rle import Rle, rle_to_box_xyxy, rle_to_runs
 
 BOUNDARY_FRACTION = 0.02  # of the image's diagonal, as in the paper of boundary IoU
@@ -35,8 +35,7 @@ def mask_dice(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
     Returns:
         (...,) float32 in [0, 1]; two empty masks agree, so their Dice is 1.
     """
-    iou = mask_iou(masks, targets)
-    return 2 * iou / (1 + iou)
+    return iou_to_dice(mask_iou(masks, targets))
 
 
 def boundary_iou(masks: np.ndarray, targets: np.ndarray, fraction: float = BOUNDARY_FRACTION) -> np.ndarray:
@@ -201,7 +200,7 @@ class MaskScores:
         counts = targets >= 0 if targets.dtype.kind == "i" else np.ones_like(targets, dtype=bool)
         ious = mask_iou(masks & counts, (targets > 0) & counts).astype(np.float64)
         self._sums["iou"] += float(ious.sum())
-        self._sums["dice"] += float((2 * ious / (1 + ious)).sum())
+        self._sums["dice"] += float(iou_to_dice(ious).sum())
         self._count += len(ious)
 
     def merge(self, other: MaskScores) -> None:

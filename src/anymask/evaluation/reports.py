@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from .. import __version__
 from ..data.samples import BrokenSampleError, MaskDataset, Sample
 from ..prompts.prompt import DrawnPrompts
 from ..results.overlay import draw_overlay
-from ..support.atomic_files import write_whole
+from ..support.atomic_files import write_json, write_whole
 from .metrics import calibration, summarise
 from .segmenters import SINGLE
 from .tasks.interactive import SURFACE_TOLERANCE, Row
@@ -109,7 +108,7 @@ def make_report(
         document["worst"] = [
             _draw(row, number, dataset, output, score=main_score) for number, row in enumerate(worst, 1)
         ]
-    write_whole(output / "report.json", lambda file: file.write((json.dumps(document, indent=2) + "\n").encode()))
+    write_json(output / "report.json", document)
     write_whole(output / "report.md", lambda file: file.write(to_markdown(document).encode()))
     return Report(document, output)
 

@@ -17,6 +17,7 @@ from ..checkpoints.formats.key_map import TIED_KEY
 from ..embeddings.fingerprints import weights_digest
 from ..embeddings.image_embedding import encode_image
 from ..geometry.coordinates import ResizeGeometry
+from ..geometry.crops import build_point_grid
 from ..mask_generation.generator import SamMaskGenerator
 from ..masks.measures import masks_to_boxes_xyxy, nms, stability_scores
 from ..masks.resize import resize_to_masks
@@ -212,9 +213,7 @@ class TransformersSegmenter:
     ) -> list[dict[str, Any]]:
         encoded = self.encode(image)
         height, width = encoded.geometry.original_size_hw
-        centres = (np.arange(points_per_side) + 0.5) / points_per_side
-        grid = np.stack(np.meshgrid(centres * width, centres * height), axis=-1).reshape(-1, 1, 2)
-        points = torch.from_numpy(grid).float()
+        points = torch.from_numpy(build_point_grid(points_per_side) * (width, height)).float()[:, None]
         found = []
         for some in torch.split(points, 64):
             answers = self.answer(encoded, Prompts(some, torch.ones(some.shape[:2], dtype=torch.int64)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ..data.samples import MaskDataset
-from ..support.atomic_files import write_whole
+from ..support.atomic_files import write_json, write_whole
 from .runs import evaluate
 from .segmenters import Segmenter
 
@@ -82,7 +81,7 @@ def evaluate_several(
         "mean": _mean_of([one["means"] for one in of_each.values()]),
     }
     report = SeveralReports(document)
-    write_whole(output / "report.json", lambda file: file.write((json.dumps(document, indent=2) + "\n").encode()))
+    write_json(output / "report.json", document)
     write_whole(output / "report.md", lambda file: file.write(str(report).encode()))
     return report
 

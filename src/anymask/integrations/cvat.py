@@ -19,7 +19,7 @@ from cvat_sdk.masks import decode_mask, encode_mask
 
 from ..demo.answers import Encoded, Segmenter
 from ..demo.pictures import Limits
-from ..masks.measures import outer_box_xyxy
+from ..masks.measures import widened_box_xyxy
 from ..masks.polygons import rle_to_polygons
 from ..masks.record import rle_of
 from ..masks.rle import rle_to_mask
@@ -156,11 +156,7 @@ class Tracking:
 
 
 def _prompt_of(mask: Any) -> Prompt:
-    height, width = mask.shape
-    x0, y0, x1, y1 = (float(side) for side in outer_box_xyxy(mask))
-    dx, dy = TRACKED_MARGIN * (x1 - x0), TRACKED_MARGIN * (y1 - y0)
-    box = (max(x0 - dx, 0.0), max(y0 - dy, 0.0), min(x1 + dx, float(width)), min(y1 + dy, float(height)))
-    return Prompt(box_xyxy=box, mask=mask)
+    return Prompt(box_xyxy=widened_box_xyxy(mask, TRACKED_MARGIN), mask=mask)
 
 
 def _confidence(predicted_iou: float) -> str:

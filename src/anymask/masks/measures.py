@@ -7,6 +7,7 @@ low-resolution logits `SparseUpsampler.boxes`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,6 +77,19 @@ def mask_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:
     intersections = (masks & targets).sum(axis=(-2, -1))
     unions = (masks | targets).sum(axis=(-2, -1))
     return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0).astype(np.float32)
+
+
+def iou_to_dice(iou: Any) -> Any:
+    """Dice of masks from their IoU, one number or an array or a tensor of any shape: 2 IoU / (1 + IoU)."""
+    return 2 * iou / (1 + iou)
+
+
+def widened_box_xyxy(mask: np.ndarray, share: float) -> tuple[float, float, float, float]:
+    """Bound a mask (H, W), not empty, by its outer edges, moved out by a share of its sides, within the image."""
+    x0, y0, x1, y1 = outer_box_xyxy(mask).tolist()
+    dx, dy = share * (x1 - x0), share * (y1 - y0)
+    height, width = mask.shape
+    return max(x0 - dx, 0.0), max(y0 - dy, 0.0), min(x1 + dx, float(width)), min(y1 + dy, float(height))
 
 
 def nms(boxes_xyxy: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:

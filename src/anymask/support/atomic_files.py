@@ -40,6 +40,16 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
         raise type(cause)(f"{path} must be a file that can be written, but: {reason}. Nothing was written.") from error
 
 
+def write_json(path: str | os.PathLike[str], document: Any, indent: int = 2) -> None:
+    """Write a document as JSON for people to read too, as `write_whole` does.
+
+    Raises:
+        OSError: If it cannot be written there.
+    """
+    text = json.dumps(document, indent=indent) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
 def _os_error(error: BaseException | None) -> OSError | None:
     """What the system said: torch reports a file that it cannot write to by an error of its own."""
     while error is not None and not isinstance(error, OSError):
@@ -100,7 +110,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / "settings.json"
     wanted = json.loads(json.dumps(settings))
     if not path.exists():
-        write_whole(path, lambda file: file.write((json.dumps(wanted, indent=1) + "\n").encode()))
+        write_json(path, wanted, indent=1)
     found = json.loads(path.read_text(encoding="utf-8"))
     changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
     if changed:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..masks.record import rle_of
 from ..masks.rle import mask_to_rle, rle_to_coco, rle_to_mask
 from ..prompts.prompt import Prompt
 from .grid import Box
@@ -133,8 +134,7 @@ class LargeImagePredictor:
         )
         embedding, is_valid = self._read(window)
         record = self._sam.predict(embedding, prompts=[in_window], **options)[0][0]
-        segmentation = record["segmentation"]
-        mask = rle_to_mask(segmentation) if isinstance(segmentation, dict) else np.asarray(segmentation)
+        mask = rle_to_mask(rle_of(record))
         mask = mask if is_valid is None else mask & is_valid
         score, stability = float(record["predicted_iou"]), float(record["stability_score"])
         piece = make_piece(mask, window[:2], is_cut=False, score=score, stability=stability, point_xy=None)

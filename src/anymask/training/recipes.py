@@ -21,6 +21,7 @@ from ..geometry.coordinates import (
 )
 from ..modeling.losses import find_objects
 from ..support.unknown_names import did_you_mean
+from .samples import pixels_in_frame
 
 POINTS = (*PLACES, "either")
 BOX_NOISES = ("gaussian", "uniform", "outward")
@@ -199,10 +200,9 @@ class PromptedRounds:
 
     def _clicks(self, predicted: Tensor | None, where: str, truth_share: float) -> tuple[Tensor, Tensor]:
         """A click for each object: points (batch, prompts, 2) in the model's frame, labels (batch, prompts)."""
-        batch, prompts, height, width = self.labels.shape
+        batch, prompts, *label_hw = self.labels.shape
         points = torch.zeros(batch, prompts, 2, device=self.labels.device)
         labels = torch.full((batch, prompts), LABEL_PADDING, device=self.labels.device)
-        scale = torch.tensor([self.frame_hw[1] / width, self.frame_hw[0] / height], device=self.labels.device)
         for image, generator in enumerate(self._generators):
             real = self.is_object[image]
             if not real.any():
@@ -211,8 +211,7 @@ class PromptedRounds:
             if shown is not None and truth_share:
                 shown[torch.rand(len(shown), generator=generator, device=shown.device) < truth_share] = False
             clicks = _choose_clicks(shown, self.labels[image][real], where, generator)
-            # The middle of a label's pixel; the model adds the half pixel of its own frame.
-            points[image, real] = (clicks.points_xy + 0.5) * scale - 0.5
+            points[image, real] = pixels_in_frame(clicks.points_xy, label_hw, self.frame_hw)
             labels[image, real] = clicks.labels.to(labels)
         return points, labels
 

@@ -213,10 +213,8 @@ class HeldOutPrompts(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         sample = dict(self.samples[index])
         labels, boxes = sample.pop("labels"), sample.pop("input_boxes")
-        height, width = labels.shape[-2:]
-        scale = torch.tensor([self.frame_hw[1] / width, self.frame_hw[0] / height])
         clicks = next_click(None, labels)
-        clicks_xy = (clicks.points_xy + 0.5) * scale - 0.5  # the middle of a label's pixel
+        clicks_xy = pixels_in_frame(clicks.points_xy, labels.shape[-2:], self.frame_hw)
         corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(labels), 2)
         padding = torch.full_like(clicks.labels, LABEL_PADDING)
         shown = {
@@ -233,6 +231,21 @@ class HeldOutPrompts(Dataset):
             "input_labels": torch.cat([shown[kind][1] for kind in kinds]),
             "labels": labels.repeat(len(kinds), 1, 1),
         }
+
+
+def pixels_in_frame(pixels_xy: Tensor, label_hw: Sequence[int], frame_hw: Sequence[int]) -> Tensor:
+    """Where the middles of pixels of labels lie in the model's input.
+
+    Args:
+        pixels_xy: (..., 2), columns and rows of the labels.
+        label_hw: height and width of the labels.
+        frame_hw: height and width of the model's input, which the labels show.
+
+    Returns:
+        (..., 2) float32, in pixels of the model's input, to which the prompt encoder adds half a pixel.
+    """
+    scale_xy = torch.tensor([frame_hw[1] / label_hw[1], frame_hw[0] / label_hw[0]], device=pixels_xy.device)
+    return (pixels_xy + 0.5) * scale_xy - 0.5
 
 
 def choose_by_area(areas: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
 from ..geometry.coordinates import PADDED_OBJECT
-from ..modeling.losses import check_mask_labels, find_objects
+from ..masks.measures import iou_to_dice
+from ..modeling.losses import check_mask_labels, find_objects, masks_iou
 
 MISSING = -100.0  # what Trainer fills up with where processes have different numbers of objects
 
@@ -167,12 +168,8 @@ def score_masks(pred_masks: Tensor, iou_scores: Tensor, labels: Tensor) -> Tenso
     check_mask_labels(labels, pred_masks)
     logits = torch.nn.functional.interpolate(
         pred_masks.flatten(0, 1).float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
-    ).unflatten(0, pred_masks.shape[:2])
-    real, known = (labels > 0.5).unsqueeze(2), (labels >= 0).unsqueeze(2)
-    predicted = (logits > 0) & known
-    overlap = (predicted & real).sum(dim=(-2, -1)).float()
-    areas = (predicted.sum(dim=(-2, -1)) + real.sum(dim=(-2, -1))).float()
-    iou = torch.where(areas > 0, overlap / (areas - overlap).clamp(min=1), 1.0)
+    )
+    iou = masks_iou(logits, labels.flatten(0, 1), labels.flatten(0, 1) >= 0).unflatten(0, labels.shape[:2])
     chosen = iou.take_along_dim(iou_scores.argmax(dim=-1, keepdim=True), dim=-1).squeeze(-1)
-    scores = torch.stack([chosen, 2 * chosen / (1 + chosen), iou.amax(dim=-1)], dim=-1)
+    scores = torch.stack([chosen, iou_to_dice(chosen), iou.amax(dim=-1)], dim=-1)
     return torch.where(find_objects(labels)[..., None], scores, MISSING)

@@ -18,7 +18,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..evaluation.tasks.clicks import innermost_pixel_xy
 from ..images.windows import Window
+from ..masks.measures import mask_iou, widened_box_xyxy
 from ..masks.rle import rle_to_mask
 from .slices import SliceStore
 from .volume import Volume, Windowing
@@ -221,11 +223,11 @@ class _Walk:
     def _prompts(self, mask: np.ndarray) -> dict[str, Any]:
         prompts: dict[str, Any] = {"multimask_output": False}
         if "box" in self._kinds:
-            prompts["boxes"] = [_extended_box(mask, self._box_extension)]
+            prompts["boxes"] = [list(widened_box_xyxy(mask, self._box_extension))]
         if "mask" in self._kinds:
             prompts["masks"] = mask[None]
         if "point" in self._kinds:
-            prompts["points"] = [[_inner_point(mask)]]
+            prompts["points"] = [[innermost_pixel_xy(mask).tolist()]]
             prompts["labels"] = [[1]]
         return prompts
 
@@ -237,32 +239,3 @@ def _digest(prompts: Mapping[str, Any]) -> str:
         digest.update(f"{name} {value.shape if isinstance(value, np.ndarray) else value}".encode())
         digest.update(value.tobytes() if isinstance(value, np.ndarray) else b"")
     return digest.hexdigest()[:16]
-
-
-def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
-    """IoU of two masks of bool; that of two empty ones is 1."""
-    union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
-
-
-def _extended_box(mask: np.ndarray, extension: float) -> list[float]:
-    """The box of a mask, right and lower edge excluded, widened and clipped to the slice."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    wider, higher = extension * (right - left), extension * (bottom - top)
-    height, width = mask.shape
-    return [
-        float(max(left - wider, 0)),
-        float(max(top - higher, 0)),
-        float(min(right + wider, width)),
-        float(min(bottom + higher, height)),
-    ]
-
-
-def _inner_point(mask: np.ndarray) -> list[float]:
-    """The pixel of a mask that is farthest from its outline, x and y."""
-    from scipy.ndimage import distance_transform_edt
-
-    distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(distance.argmax()), mask.shape)
-    return [float(x), float(y)]

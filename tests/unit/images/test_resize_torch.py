@@ -6,7 +6,7 @@ from PIL import Image
 from anymask.image_processing_sam import SamImageProcessor
 from anymask.image_processing_sam_fast import SamImageProcessorFast
 from anymask.images.load import load_image
-from anymask.images.resize_torch import _interpolate_8_bit, _three_channels
+from anymask.images.resize_torch import _interpolate_8_bit, _three_channels, normalise_and_pad
 
 PLAIN = {"do_normalize": False, "do_pad": False}
 
@@ -81,3 +81,12 @@ def test_read_only_arrays_are_taken_without_a_warning():
     assert torch.equal(
         SamImageProcessorFast(size=20)(Image.fromarray(image), return_tensors="pt")["pixel_values"], writable
     )
+
+
+def test_images_resized_before_are_normalised_and_padded_as_the_processor_does():
+    processor = SamImageProcessor(size=64, pad_size={"height": 64, "width": 64})
+    image = noise(64, 48, 3)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    values = normalise_and_pad(pixels, (64, 64), processor.options())
+    torch.testing.assert_close(values, processor(image, return_tensors="pt")["pixel_values"])
+    assert (values[..., 48:] == 0).all()

@@ -6,12 +6,14 @@ import torch
 from tests.plain_nms import plain_nms
 
 from anymask.masks.measures import (
+    iou_to_dice,
     kept_of_overlapping,
     mask_iou,
     masks_to_boxes_xyxy,
     nms,
     outer_box_xyxy,
     stability_scores,
+    widened_box_xyxy,
 )
 from anymask.masks.rle import mask_to_rle
 
@@ -73,6 +75,18 @@ def test_iou_of_counted_pixels():
 
 
 # Which of masks that overlap are kept
+
+
+def test_dice_counts_the_overlap_twice():
+    ious = np.array([0.0, 1 / 3, 1.0])
+    np.testing.assert_allclose(iou_to_dice(ious), [0.0, 0.5, 1.0])
+
+
+def test_widened_boxes_stay_within_the_image():
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[8:12, 2:22] = True
+    assert widened_box_xyxy(mask, 0.25) == (0.0, 7.0, 27.0, 13.0)
+    assert widened_box_xyxy(mask, 0) == (2.0, 8.0, 22.0, 12.0)
 
 
 @pytest.mark.parametrize("measure", ["iou", "smaller"])

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from anymask.support.atomic_files import keep_settings, whole_folder, write_whole
+from anymask.support.atomic_files import keep_settings, whole_folder, write_json, write_whole
 
 
 def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
@@ -47,6 +47,11 @@ def test_write_whole_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(OSError, match=r"b\.json must be .* but: No space left on device\. Nothing was written"):
         write_whole(tmp_path / "b.json", fails)
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_json_is_written_for_people_too(tmp_path):
+    write_json(tmp_path / "scores.json", {"dice": 0.5})
+    assert (tmp_path / "scores.json").read_text() == '{\n  "dice": 0.5\n}\n'
 
 
 def test_names_as_long_as_names_can_be(tmp_path):

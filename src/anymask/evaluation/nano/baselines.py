@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np
 
 from ...masks.measures import mask_iou, outer_box_xyxy
-from .examples import Example, innermost_pixel_xy
+from ..tasks.clicks import innermost_pixel_xy
+from .examples import Example
 
 COLOUR_MODEL_ROUNDS = 3
 # CIELAB in cells of 6 units: L from 0 to 100, a and b within -110 .. 110.

@@ -1,4 +1,4 @@
-"""Images with known masks as arrays, and the click that stands for a mask: what scores of sam-vit-nano are made of."""
+"""Images with known masks as arrays: what scores of sam-vit-nano are made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ...data.readers.folders import read_mask_folder
 from ...data.samples import MaskDataset
 from ...data.synthetic.held_out import MIN_MASK_PIXELS, read_held_out_scenes
 from ...images.load import as_rgb_uint8
-from ..tasks.clicks import distance_inside
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,6 @@ def folder_examples(folder: Path) -> Iterator[Example]:
         ValueError: If the folder has no such pair, or masks and image differ in size.
     """
     yield from _examples(read_mask_folder(folder))
-
-
-def innermost_pixel_xy(mask: np.ndarray) -> np.ndarray:
-    """Find the pixel of a mask (H, W), not empty, that lies farthest from its border and the frame: (2,) as x, y."""
-    row, column = np.unravel_index(distance_inside(mask).argmax(), mask.shape)
-    return np.array([column, row], dtype=np.float32)
 
 
 def _examples(dataset: MaskDataset) -> Iterator[Example]:

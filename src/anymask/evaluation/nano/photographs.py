@@ -15,19 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ...data.photographs import Photograph, read_sources, split_held_out
 from ...data.synthetic.held_out import MIN_MASK_PIXELS
-from ...geometry.coordinates import LABEL_BOX_BOTTOM_RIGHT, LABEL_BOX_TOP_LEFT, LABEL_FOREGROUND
 from ...image_processing_sam import SamImageProcessor
-from ...masks.measures import mask_iou, outer_box_xyxy
 from ...masks.rle import rle_area
 from ...modeling_sam import SamModel
 from ..metrics import boundary_iou, calibration, summarise
 from .baselines import score_baselines
-from .examples import Example, innermost_pixel_xy
-from .predict import answer
+from .examples import Example
+from .predict import answer_example, answer_ious, as_records
 
 Record = dict[str, float]
 
@@ -51,7 +48,6 @@ def read_photograph_examples(
     return examples
 
 
-@torch.no_grad()
 def score_photograph(model: SamModel, image_processor: SamImageProcessor, example: Example) -> list[Record]:
     """Scores of one click and one box for every mask of a photograph.
 
@@ -61,33 +57,16 @@ def score_photograph(model: SamModel, image_processor: SamImageProcessor, exampl
     """
     if len(example.masks) == 0:
         return []
-    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
-    geometry = image_processor.geometry(example.image.shape[:2])
-    embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
-    clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
-    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
-    corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(boxes), 2)
-    prompts = {
-        "click": (geometry.points_to_model(clicks)[:, None], torch.full((len(clicks), 1), LABEL_FOREGROUND)),
-        "box": (geometry.boxes_to_model(boxes).view(-1, 2, 2), corners),
-    }
-    records: list[Record] = [{"area_fraction": float(mask.mean())} for mask in example.masks]
-    everyone = np.arange(len(records))
-    for name, (points, labels) in prompts.items():
-        answers = answer(model, embeddings, points, labels, geometry=geometry)
-        ious = mask_iou(answers.masks, example.masks[:, None])
+    columns: dict[str, np.ndarray] = {}
+    everyone = np.arange(len(example.masks))
+    for name, answers in answer_example(model, image_processor, example).items():
         chosen = answers.iou_scores.argmax(axis=1)
-        columns = {
-            "best": ious.max(axis=1),
-            "chosen": ious[everyone, chosen],
-            "single": mask_iou(answers.single_masks, example.masks),
+        scores = answer_ious(answers, example.masks) | {
             "predicted": answers.iou_scores[everyone, chosen],
             "boundary": boundary_iou(answers.masks[everyone, chosen], example.masks),
         }
-        for score, values in columns.items():
-            for record, value in zip(records, values, strict=True):
-                record[f"{name}_{score}"] = float(value)
-    return records
+        columns |= {f"{name}_{score}": values for score, values in scores.items()}
+    return as_records(example, columns)
 
 
 def report(records: dict[str, list[Record]]) -> dict[str, Any]:

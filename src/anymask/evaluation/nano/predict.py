@@ -12,7 +12,8 @@ from ...image_processing_sam import SamImageProcessor
 from ...masks.measures import mask_iou, outer_box_xyxy
 from ...masks.resize import resize_logits
 from ...modeling_sam import SamModel
-from .examples import Example, innermost_pixel_xy
+from ..tasks.clicks import innermost_pixel_xy
+from .examples import Example
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,53 @@ def answer(
     )
 
 
+@torch.no_grad()
+def answer_example(model: SamModel, image_processor: SamImageProcessor, example: Example) -> dict[str, Answers]:
+    """Answer one "click", inside it as far as can be, and one "box" for every mask of an example that has some.
+
+    Args:
+        model: that answers.
+        image_processor: its size may differ from the model's own.
+        example: with P masks, which make P prompts of each kind.
+    """
+    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
+    geometry = image_processor.geometry(example.image.shape[:2])
+    embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
+    clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
+    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
+    corners = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]).expand(len(boxes), 2)
+    prompts = {
+        "click": (geometry.points_to_model(clicks)[:, None], torch.full((len(clicks), 1), LABEL_FOREGROUND)),
+        "box": (geometry.boxes_to_model(boxes).view(-1, 2, 2), corners),
+    }
+    return {name: answer(model, embeddings, *prompt, geometry=geometry) for name, prompt in prompts.items()}
+
+
+def answer_ious(answers: Answers, masks: np.ndarray) -> dict[str, np.ndarray]:
+    """IoU of answers with the known masks (P, H, W): "best" of the candidates, "chosen" by the model, and "single"."""
+    ious = mask_iou(answers.masks, masks[:, None])
+    return {
+        "best": ious.max(axis=1),
+        "chosen": ious[np.arange(len(masks)), answers.iou_scores.argmax(axis=1)],
+        "single": mask_iou(answers.single_masks, masks),
+    }
+
+
+def as_records(example: Example, columns: dict[str, np.ndarray]) -> list[dict[str, float]]:
+    """One record per mask of an example: its "area_fraction", and its value (P,) of every column."""
+    return [
+        {"area_fraction": float(mask.mean()), **{name: float(values[index]) for name, values in columns.items()}}
+        for index, mask in enumerate(example.masks)
+    ]
+
+
 def score_example(model: SamModel, image_processor: SamImageProcessor, example: Example) -> list[dict[str, float]]:
     """IoU of the answers to one click and to one box for every mask of an example.
 
     Args:
+        model: that answers.
         image_processor: its size may differ from the model's own.
+        example: with P masks.
 
     Returns:
         One record per mask: "area_fraction"; "click_best" (best of three), "click_chosen" (highest predicted IoU),
@@ -65,26 +108,7 @@ def score_example(model: SamModel, image_processor: SamImageProcessor, example: 
     """
     if len(example.masks) == 0:
         return []
-    pixel_values = image_processor(example.image, return_tensors="pt")["pixel_values"]
-    geometry = image_processor.geometry(example.image.shape[:2])
-    with torch.no_grad():
-        embeddings = model.get_image_embeddings(pixel_values, interpolate_pos_encoding=True)
-    clicks = torch.from_numpy(np.stack([innermost_pixel_xy(mask) for mask in example.masks]))
-    boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in example.masks]))
-    prompts = {
-        "click": (geometry.points_to_model(clicks)[:, None], torch.tensor([[LABEL_FOREGROUND]])),
-        "box": (
-            geometry.boxes_to_model(boxes).view(-1, 2, 2),
-            torch.tensor([[LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT]]),
-        ),
-    }
-    records = [{"area_fraction": float(mask.mean())} for mask in example.masks]
-    for name, (points, labels) in prompts.items():
-        answers = answer(model, embeddings, points, labels.expand(points.shape[:2]), geometry=geometry)
-        ious = mask_iou(answers.masks, example.masks[:, None])
-        single_ious = mask_iou(answers.single_masks, example.masks)
-        for index, record in enumerate(records):
-            record[f"{name}_best"] = float(ious[index].max())
-            record[f"{name}_chosen"] = float(ious[index, answers.iou_scores[index].argmax()])
-            record[f"{name}_single"] = float(single_ious[index])
-    return records
+    columns: dict[str, np.ndarray] = {}
+    for name, answers in answer_example(model, image_processor, example).items():
+        columns |= {f"{name}_{score}": values for score, values in answer_ious(answers, example.masks).items()}
+    return as_records(example, columns)

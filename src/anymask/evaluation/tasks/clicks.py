@@ -138,6 +138,12 @@ def distance_inside(region: np.ndarray) -> np.ndarray:
     return distances
 
 
+def innermost_pixel_xy(mask: np.ndarray) -> np.ndarray:
+    """Find the pixel of a mask (H, W), not empty, that lies farthest from its border and the frame: (2,) as x, y."""
+    row, column = np.unravel_index(distance_inside(mask).argmax(), mask.shape)
+    return np.array([column, row], dtype=np.float32)
+
+
 def _checked_pixels(exclude: torch.Tensor | np.ndarray, truth: torch.Tensor) -> torch.Tensor:
     pixels = torch.as_tensor(exclude, device=truth.device).long()
     if pixels.ndim != 3 or pixels.shape[0] != len(truth) or pixels.shape[2] != 2:

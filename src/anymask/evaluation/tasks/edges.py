@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ...data.samples import Sample
+from ...geometry.crops import build_point_grid
 from ...masks.measures import masks_to_boxes_xyxy, nms
 from ...masks.resize import resize_logits
 from ...masks.rle import rle_to_mask
@@ -57,10 +58,7 @@ def edge_map(segmenter: Segmenter, image: np.ndarray, protocol: Protocol) -> np.
 
     encoded = segmenter.encode(image)
     height, width = encoded.geometry.original_size_hw
-    side = protocol.edge_points_per_side
-    centres = (np.arange(side) + 0.5) / side
-    grid = np.stack(np.meshgrid(centres * width, centres * height), axis=-1).reshape(-1, 1, 2)
-    points = torch.from_numpy(grid).float()
+    points = torch.from_numpy(build_point_grid(protocol.edge_points_per_side) * (width, height)).float()[:, None]
     low_res, scores, boxes = [], [], []
     for some in torch.split(points, POINTS_AT_A_TIME):
         labels = torch.ones(some.shape[:2], dtype=torch.int64)

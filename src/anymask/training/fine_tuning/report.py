@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from ...checkpoints.model_card import TRAINING_SCORES
 from ...data import MaskDataset, open_dataset
 from ...evaluation.tasks.clicks import next_click
-from ...masks.measures import mask_iou
+from ...masks.measures import iou_to_dice, mask_iou
 from ...masks.rle import Rle, mask_to_rle, rle_to_coco
 from ...modeling_sam import SamModel
 from ...processing_sam import SamProcessor
@@ -76,15 +77,15 @@ def score(model: SamModel, processor: SamProcessor, samples: MaskDataset) -> tup
         masks, targets, known = found
         for prompt in PROMPTS:
             ious[prompt].append(mask_iou(masks[prompt] & known, targets))
-        by_name[sample.name] = float(_dice(ious["box"][-1]).mean())
+        by_name[sample.name] = float(iou_to_dice(ious["box"][-1]).mean())
         shown = {"truth": targets, **{prompt: masks[prompt] & known for prompt in PROMPTS}}
         drawn[sample.name] = {name: [mask_to_rle(mask) for mask in some] for name, some in shown.items()}
     joined = {prompt: np.concatenate(values) for prompt, values in ious.items()}
     scores = Scores(
         objects=len(joined["box"]),
-        box_dice=float(_dice(joined["box"]).mean()),
+        box_dice=float(iou_to_dice(joined["box"]).mean()),
         box_iou=float(joined["box"].mean()),
-        click_dice=float(_dice(joined["click"]).mean()),
+        click_dice=float(iou_to_dice(joined["click"]).mean()),
         click_iou=float(joined["click"].mean()),
         samples=by_name,
     )
@@ -110,10 +111,6 @@ def predict_objects(
         masks = {name: sam.predict(embedding, **given)[0].masks for name, given in prompts.items()}
     model.train(was_training)
     return masks, targets == 1, targets[0] >= 0
-
-
-def _dice(ious: np.ndarray) -> np.ndarray:
-    return 2 * ious / (1 + ious)
 
 
 def write_report(
@@ -154,12 +151,7 @@ def write_report(
     rows = [
         f"| {label} | {getattr(first, name):.3f} | {getattr(last, name):.3f} | "
         f"{getattr(last, name) - getattr(first, name):+.3f} |"
-        for name, label in (
-            ("box_dice", "Dice, box"),
-            ("box_iou", "IoU, box"),
-            ("click_dice", "Dice, one click"),
-            ("click_iou", "IoU, one click"),
-        )
+        for name, label in TRAINING_SCORES.items()
     ]
     lines = [
         f"# Fine-tuning {options.model} on {options.data}",

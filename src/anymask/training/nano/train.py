@@ -27,7 +27,7 @@ from ...evaluation.nano.examples import Example, held_out_scenes
 from ...evaluation.nano.photographs import read_photograph_examples
 from ...evaluation.nano.predict import score_example
 from ...modeling_sam import SamModel
-from ...support.atomic_files import write_whole
+from ...support.atomic_files import write_json
 from ..callbacks import RefuseNonsense, StopWhenAsked, WriteLog
 from ..collate import SamDataCollator
 from ..interactive import PromptedSamModel
@@ -92,7 +92,7 @@ def train(
         schedule = clock.schedule = schedule.finished_within(clock.progress(state.global_step), decay_now)
         options = options.of_schedule(schedule)
     output.mkdir(parents=True, exist_ok=True)
-    write_whole(output / OPTIONS, lambda file: file.write((json.dumps(options.to_dict(), indent=1) + "\n").encode()))
+    write_json(output / OPTIONS, options.to_dict(), indent=1)
 
     model.config.loss = LOSS
     learner = PromptedSamModel.of(model, "nano")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anymask.evaluation.nano.examples import folder_examples, held_out_scenes, innermost_pixel_xy
+from anymask.evaluation.nano.examples import folder_examples, held_out_scenes
+from anymask.evaluation.tasks.clicks import innermost_pixel_xy
 
 
 def test_click_is_the_middle_of_a_square():
