@@ -103,14 +103,11 @@ def evaluate(
     if detections is not None and task != "instances":
         raise ValueError(f"`detections` must come with the task 'instances', got {task!r}.")
     check_on_broken(on_broken)
-    settings_of_protocol = protocol_named(protocol) if isinstance(protocol, str) else protocol
+    rules = protocol_named(protocol) if isinstance(protocol, str) else protocol
     settings = {
         "task": task,
         "protocol": protocol if isinstance(protocol, str) else protocol_name,
-        **{
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(settings_of_protocol).items()
-        },
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rules).items()},
         "seed": seed,
         "implementation": segmenter.implementation,
         "model": segmenter.name,
@@ -123,31 +120,15 @@ def evaluate(
         asked = Task(partial(detected_rows, detections), asked.main_score, detected_summary)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    done = _begin(output / ROWS_FILE, settings)
-    most = settings_of_protocol.max_masks if asked.is_sampled else None
-    ordered = dataset if most is None else dataset.shuffled(seed)
-    count = 0
-    skipped: list[str] = []
-    show = sys.stderr.isatty() if progress is None else progress
-    with open(output / ROWS_FILE, "a", encoding="utf-8") as file:
-        for index, entry in enumerate(tqdm(ordered.entries, desc=task, unit="image", disable=not show)):
-            if most is not None and count >= most:
-                break
-            if entry.name in done:
-                count += done[entry.name]
-                continue
-            try:
-                sample = ordered[index]
-            except BrokenSampleError as error:
-                if on_broken == "raise":
-                    raise
-                skipped.append(str(error))
-                continue
-            rows = asked.rows(segmenter, sample, settings_of_protocol, seed)
-            file.write(json.dumps({"sample": entry.name, "rows": rows}, default=_plain) + "\n")
-            count += _count_objects(rows)
-            file.flush()
-            os.fsync(file.fileno())
+    skipped = _measure_missing(
+        dataset.shuffled(seed) if asked.is_sampled and rules.max_masks is not None else dataset,
+        lambda sample: asked.rows(segmenter, sample, rules, seed),
+        output / ROWS_FILE,
+        _begin(output / ROWS_FILE, settings),
+        most=rules.max_masks if asked.is_sampled else None,
+        skip_broken=on_broken == "skip",
+        title=task if (sys.stderr.isatty() if progress is None else progress) else None,
+    )
     names = {entry.name for entry in dataset.entries}
     rows = [row for name, some in read_rows(output / ROWS_FILE) if name in names for row in some]
     return make_report(
@@ -156,7 +137,7 @@ def evaluate(
         output,
         settings=settings,
         summary=asked.summary(rows),
-        main_score=asked.main_score and asked.main_score.format(last=max(settings_of_protocol.report_after)),
+        main_score=asked.main_score and asked.main_score.format(last=max(rules.report_after)),
         skipped=skipped,
     )
 
@@ -172,6 +153,53 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, list[Row]]]:
             if line.endswith("\n"):
                 entry = json.loads(line)
                 yield entry["sample"], entry["rows"]
+
+
+def _measure_missing(
+    samples: MaskDataset,
+    measure: Callable[[Sample], list[Row]],
+    path: Path,
+    done: dict[str, int],
+    *,
+    most: int | None,
+    skip_broken: bool,
+    title: str | None,
+) -> list[str]:
+    """Write what is measured of each sample that is not done to the end of a file, before the next one is begun.
+
+    Args:
+        samples: in the order in which they are taken.
+        measure: gives the rows of one.
+        path: of the file of rows.
+        done: objects of each sample that the file holds already.
+        most: how many objects are enough; None takes all.
+        skip_broken: whether to go on after a sample that cannot be read.
+        title: of the bar that is shown; None shows none.
+
+    Returns:
+        What was wrong with each sample that was skipped.
+    """
+    count, skipped = 0, []
+    with open(path, "a", encoding="utf-8") as file:
+        for index, entry in enumerate(tqdm(samples.entries, desc=title, unit="image", disable=title is None)):
+            if most is not None and count >= most:
+                break
+            if entry.name in done:
+                count += done[entry.name]
+                continue
+            try:
+                sample = samples[index]
+            except BrokenSampleError as error:
+                if not skip_broken:
+                    raise
+                skipped.append(str(error))
+                continue
+            rows = measure(sample)
+            file.write(json.dumps({"sample": entry.name, "rows": rows}, default=_plain) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+            count += _count_objects(rows)
+    return skipped
 
 
 def _count_objects(rows: Sequence[Row]) -> int:
