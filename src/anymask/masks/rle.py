@@ -26,17 +26,27 @@ def mask_to_rle(mask: np.ndarray | torch.Tensor) -> Rle:
     """Uncompressed RLE of one mask.
 
     Args:
-        mask: (height, width), boolean; any other type counts as foreground where it is not zero.
+        mask: (height, width), boolean; integers count as foreground where they are not zero, and so do floats, which
+            must be 0 and 1, or 0 and 255: logits and probabilities are no masks yet.
 
     Returns:
         `{"size": [height, width], "counts": [...]}` with plain ints, ready for JSON.
 
     Raises:
-        ValueError: If it is not one mask.
+        ValueError: If it is not one mask, or not binary.
     """
     array = mask.detach().cpu().numpy() if isinstance(mask, torch.Tensor) else np.asarray(mask)
     if array.ndim != 2:
         raise ValueError(f"A mask must have shape (height, width), got {array.shape}. Encode masks one by one.")
+    if (
+        array.dtype.kind == "f"
+        and not ((array == 0) | (array == 1)).all()
+        and not ((array == 0) | (array == 255)).all()
+    ):
+        raise ValueError(
+            f"A mask must be binary, got floats from {array.min():g} to {array.max():g}; say what is foreground, as in "
+            "logits > 0."
+        )
     pixels = array.astype(bool, copy=False).T.ravel()
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
     if len(pixels) and pixels[0]:

@@ -128,6 +128,18 @@ def test_any_form_of_mask():
     assert as_rle(mask) == as_rle(torch.from_numpy(mask)) == rle
 
 
+@pytest.mark.parametrize("values", [[-5.0, 2.0], [0.1, 0.9], [0.0, 1.0, 255.0], [-5.0, -5.0], [float("nan"), 0.0]])
+def test_logits_and_probabilities_are_no_masks(values):
+    for mask in (np.array([values]), torch.tensor([values])):
+        with pytest.raises(ValueError, match="A mask must be binary, got floats from"):
+            mask_to_rle(mask)
+
+
+def test_floats_of_two_values_are_masks():
+    expected = mask_to_rle(np.array([[False, True, False]]))
+    assert mask_to_rle(np.array([[0.0, 1.0, 0.0]])) == mask_to_rle(np.array([[0, 255, 0]], np.float32)) == expected
+
+
 def test_errors_say_what_came():
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         mask_to_rle(np.zeros((2, 3, 4), bool))
