@@ -98,7 +98,13 @@ class SamMaskGenerator:
         Args:
             images: as in `generate`, or what `preprocess` returned.
             **overrides: options for this call.
+
+        Raises:
+            TypeError: If one image is given in the place of several.
         """
+        is_one = isinstance(images, str | bytes) or not isinstance(images, Iterable)
+        if is_one or getattr(images, "ndim", 4) in (2, 3):
+            raise TypeError(f"`images` must be several images, got one {type(images).__name__}; put it in a list.")
         return self._generate_many(images, self.options.updated(**overrides))
 
     def preprocess(self, image: Any, timeout: float | None = None) -> PreprocessedImage:

@@ -281,6 +281,13 @@ def test_images_are_read_one_after_another():
         assert len(read) == number + 1
 
 
+def test_one_image_is_not_taken_for_several(tmp_path):
+    for one in (PICTURE, PICTURE[..., 0], torch.from_numpy(PICTURE), Image.fromarray(PICTURE), "a.png", tmp_path, b"x"):
+        with pytest.raises(TypeError, match=r"`images` must be several images, got one .*; put it in a list"):
+            generator().generate_many(one)
+    assert len(list(generator().generate_many(PICTURE[None]))) == 1
+
+
 def test_every_kind_of_image(tmp_path):
     Image.fromarray(PICTURE).save(tmp_path / "picture.png")
     kinds = [
