@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent
 # test compares several of them.
 TESTED_IN = {
     "checkpoints/reading.py": "unit/checkpoints/formats/test_files.py",
+    "embeddings/encoding.py": "unit/embeddings/test_image_embedding.py",
     "masks/outlines.py": "unit/masks/test_polygons.py",
     "modeling/decoders.py": "unit/modeling/fast/test_parity.py",
     "modeling/fast/decoder.py": "unit/modeling/fast/test_parity.py",

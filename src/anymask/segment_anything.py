@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .checkpoints import default_processor_options
 from .configuration_sam import SamConfig
-from .embeddings.image_embedding import encode_pixel_values
+from .embeddings.encoding import encode_pixel_values
 from .geometry.coordinates import ResizeGeometry, resized_size_hw
 from .image_processing_sam import SamImageProcessor
 from .images.post_processing import post_process_masks

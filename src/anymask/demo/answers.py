@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..configuration_sam import SamConfig
-from ..embeddings.image_embedding import EncodedImage, encode_image
+from ..embeddings.encoding import EncodedImage, encode_image
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, resized_size_hw
 from ..images.preparation import ImagePreprocessor
 from ..mask_generation.generator import SamMaskGenerator

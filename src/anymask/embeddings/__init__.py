@@ -1,1 +1,1 @@
-"""What the image encoder made, to be kept: `image_embedding`, then `fingerprints` and `cache`."""
+"""What the image encoder makes: `encoding`; to be kept: `image_embedding`, then `fingerprints` and `cache`."""

@@ -2,8 +2,7 @@
 
 Encoding is nearly all of the work, and prompts come afterwards: a file of the embedding answers them without the image.
 `embed_image` makes one; the model, `SamMaskGenerator` and everything above them take it in the place of an image. What
-was made by another model or preprocessing is refused, by the fingerprints of `fingerprints.py`. `encode_image` is for
-those who use what it returns at once, with the model that made it, and spares them the fingerprints.
+was made by another model or preprocessing is refused, by the fingerprints of `fingerprints.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from ..images.load import load_image
 from ..images.preparation import ImagePreprocessor, Processor, image_processor_of
 from ..modeling.outputs import EncodingModel
 from ..support.atomic_files import write_whole
+from .encoding import EncodedImage, encode_image
 from .fingerprints import image_fingerprint, model_fingerprint, preprocessing_differences, preprocessing_fingerprint
 
 _FORMAT = "anymask image embedding 2"  # 1 had no digest
@@ -40,31 +40,6 @@ class Cache(Protocol):
 
     def put(self, key: str, embedding: ImageEmbedding) -> None:
         """Keep an embedding under this key."""
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedImage:
-    """The image encoder's output for one image, to be used at once.
-
-    Attributes:
-        tensor: (1, channels, height, width), height and width in patches of the model's input, on any device.
-        geometry: how the image was brought to the model's input; all three sizes in pixels, height first.
-    """
-
-    tensor: Tensor
-    geometry: ResizeGeometry
-
-    def __post_init__(self) -> None:
-        if self.tensor.ndim != 4 or self.tensor.shape[0] != 1 or not self.tensor.is_floating_point():
-            raise ValueError(
-                "The tensor of an image embedding must be floating, of shape (1, channels, height, width), got "
-                f"{self.tensor.dtype} of shape {tuple(self.tensor.shape)}; embed images one by one."
-            )
-
-    @property
-    def original_size_hw(self) -> tuple[int, int]:
-        """Height and width of the image in pixels; what `SamProcessor` takes as `original_sizes`."""
-        return self.geometry.original_size_hw
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,29 +251,6 @@ def embedding_key(model: EncodingModel, image_processor: ImagePreprocessor, imag
         str(model.dtype),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def encode_pixel_values(model: EncodingModel, pixel_values: Tensor) -> Tensor:
-    """Image embeddings (N, C, h, w) of images (N, 3, H, W), square ones of the model's size or others."""
-    pixel_values = pixel_values.to(model.device, model.dtype)
-    native = model.config.vision_config.image_size
-    is_native = tuple(pixel_values.shape[-2:]) == (native, native)
-    return model.get_image_embeddings(pixel_values, interpolate_pos_encoding=not is_native)
-
-
-@torch.no_grad()  # not inference_mode: the decoder may be trained on the result
-def encode_image(model: EncodingModel, image_processor: ImagePreprocessor, image: Any) -> EncodedImage:
-    """Run the image encoder on one image, for use at once; the arguments are those of `embed_image`.
-
-    Raises:
-        ValueError: If `image` is several images.
-    """
-    inputs = image_processor(image, return_tensors="pt", device=model.device)
-    original_sizes_hw = inputs["original_sizes"].tolist()
-    if len(original_sizes_hw) != 1:
-        raise ValueError(f"`image` must be one image, got {len(original_sizes_hw)}; call embed_image for each.")
-    tensor = encode_pixel_values(model, inputs["pixel_values"])
-    return EncodedImage(tensor, image_processor.geometry(original_sizes_hw[0]))
 
 
 def with_fingerprints(

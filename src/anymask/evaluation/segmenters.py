@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ..checkpoints.formats.key_map import TIED_KEY
+from ..embeddings.encoding import encode_image
 from ..embeddings.fingerprints import weights_digest
-from ..embeddings.image_embedding import encode_image
 from ..geometry.coordinates import ResizeGeometry
 from ..geometry.crops import build_point_grid
 from ..mask_generation.generator import SamMaskGenerator

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..embeddings.image_embedding import EncodedImage, check_embedding, encode_pixel_values
+from ..embeddings.encoding import EncodedImage, encode_pixel_values
+from ..embeddings.image_embedding import check_embedding
 from ..geometry.crops import crop_boxes_xyxy
 from ..images.load import image_size_hw, load_image
 from ..images.preparation import ImagePreprocessor

@@ -14,7 +14,8 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, check_embedding, encode_image
+from ..embeddings.encoding import EncodedImage, encode_image
+from ..embeddings.image_embedding import ImageEmbedding, check_embedding
 from ..images.load import image_size_hw
 from ..images.preparation import ImagePreprocessor
 from ..images.windows import Window, shown_range

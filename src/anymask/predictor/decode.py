@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..embeddings.image_embedding import EncodedImage
+from ..embeddings.encoding import EncodedImage
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
 from ..images.preparation import ImagePreprocessor
 from ..masks.clean_up import CleanUp

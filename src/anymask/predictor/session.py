@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..embeddings.image_embedding import EncodedImage, ImageEmbedding, check_embedding, with_fingerprints
+from ..embeddings.encoding import EncodedImage
+from ..embeddings.image_embedding import ImageEmbedding, check_embedding, with_fingerprints
 from ..geometry.coordinates import LABEL_BACKGROUND, LABEL_FOREGROUND
 from ..images.preparation import Processor, check_processor
 from ..masks.record import MaskRecord
