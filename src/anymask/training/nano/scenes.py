@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import torch
 
 from ...data.synthetic.scenes import Scene, draw_scene
-from ..samples import PreparedSample, SampleObjects, TrainingSamples
+from ..samples import PreparedSample, TrainingSamples
 from .model import IMAGE_SIZE, MASK_STRIDE, nano_image_processor
 
 MIN_TARGET_PIXELS = 12  # of the low-resolution mask; below, neither prompt nor loss has anything to hold on to
@@ -127,12 +126,6 @@ class NanoSamples(TrainingSamples[Picture]):
         self.pictures.image_size = image_size
         self.image_processor = nano_image_processor(image_size)
         self.label_side = image_size // MASK_STRIDE
-
-    def draw(self, index: int, prepared: SampleObjects) -> dict[str, torch.Tensor]:
-        """See `TrainingSamples.draw`; here objects are asked for again until they are `num_prompts`."""
-        drawn = super().draw(index, prepared)
-        again = torch.arange(cast(int, self.max_objects)) % len(drawn["labels"])
-        return {**drawn, "labels": drawn["labels"][again], "input_boxes": drawn["input_boxes"][again]}
 
     def prepare(self, index: int) -> PreparedSample:
         """See `TrainingSamples.prepare`."""
