@@ -90,6 +90,15 @@ def test_prompts_have_the_models_dtype_and_axes(processors):
         assert theirs.shape == ((1, 1, 1, 2) if kind == "pt" else (1, 1, 2))
 
 
+def test_scores_in_half_precision(inputs):
+    models = tiny_model(), draw_weights(TheirModel(tiny_config(config_class=transformers.SamConfig))).eval()
+    ours, theirs = (
+        model.to(torch.bfloat16)(**{**inputs, "pixel_values": inputs["pixel_values"].bfloat16()}) for model in models
+    )
+    assert (ours.iou_scores.dtype, theirs.iou_scores.dtype) == (torch.float32, torch.bfloat16)
+    assert ours.pred_masks.dtype == theirs.pred_masks.dtype == torch.bfloat16
+
+
 def test_values_of_images(processors):
     expected, _ = (processor(IMAGE, return_tensors="pt")["pixel_values"] for processor in processors)
     for image in (IMAGE / np.float32(255), IMAGE.astype(np.uint16) * 257):

@@ -68,8 +68,10 @@ def read_file(source: Any, timeout: float | None, page: int | None) -> tuple[Ima
     except DECODING_ERRORS as error:
         if isinstance(error, ValueError) and str(error).startswith(name):
             raise
+        is_embedding = isinstance(file, str) and file.endswith(".safetensors")
+        advice = " Where it is an embedding that was saved, give ImageEmbedding.load of it." if is_embedding else ""
         raise ValueError(
-            f"{name} must be a complete image file that Pillow can read, but: {str(error).rstrip('.')}."
+            f"{name} must be a complete image file that Pillow can read, but: {str(error).rstrip('.')}.{advice}"
         ) from error
 
 

@@ -87,7 +87,8 @@ def segment_everything(network: SamNetwork, generator: SamMaskGenerator, source:
         warnings.warn(
             f"No mask of {source.name or 'the image'} passed pred_iou_thresh={options.pred_iou_thresh:g} and "
             f"stability_score_thresh={options.stability_score_thresh:g}; lower ones, such as "
-            f"{options.pred_iou_thresh - 0.2:g} and {options.stability_score_thresh - 0.1:g}, let more masks pass.",
+            f"{min(1, options.pred_iou_thresh) - 0.2:g} and {min(1, options.stability_score_thresh) - 0.1:g}, let more "
+            "masks pass.",
             stacklevel=2,
         )
     return Results(records, size_hw, image=image_to_draw_on(source, image), name=source.name, timings=times)

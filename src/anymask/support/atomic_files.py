@@ -112,12 +112,24 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         write_json(path, wanted, indent=1)
     found = json.loads(path.read_text(encoding="utf-8"))
-    changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    changed = _changed(found, wanted)
     if changed:
         raise ValueError(
             f"{folder} must be of a run with these settings, but was made with another {', '.join(changed)}; pass "
             f"another folder, or the settings in {path}."
         )
+
+
+def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Names of what differs, in order; those of an inner mapping as "options.points_per_side"."""
+    names = []
+    for name in sorted({*found, *wanted}):
+        pair = found.get(name), wanted.get(name)
+        if all(isinstance(value, Mapping) for value in pair):
+            names += [f"{name}.{inner}" for inner in _changed(*pair)]
+        elif pair[0] != pair[1]:
+            names.append(name)
+    return names
 
 
 def _take_the_place(new: Path, path: Path, is_own: Callable[[str], bool]) -> None:

@@ -92,9 +92,8 @@ def download(url: str, timeout: float, max_bytes: int = MAX_BYTES) -> BinaryIO:
         answer = TimeoutError(f"more than {timeout:g} seconds")
     if isinstance(answer, OSError | http.client.HTTPException | ValueError):
         said = str(answer) or type(answer).__name__
-        raise OSError(
-            f"The image at {url} must be reachable, but: {said}. Check the address, or raise `timeout`."
-        ) from answer
+        advice = "Check the address, or raise `timeout`." if isinstance(answer, TimeoutError) else "Check the address."
+        raise OSError(f"The image at {url} must be reachable, but: {said}. {advice}") from answer
     if isinstance(answer, Exception):
         raise answer
     return answer

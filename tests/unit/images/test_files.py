@@ -45,6 +45,13 @@ def test_a_stream_that_cannot_be_read_twice(tmp_path):
         assert (np.asarray(load_image(stream)) == RGB).all()
 
 
+def test_an_embedding_is_no_image(tmp_path):
+    path = tmp_path / "photo.safetensors"
+    path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"give ImageEmbedding\.load of it"):
+        read_file(path, None, None)
+
+
 def test_the_home_folder_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     Image.fromarray(RGB).save(tmp_path / "image.png")

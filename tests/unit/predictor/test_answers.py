@@ -31,7 +31,7 @@ def test_frames_are_asked_the_same_and_must_have_one_size(sam):
 
 
 def test_no_mask_comes_with_a_hint(sam):
-    with pytest.warns(UserWarning, match=r"No mask of the image passed pred_iou_thresh=50 .* lower ones, such as 49.8"):
+    with pytest.warns(UserWarning, match=r"No mask of the image passed pred_iou_thresh=50 .* lower ones, such as 0.8"):
         (results,) = sam.predict(IMAGE, points_per_side=3, pred_iou_thresh=50, stability_score_thresh=0)
     assert len(results) == 0
 

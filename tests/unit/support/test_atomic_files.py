@@ -133,3 +133,6 @@ def test_settings_are_kept_and_compared(tmp_path):
     keep_settings(folder, {"model": "one", "sizes": (1, 2)})
     with pytest.raises(ValueError, match=r"was made with another new, sizes; pass another folder, or the settings in"):
         keep_settings(folder, {"model": "one", "sizes": (1, 3), "new": 1})
+    keep_settings(tmp_path / "nested", {"options": {"points": 8, "nms": 0.7}, "model": "one"})
+    with pytest.raises(ValueError, match=r"was made with another model, options\.points; pass"):
+        keep_settings(tmp_path / "nested", {"options": {"points": 9, "nms": 0.7}, "model": {"name": "one"}})
