@@ -124,10 +124,10 @@ def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Names of what differs, in order; those of an inner mapping as "options.points_per_side"."""
     names = []
     for name in sorted({*found, *wanted}):
-        pair = found.get(name), wanted.get(name)
-        if all(isinstance(value, Mapping) for value in pair):
-            names += [f"{name}.{inner}" for inner in _changed(*pair)]
-        elif pair[0] != pair[1]:
+        before, now = found.get(name), wanted.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            names += [f"{name}.{inner}" for inner in _changed(before, now)]
+        elif before != now:
             names.append(name)
     return names
 
