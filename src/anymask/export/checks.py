@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from ..geometry.crops import build_point_grid
+from ..images.load import image_size_hw
+from ..images.preparation import ImagePreprocessor
 from ..masks.measures import mask_iou
 from ..modeling.network import SamNetwork
 from ..modeling.outputs import SamImageSegmentationOutput
@@ -69,20 +71,22 @@ def output_errors(file: GraphFile, engine: Engine) -> dict[str, float]:
 
 
 @torch.no_grad()
-def mask_agreement(network: SamNetwork, file: GraphFile, engine: Engine, photos: Sequence[Any]) -> MaskAgreement:
+def mask_agreement(
+    network: SamNetwork, file: GraphFile, engine: Engine, photos: Sequence[Any], *, preprocessor: ImagePreprocessor
+) -> MaskAgreement:
     """Compare masks of a grid of clicks, those that the model scores highest, through PyTorch's decoder both times.
 
     Args:
         network: The model.
         file: An encoder.
         engine: Runs the file.
-        photos: As `load_image` takes them.
+        photos: As `load_image` gives them.
+        preprocessor: Of the model.
     """
     assert file.of_photo is not None
-    side = network.config.vision_config.image_size
-    points = torch.from_numpy(build_point_grid(POINTS_PER_SIDE) * side).float()[None, :, None]
     ious = []
     for photo in photos:
+        points = clicks_on(preprocessor.geometry(image_size_hw(photo)).resized_size_hw)
         inputs = file.of_photo(photo)
         right = file.graph(*inputs.values())
         right = right[0] if isinstance(right, tuple) else right
@@ -93,6 +97,15 @@ def mask_agreement(network: SamNetwork, file: GraphFile, engine: Engine, photos:
         ious.append(mask_iou((masks_found > 0)[best].numpy(), (masks > 0)[best].numpy()))
     every = np.concatenate(ious)
     return MaskAgreement(float(every.mean()), float(every.min()), len(every))
+
+
+def clicks_on(size_hw: tuple[int, int]) -> Tensor:
+    """A grid of clicks (1, prompts, 1, 2), x and y, on the part of the model's input that shows the photograph.
+
+    In the padding beside it nothing is to be found, and the few pixels that a model marks there mean nothing.
+    """
+    height, width = size_hw
+    return torch.from_numpy(build_point_grid(POINTS_PER_SIDE) * (width, height)).float()[None, :, None]
 
 
 def _decode(network: SamNetwork, embeddings: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:

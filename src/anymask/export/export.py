@@ -105,7 +105,7 @@ def export(
                 path = unfinished / f"{file.name}{FORMATS[file_format]}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _write(to_write, path, precision, model.config.vision_config.image_size, photos=photos)
-                _check(model, file, path, report, photos=photos)
+                _check(model, file, path, report, photos=photos, preprocessor=preprocessor)
             write_companions(layout, unfinished, model, preprocessor)
             (unfinished / "export.json").write_text(json.dumps(report, indent=2) + "\n")
     finally:
@@ -130,7 +130,15 @@ def _write(file: GraphFile, path: Path, precision: str, input_side: int, photos:
         import_onnx().save(made, path)
 
 
-def _check(model: SamNetwork, file: GraphFile, path: Path, report: dict[str, Any], photos: Sequence[Any]) -> None:
+def _check(
+    model: SamNetwork,
+    file: GraphFile,
+    path: Path,
+    report: dict[str, Any],
+    *,
+    photos: Sequence[Any],
+    preprocessor: ImagePreprocessor,
+) -> None:
     """Add to the report what a file is off by.
 
     Raises:
@@ -148,7 +156,7 @@ def _check(model: SamNetwork, file: GraphFile, path: Path, report: dict[str, Any
         )
     if not masks_judge:
         return
-    agreement = mask_agreement(model, file, engine, photos)
+    agreement = mask_agreement(model, file, engine, photos, preprocessor=preprocessor)
     report["masks"][name] = asdict(agreement)
     if not agreement.mean_iou >= LEAST_MASK_IOU:
         raise ExportError(

@@ -4,6 +4,7 @@ import torch
 from tests.tiny_sam import images, relative_difference
 
 from anymask.export import export as module
+from anymask.export.checks import clicks_on
 from anymask.export.export import ExportError, export
 from anymask.export.fewer_bits import smoothed
 
@@ -42,6 +43,12 @@ def test_static_ranges_come_from_samples(model, preprocessor, tmp_path, monkeypa
 
 
 @pytest.mark.slow
+def test_clicks_lie_on_the_photo():
+    clicks = clicks_on((30, 200))
+    assert clicks.shape == (1, 16, 1, 2)
+    assert clicks.amin(dim=(0, 1, 2)).tolist() == [25, 3.75] and clicks.amax(dim=(0, 1, 2)).tolist() == [175, 26.25]
+
+
 def test_masks_that_differ_are_refused(model, preprocessor, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LEAST_MASK_IOU", 1.01)
     with pytest.raises(ExportError, match=r"Masks of encoder\.onnx in fp32 must agree .* mean IoU of 1\.01, but 48 on"):
