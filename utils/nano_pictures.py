@@ -27,9 +27,9 @@ OVERLAYS = ROOT / "docs" / "results" / "fine-tuning-ultrasound" / "overlays"  # 
 OVERLAY_GAP = 8
 # (photograph, prompts) of each tile; no prompts: everything.
 HERO: list[tuple[str, dict]] = [
-    ("dandelions.jpg", {}),
+    ("chelsea.jpg", {}),
     ("tulip.jpg", {"points": [160, 130]}),
-    ("chelsea.jpg", {"boxes": [10, 5, 400, 299]}),
+    ("dandelions.jpg", {"boxes": [112, 62, 216, 172]}),
 ]
 TILE_HEIGHT = 280
 GAP = 6
