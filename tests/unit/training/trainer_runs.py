@@ -63,6 +63,8 @@ def main(folder, batch_size, *how):
     if trainer.is_world_process_zero():
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         torch.save({"weights": weights, "losses": losses}, Path(folder) / "weights.pt")
+    # One that leaves without it may be aborted at its exit, by its own threads.
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
