@@ -49,12 +49,10 @@ def find_photos(arguments: Iterable[str], owner_of: Callable[[str], str | None] 
     places: set[str] = set()
     missing = 0
     for argument in arguments:
-        found = _found(os.path.expanduser(argument), owner_of)
-        new = {
-            source: name
-            for source, name in (found or {os.path.expanduser(argument): Path(argument).name or "photo"}).items()
-            if _place(source) not in places
-        }
+        path = os.path.expanduser(argument)
+        found = _found(path, owner_of)
+        named = found or {path: Path(argument).name or "photo"}
+        new = {source: name for source, name in named.items() if _place(source) not in places}
         missing += found is None and bool(new)
         places.update(map(_place, new))
         names.update(new)

@@ -11,13 +11,13 @@ mean IoU, over all masks and by size: small is below 1 % of the image, large fro
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ...image_processing_sam import SamImageProcessor
 from ...modeling_sam import SamModel
+from ...support.atomic_files import write_json
 from ..metrics import summarise
 from .baselines import score_baselines
 from .examples import Example, folder_examples, held_out_scenes
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.json:
         source = str(arguments.folder) if arguments.folder else f"{arguments.scenes} held-out scenes"
         report: dict[str, Any] = {"model": arguments.model, "examples": source, "mean_iou": summary}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(arguments.json, report)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ has. "predicted" numbers compare the IoU that the model predicts for the mask it
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ...data.synthetic.held_out import MIN_MASK_PIXELS
 from ...image_processing_sam import SamImageProcessor
 from ...masks.rle import rle_area
 from ...modeling_sam import SamModel
+from ...support.atomic_files import write_json
 from ..metrics import boundary_iou, calibration, summarise
 from .baselines import score_baselines
 from .examples import Example
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     result = report({source: members for source, members in records.items() if members})
     print(text_table(result))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"model": arguments.model, **result}, indent=1) + "\n")
+        write_json(arguments.json, {"model": arguments.model, **result}, indent=1)
 
 
 def text_table(result: dict[str, Any]) -> str:

@@ -11,7 +11,6 @@ its IoU with a given one is above 0.5 in the sources of `COMPLETE` alone, and in
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -25,6 +24,7 @@ from ...mask_generation.generator import SamMaskGenerator
 from ...masks.measures import nms
 from ...masks.rle import rle_to_mask
 from ...modeling_sam import SamModel
+from ...support.atomic_files import write_json
 from .examples import Example, held_out_scenes
 from .photographs import read_photograph_examples
 
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(asdict(setting), {name: round(value, 3) for name, value in scores.items()})
     if arguments.json:
         rows = [{**asdict(setting), **scores} for setting, scores in judged]
-        arguments.json.write_text(json.dumps({"model": arguments.model, "settings": rows}, indent=1) + "\n")
+        write_json(arguments.json, {"model": arguments.model, "settings": rows}, indent=1)
 
 
 if __name__ == "__main__":
