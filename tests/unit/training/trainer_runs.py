@@ -3,6 +3,7 @@
 python trainer_runs.py FOLDER BATCH_SIZE [fsdp]   trains, and writes the weights to FOLDER/weights.pt on process 0
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -54,8 +55,7 @@ def quiet_trainer(folder, model=None, dataset=None, eval_dataset=None, trainer=N
     return made
 
 
-def main(folder, batch_size, *how):
-    torch.set_num_threads(1)
+def train(folder, batch_size, *how):
     sharded = dict(fsdp=True, fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": ["VisionLayer"]})
     trainer = quiet_trainer(folder, per_device_train_batch_size=int(batch_size), **(sharded if how else {}))
     trainer.train()
@@ -63,7 +63,14 @@ def main(folder, batch_size, *how):
     if trainer.is_world_process_zero():
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         torch.save({"weights": weights, "losses": losses}, Path(folder) / "weights.pt")
-    # One that leaves without it may be aborted at its exit, by its own threads.
+
+
+def main(*told):
+    torch.set_num_threads(1)
+    train(*told)
+    # The wrapped model goes first, then its group: a group that goes with the model waits, holding Python's lock, for
+    # threads of its own that may want the lock; one that never goes may abort the process at its exit.
+    gc.collect()
     torch.distributed.destroy_process_group()
 
 
