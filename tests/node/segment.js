@@ -33,6 +33,7 @@ for (const { points, labels } of request.prompts) {
   answers.push({
     pixel_values: packed(inputs.pixel_values),
     input_points: packed(inputs.input_points),
+    reshaped_input_sizes: inputs.reshaped_input_sizes,
     iou_scores: packed(iou_scores),
     pred_masks: packed(pred_masks),
     masks: packed(masks),

@@ -42,9 +42,11 @@ def unpacked(array, dtype):
     return np.frombuffer(base64.b64decode(array["bytes"]), dtype).reshape(array["shape"])
 
 
-@pytest.mark.parametrize(("dtype", "precision", "tolerance"), [("fp32", "fp32", 1e-3), ("q8", "int8", 0.25)])
-def test_masks_are_those_of_python(model, processor, tmp_path, dtype, precision, tolerance):
-    """The same pixels give the same logits, and a photo, which each library resizes in its way, near masks."""
+@pytest.mark.parametrize(
+    ("dtype", "precision", "tolerance", "least_iou"), [("fp32", "fp32", 1e-3, 0.999), ("q8", "int8", 0.25, 0.98)]
+)
+def test_masks_are_those_of_python(model, processor, tmp_path, dtype, precision, tolerance, least_iou):
+    """The same pixels give the same logits and masks; each library resizes a photo in its way, which is near."""
     options = dict(layout="transformers.js", precision=precision)
     export(model, tmp_path / "models" / "nano", preprocessor=processor.image_processor, **options)
     request = dict(models=str(tmp_path / "models"), name="nano", dtype=dtype, image=str(PHOTO), prompts=PROMPTS)
@@ -63,14 +65,19 @@ def test_masks_are_those_of_python(model, processor, tmp_path, dtype, precision,
         inputs = processor(
             load_image(PHOTO), input_points=[prompt["points"]], input_labels=[prompt["labels"]], return_tensors="pt"
         )
-        torch.testing.assert_close(points, inputs["input_points"].float(), rtol=0, atol=0.5)
-        with torch.no_grad():
-            output = model(**inputs)
-        sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
-        [masks] = processor.post_process_masks(output.pred_masks, *sizes)
+        # Each library rounds the resized size in its way, and scales points by what it got.
+        [theirs], [ours] = answer["reshaped_input_sizes"], inputs["reshaped_input_sizes"].tolist()
+        assert np.abs(np.subtract(theirs, ours)).max() <= 1
+        ratio_yx = torch.tensor(theirs) / torch.tensor(ours)
+        torch.testing.assert_close(points, inputs["input_points"].float() * ratio_yx.flip(0), rtol=1e-5, atol=1e-4)
+        sizes = inputs["original_sizes"], torch.tensor([theirs])
+        [masks] = processor.post_process_masks(expected.pred_masks, *sizes)
         found = unpacked(answer["masks"], np.uint8).astype(bool)
         assert found.shape == tuple(masks.shape)
-        best = output.iou_scores[0].argmax(dim=-1)
+        best = expected.iou_scores[0].argmax(dim=-1)
         prompts = torch.arange(len(best))
         ious = mask_iou(found[prompts, best], masks[prompts, best].numpy())
-        assert ious.min() >= 0.94, ious  # 0.9498 for one object of the last prompt, by the filter of the resize alone
+        assert ious.min() >= least_iou, ious
+        assert (
+            pixels - inputs["pixel_values"]
+        ).abs().mean() < 0.05  # 0.034, by the filter and the rounding of the resize
