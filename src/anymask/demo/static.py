@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..export.export import export
-from ..support.atomic_files import whole_folder
+from ..support.atomic_files import whole_folder, write_json
 from .answers import mask_size
 
 if TYPE_CHECKING:
@@ -56,4 +55,4 @@ def write_static(sam: SAM, model_name: str, folder: str | os.PathLike[str], page
             "prompted_masks": getattr(config, "prompted_masks", None),
             "mask_generation": getattr(config, "mask_generation", None),
         }
-        (unfinished / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        write_json(unfinished / "manifest.json", manifest)

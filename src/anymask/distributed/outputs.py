@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
-from ..support.atomic_files import write_whole
+from ..support.atomic_files import write_json, write_whole
 from .worker import Row
 
 
@@ -52,7 +52,7 @@ def write_shard(path: Path, counts_path: Path, format_name: str, images: Iterabl
 
     def write(file: BinaryIO) -> None:
         FORMATS[format_name].write(file, counted())
-        write_whole(counts_path, lambda counts_file: counts_file.write(json.dumps(counts).encode()))
+        write_json(counts_path, counts, indent=None)
 
     write_whole(path, write)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ..data.samples import BrokenSampleError, MaskDataset, Sample, check_on_broken
+from ..support.atomic_files import as_plain_value
 from ..support.unknown_names import did_you_mean
 from .reports import Report, make_report
 from .segmenters import Segmenter
@@ -195,7 +196,7 @@ def _measure_missing(
                 skipped.append(str(error))
                 continue
             rows = measure(sample)
-            file.write(json.dumps({"sample": entry.name, "rows": rows}, default=_plain) + "\n")
+            file.write(json.dumps({"sample": entry.name, "rows": rows}, default=as_plain_value) + "\n")
             file.flush()
             os.fsync(file.fileno())
             count += _count_objects(rows)
@@ -233,9 +234,3 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Which settings are others; one that only one of the two has is of another version of anymask."""
     names = [name for name in {**now, **before} if before.get(name, ...) != now.get(name, ...)]
     return ", ".join(f"{name} was {before.get(name, 'not asked')} and is {now.get(name, 'gone')}" for name in names)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"a row must hold plain values, got {type(value).__name__}.")

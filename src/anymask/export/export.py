@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from .. import __version__
 from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
 from ..predictor.sources import open_source
-from ..support.atomic_files import whole_folder
+from ..support.atomic_files import whole_folder, write_json
 from ..support.unknown_names import did_you_mean
 from .checks import ExportError, as_arrays, mask_agreement, output_errors
 from .engines import ENGINES, FORMATS, import_openvino
@@ -107,7 +106,7 @@ def export(
                 _write(to_write, path, precision, model.config.vision_config.image_size, photos=photos)
                 _check(model, file, path, report, photos=photos, preprocessor=preprocessor)
             write_companions(layout, unfinished, model, preprocessor)
-            (unfinished / "export.json").write_text(json.dumps(report, indent=2) + "\n")
+            write_json(unfinished / "export.json", report)
     finally:
         model.train(was_training)
     return report

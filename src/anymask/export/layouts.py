@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
+from ..support.atomic_files import write_json
 from .graphs import EmbeddedPromptsGraph, EmbeddingGraph, EncoderGraph, MetaDecoderGraph, PictureGraph, PointsGraph
 from .runtime import DECODER, ENCODER, PROMPTS_FILE
 
@@ -207,7 +207,7 @@ def write_companions(layout: str, folder: Path, network: SamNetwork, preprocesso
         network.config.save_pretrained(folder)
         options = {**preprocessor.to_dict(), "processor_class": "SamProcessor"}
         options.setdefault("image_processor_type", "SamImageProcessor")
-        (folder / "preprocessor_config.json").write_text(json.dumps(options, indent=2) + "\n")
+        write_json(folder / "preprocessor_config.json", options)
     if layout == "anymask":
         parts = {"shared_image_embedding": network.shared_image_embedding, "prompt_encoder": network.prompt_encoder}
         weights = nn.ModuleDict(parts).state_dict()

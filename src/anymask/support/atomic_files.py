@@ -40,14 +40,31 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
         raise type(cause)(f"{path} must be a file that can be written, but: {reason}. Nothing was written.") from error
 
 
-def write_json(path: str | os.PathLike[str], document: Any, indent: int = 2) -> None:
-    """Write a document as JSON for people to read too, as `write_whole` does.
+def write_json(path: str | os.PathLike[str], document: Any, indent: int | None = 2) -> None:
+    """Write a document as JSON, as `write_whole` does.
+
+    Args:
+        path: Of the file.
+        document: What JSON can hold, and numbers and arrays of NumPy and torch, which become plain ones.
+        indent: Spaces of each level, for people to read it too; None puts all in one line.
 
     Raises:
         OSError: If it cannot be written there.
+        TypeError: If the document holds something else.
     """
-    text = json.dumps(document, indent=indent) + "\n"
+    text = json.dumps(document, indent=indent, default=as_plain_value) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
+
+
+def as_plain_value(value: Any) -> Any:
+    """A number or list for one of NumPy or torch: `json.dumps` calls it with what it does not know itself.
+
+    Raises:
+        TypeError: If it is something else.
+    """
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"What is written as JSON must be plain values or arrays, got {type(value).__name__}.")
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

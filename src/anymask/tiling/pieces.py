@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..masks.rle import Rle, mask_to_rle, rle_to_coco, rle_to_mask, rle_to_runs, runs_to_rle, split_at_columns
-from ..support.atomic_files import keep_settings, write_whole
+from ..support.atomic_files import keep_settings, write_json
 from .grid import Box, Tile
 
 TILES_IN_MEMORY = 16
@@ -107,8 +107,7 @@ class PieceStore:
 
     def put(self, tile: Tile, pieces: Sequence[Piece]) -> None:
         """Keep the pieces of a tile."""
-        document = json.dumps([vars(piece) for piece in pieces]).encode()
-        write_whole(self._path(tile), lambda file: file.write(document))
+        write_json(self._path(tile), [vars(piece) for piece in pieces], indent=None)
 
     def get(self, tile: Tile) -> list[Piece]:
         """The pieces of a tile, in the order in which they were put."""

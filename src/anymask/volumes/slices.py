@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..masks.rle import as_rle, rle_to_coco
-from ..support.atomic_files import keep_settings, write_whole
+from ..support.atomic_files import keep_settings, write_json
 from .volume import Volume, Windowing
 
 
@@ -47,7 +47,6 @@ class SliceStore:
             return find()
         path = self.folder / f"{name}.json"
         if not path.exists():
-            document = json.dumps([rle_to_coco(as_rle(mask)) for mask in find()]).encode()
-            write_whole(path, lambda file: file.write(document))
+            write_json(path, [rle_to_coco(as_rle(mask)) for mask in find()], indent=None)
         masks: list[Any] = json.loads(path.read_bytes())
         return masks

@@ -3,7 +3,9 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+import torch
 
 from anymask.support.atomic_files import keep_settings, whole_folder, write_json, write_whole
 
@@ -52,6 +54,19 @@ def test_write_whole_names_the_file_that_was_asked_for(tmp_path):
 def test_json_is_written_for_people_too(tmp_path):
     write_json(tmp_path / "scores.json", {"dice": 0.5})
     assert (tmp_path / "scores.json").read_text() == '{\n  "dice": 0.5\n}\n'
+
+
+def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
+    path = tmp_path / "a.json"
+    document = {"a": np.float32(0.5), "b": np.arange(3), "c": torch.ones(2), "d": np.int64(4)}
+    write_json(path, document, indent=None)
+    assert path.read_text() == '{"a": 0.5, "b": [0, 1, 2], "c": [1.0, 1.0], "d": 4}\n'
+
+
+def test_what_json_cannot_hold_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError, match="plain values or arrays, got object"):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_as_long_as_names_can_be(tmp_path):

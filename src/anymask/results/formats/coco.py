@@ -15,6 +15,7 @@ import numpy as np
 from ...masks.polygons import Polygon, polygons_to_rle
 from ...masks.record import MaskRecord, make_record, rle_of
 from ...masks.rle import Rle, rle_to_coco
+from ...support.atomic_files import write_json
 from .annotated_image import (
     Annotated,
     AnnotatedImage,
@@ -29,7 +30,7 @@ from .annotated_image import (
     numbered,
     polygons_of,
 )
-from .files import Entries, FilePath, read_json, reading, write_json
+from .files import Entries, FilePath, read_json, reading
 
 Facts = dict[str, Any]  # fields of a record that say nothing of its mask
 _FORMAT = "COCO JSON"
@@ -141,7 +142,7 @@ def write_coco(path: FilePath, images: Sequence[Annotated], **options: Any) -> N
         images: records, size and name of each image; `Results` are such.
         **options: of `coco_document`: `segmentation`, `tolerance`, `class_names`.
     """
-    write_json(path, coco_document(images, **options))
+    write_json(path, coco_document(images, **options), indent=None)
 
 
 def write_coco_of(

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...support.atomic_files import write_json
 from .annotated_image import Annotated, AnnotatedImage, ClassNames, checked_size_hw, class_name_of, numbered
 from .coco import Facts, annotation_of, categories_of, read_categories, read_coco_document, record_from
-from .files import Entries, FilePath, read_json, write_json
+from .files import Entries, FilePath, read_json
 
 _FORMAT = "a list of COCO results"
 _KEYS = ("image_id", "category_id", "segmentation", "bbox", "score")
@@ -39,7 +40,7 @@ def coco_results_of(images: Sequence[Annotated], *, class_names: ClassNames | No
 
 def write_coco_results(path: FilePath, images: Sequence[Annotated], **options: Any) -> None:
     """Write the masks of images as a list of results; options are those of `coco_results_of`."""
-    write_json(path, coco_results_of(images, **options))
+    write_json(path, coco_results_of(images, **options), indent=None)
 
 
 def write_coco_results_of(path: FilePath, annotated: Annotated, *, class_names: ClassNames | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Files of annotations: written whole or not at all, and errors that say what is wrong with one that is read."""
+"""Files of annotations that are read, and errors that say what is wrong with one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...support.atomic_files import write_whole
-
 FilePath = str | os.PathLike[str]
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-
-def write_json(path: FilePath, document: Any) -> None:
-    """Write a document as JSON; NumPy's and torch's numbers and arrays become plain ones."""
-    text = json.dumps(document, default=_plain)
-    write_whole(path, lambda file: file.write(text.encode()))
 
 
 def read_text(path: FilePath, format_name: str) -> str:
@@ -126,9 +118,3 @@ class Entries:
 
 def _fault(place: str, error: Exception) -> str:
     return f"{place} has no {error}." if isinstance(error, KeyError) else f"{place} is not understood: {error}"
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"A record to be written as JSON must hold plain values or arrays, got {type(value).__name__}.")

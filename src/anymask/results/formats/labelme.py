@@ -21,6 +21,7 @@ from ...masks.clean_up import CleanUp
 from ...masks.polygons import Polygon, polygons_to_rle, rle_to_polygons, rles_to_polygons
 from ...masks.record import make_record, rle_of
 from ...masks.rle import mask_to_rle
+from ...support.atomic_files import write_json
 from .annotated_image import (
     Annotated,
     AnnotatedImage,
@@ -28,7 +29,7 @@ from .annotated_image import (
     class_name_of,
     joined,
 )
-from .files import Entries, FilePath, read_json, reading, write_json
+from .files import Entries, FilePath, read_json, reading
 
 _FORMAT = "JSON of LabelMe"
 _VERSION = "5.4.1"  # of LabelMe, whose layout this is
@@ -79,7 +80,7 @@ def write_labelme(
         "imageHeight": annotated.size_hw[0],
         "imageWidth": annotated.size_hw[1],
     }
-    write_json(path, document)
+    write_json(path, document, indent=None)
 
 
 def read_labelme(path: FilePath, *, image: Any = None) -> AnnotatedImage:

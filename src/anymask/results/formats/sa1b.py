@@ -13,6 +13,7 @@ from typing import Any
 from ...images.load import image_size_hw, load_image
 from ...masks.record import MaskRecord, make_record, rle_of
 from ...masks.rle import rle_to_coco
+from ...support.atomic_files import write_json
 from .annotated_image import (
     Annotated,
     AnnotatedImage,
@@ -20,7 +21,7 @@ from .annotated_image import (
     checked_size_hw,
     numbered,
 )
-from .files import Entries, FilePath, read_json, reading, write_json
+from .files import Entries, FilePath, read_json, reading
 
 _SA1B, _AMG = "JSON of SA-1B", "a list as Meta's amg.py writes it"
 
@@ -41,12 +42,12 @@ def sa1b_document(annotated: Annotated, info: dict[str, Any] | None = None) -> d
 
 def write_sa1b(path: FilePath, annotated: Annotated, *, info: dict[str, Any] | None = None) -> None:
     """Write the masks of one image; see `sa1b_document`."""
-    write_json(path, sa1b_document(annotated, info))
+    write_json(path, sa1b_document(annotated, info), indent=None)
 
 
 def write_amg(path: FilePath, annotated: Annotated) -> None:
     """Write the records of one image as Meta's `amg.py --convert-to-rle` does: a list and nothing around it."""
-    write_json(path, [_written(record) for record in annotated.records])
+    write_json(path, [_written(record) for record in annotated.records], indent=None)
 
 
 def read_sa1b(path: FilePath) -> AnnotatedImage:

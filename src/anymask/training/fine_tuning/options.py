@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...modeling.losses import LossOptions
+from ...support.atomic_files import write_json
 from ...support.unknown_names import check_known_options, did_you_mean
 from ..adapters import PRESETS
 from ..recipes import PromptRecipe
@@ -96,4 +97,4 @@ class FineTuneOptions:
 
     def write(self, path: Path) -> None:
         """Write what `read` takes."""
-        path.write_text(json.dumps(vars(self), indent=2) + "\n", encoding="utf-8")
+        write_json(path, vars(self))

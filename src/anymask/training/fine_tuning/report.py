@@ -22,6 +22,7 @@ from ...modeling_sam import SamModel
 from ...processing_sam import SamProcessor
 from ...results.overlay import draw_overlay
 from ...sam import SAM
+from ...support.atomic_files import write_json
 from .options import FineTuneOptions
 
 PICTURES = 6
@@ -131,7 +132,7 @@ def write_report(
     """
     (first, masks_before), (last, masks_after) = before, after
     scores = {"before": vars(first), "after": vars(last)}
-    (output / "report.json").write_text(json.dumps({"options": vars(options), **scores}, indent=2) + "\n")
+    write_json(output / "report.json", {"options": vars(options), **scores})
     with (output / "held_out.jsonl").open("w", encoding="utf-8") as file:
         for name, masks in masks_after.items():
             sides = {"before": masks_before[name], "after": masks}

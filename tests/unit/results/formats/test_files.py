@@ -1,23 +1,6 @@
-import json
-
-import numpy as np
 import pytest
-import torch
 
-from anymask.results.formats.files import Entries, read_json, reading, write_json
-
-
-def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
-    path = tmp_path / "a.json"
-    write_json(path, {"a": np.float32(0.5), "b": np.arange(3), "c": torch.ones(2), "d": np.int64(4)})
-    assert json.loads(path.read_text()) == {"a": 0.5, "b": [0, 1, 2], "c": [1.0, 1.0], "d": 4}
-    assert read_json(path, "JSON")["d"] == 4
-
-
-def test_what_cannot_be_written_leaves_nothing(tmp_path):
-    with pytest.raises(TypeError, match="plain values or arrays, got object"):
-        write_json(tmp_path / "a.json", {"a": object()})
-    assert not list(tmp_path.iterdir())
+from anymask.results.formats.files import Entries, read_json, reading
 
 
 def test_bad_json(tmp_path):
