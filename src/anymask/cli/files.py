@@ -109,21 +109,16 @@ def _found(argument: str, owner_of: Callable[[str], str | None]) -> dict[str, st
 
 
 def check_is_photo(source: str) -> None:
-    """Refuse a file that is something else, by its name, and say what takes it.
+    """Refuse a video by its name, before it is downloaded, and say what takes it.
 
     Raises:
-        ValueError: If it is a video or an embedding.
+        ValueError: If it is a video.
     """
     from ..predictor.sources import VIDEO_SUFFIXES
 
     suffix = PurePosixPath(urlsplit(source).path if source.startswith(_URL_SCHEMES) else source).suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         raise ValueError(f"{source} must be a photo, but it is a video: SAM.predict({source!r}, stream=True) reads it")
-    if suffix == ".safetensors":
-        raise ValueError(
-            f"{source} must be a photo, but is named like an embedding of `anymask embed`: "
-            f"SAM.predict(ImageEmbedding.load({source!r}), points=...) answers prompts on it"
-        )
 
 
 def prepare_folder(folder: Path, what: str = "--output") -> None:

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..images.files import IMAGE_SUFFIXES
 from ..support.download import download
 
 DOWNLOAD_SECONDS = 60.0
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def _in_file(path: Path, name: str, is_named: bool = False) -> list[ImageReferen
     if ending == ".txt" and is_named:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         return [ImageReference(line, _beside(path, line)) for line in lines if line]
-    return [ImageReference(name, str(path))] if ending in IMAGE_ENDINGS or is_named else []
+    return [ImageReference(name, str(path))] if ending in IMAGE_SUFFIXES or is_named else []
 
 
 def _beside(path: Path, line: str) -> str:
@@ -117,7 +117,7 @@ def _in_tar(path: Path) -> list[ImageReference]:
         return [
             ImageReference(member.name.removeprefix("./"), str(path), member.offset_data, member.size)
             for member in tar
-            if member.isfile() and member.name.lower().endswith(IMAGE_ENDINGS)
+            if member.isfile() and PurePosixPath(member.name).suffix.lower() in IMAGE_SUFFIXES
         ]
 
 

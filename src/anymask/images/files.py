@@ -16,6 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from ..support.download import download
 from .deep_files import DECODING_ERRORS, is_tiff, orientation_of, read_deep, read_with_tifffile
 
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+"""Which files of a folder are images; a file that is given itself may end otherwise."""
+
 URL_TIMEOUT_SECONDS = 30.0
 
 # Text of at least this length that is no path may be an image in base64; the smallest PNG file has more.
@@ -68,11 +71,10 @@ def read_file(source: Any, timeout: float | None, page: int | None) -> tuple[Ima
     except DECODING_ERRORS as error:
         if isinstance(error, ValueError) and str(error).startswith(name):
             raise
-        is_embedding = isinstance(file, str) and file.endswith(".safetensors")
-        advice = " Where it is an embedding that was saved, give ImageEmbedding.load of it." if is_embedding else ""
-        raise ValueError(
-            f"{name} must be a complete image file that Pillow can read, but: {str(error).rstrip('.')}.{advice}"
-        ) from error
+        message = f"{name} must be a complete image file that Pillow can read, but: {str(error).rstrip('.')}."
+        if isinstance(file, str) and file.endswith(".safetensors"):
+            message += f" A saved embedding is taken as SAM.predict(ImageEmbedding.load({file!r}), points=...)."
+        raise ValueError(message) from error
 
 
 def _decode(file: Any, name: str, page: int | None) -> Image.Image | np.ndarray:

@@ -207,7 +207,12 @@ def _as_array(source: np.ndarray | torch.Tensor) -> np.ndarray:
         raise ValueError(f"An image array must hold integers, floats or booleans, got dtype {source.dtype}.")
     if source.dtype.kind == "b":
         return source.astype(np.uint8) * np.uint8(255)
-    return source.astype(np.float32 if source.dtype.kind == "f" else source.dtype.newbyteorder("="), copy=False)
+    return source.astype(np.float32, copy=False) if source.dtype.kind == "f" else in_native_order(source)
+
+
+def in_native_order(array: np.ndarray) -> np.ndarray:
+    """The same numbers with their bytes in this machine's order, the only one that torch knows."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _three_channels(array: np.ndarray, is_tensor: bool, input_data_format: str | None) -> np.ndarray:

@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 from ..embeddings.image_embedding import ImageEmbedding
+from ..images.files import IMAGE_SUFFIXES
 from ..images.load import load_image
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 LIVE_SCHEMES = ("rtmp://", "rtsp://", "srt://", "tcp://", "udp://")
 _WEB_SCHEMES = ("http://", "https://")

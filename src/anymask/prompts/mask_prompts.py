@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ..geometry.coordinates import ResizeGeometry
+from ..images.load import in_native_order
 from ..masks.rle import rle_to_mask
 
 # Probabilities stay this far from 0 and 1, so logits stay within +-6.9, inside the range of what SAM itself predicts.
@@ -122,8 +123,7 @@ def _as_tensor(masks: Any) -> torch.Tensor:
             return torch.stack([_as_tensor(mask) for mask in masks])
         except RuntimeError as error:
             raise ValueError(f"`input_masks` of an image must all have one size, but: {error}.") from error
-    array = np.array(masks)
-    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return torch.from_numpy(in_native_order(np.array(masks)))
 
 
 def mask_to_logits(mask: Any, geometry: ResizeGeometry) -> torch.Tensor:

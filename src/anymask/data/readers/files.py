@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...images.files import IMAGE_SUFFIXES
 from ...images.load import load_image
-from ...predictor.sources import IMAGE_SUFFIXES
 
 # What may follow an image's stem in the name of its mask: cup_mask.png, cup-gt.png, cup_1.png, cup_mask_002.png.
 _AFTER_STEM = re.compile(r"([_\-. ](masks?|labels?|segs?|gts?|annotations?|instances?|objects?|matte|[0-9]+))+", re.I)
