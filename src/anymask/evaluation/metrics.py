@@ -185,35 +185,6 @@ def surface_distances(
     return SurfaceDistances(to_target[edges[0]], to_mask[edges[1]], farthest)
 
 
-# Sums over many masks
-
-
-class MaskScores:
-    """Mean IoU and Dice of a stream of masks, without keeping any."""
-
-    def __init__(self) -> None:
-        self._sums = {"iou": 0.0, "dice": 0.0}
-        self._count = 0
-
-    def update(self, masks: np.ndarray, targets: np.ndarray) -> None:
-        """Add masks (N, H, W) of bool and their targets; numbers below 0 in targets (N, H, W) are ignored pixels."""
-        counts = targets >= 0 if targets.dtype.kind == "i" else np.ones_like(targets, dtype=bool)
-        ious = mask_iou(masks & counts, (targets > 0) & counts).astype(np.float64)
-        self._sums["iou"] += float(ious.sum())
-        self._sums["dice"] += float(iou_to_dice(ious).sum())
-        self._count += len(ious)
-
-    def merge(self, other: MaskScores) -> None:
-        """Add what another one has seen, e.g. another process."""
-        self._sums = {name: value + other._sums[name] for name, value in self._sums.items()}
-        self._count += other._count
-
-    def compute(self) -> dict[str, float]:
-        """Counts, and means of IoU and Dice, NaN where nothing was seen: "count", "iou", "dice"."""
-        means = {name: value / self._count if self._count else float("nan") for name, value in self._sums.items()}
-        return {"count": self._count, **means}
-
-
 def calibration(predicted: np.ndarray, real: np.ndarray, bins: int = CALIBRATION_BINS) -> dict[str, Any]:
     """How well a model knows its own IoU.
 

@@ -262,8 +262,3 @@ def _choose_clicks(shown: Tensor | None, labels: Tensor, where: str, generator: 
             for into, found in zip(clicks, next_click(part, labels[members], place, generator=generator), strict=True):
                 into[members] = found
     return clicks
-
-
-def count_rounds(recipe: PromptRecipe) -> int:
-    """How often the decoder runs in a step, at most."""
-    return 1 + recipe.points + recipe.mask_only_rounds

@@ -8,7 +8,6 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage, stats
 
 from anymask.evaluation.metrics import (
-    MaskScores,
     boundary_iou,
     calibration,
     mask_dice,
@@ -132,27 +131,6 @@ def test_pairwise_iou_as_in_pycocotools():
     assert pairwise_iou([], [mask_to_rle(FULL)]).shape == (0, 1)
     with pytest.raises(ValueError, match=r"one size, got \[\(3, 4\), \(37, 52\)\]"):
         pairwise_iou([mask_to_rle(FULL)], [mask_to_rle(np.ones((3, 4), bool))])
-
-
-def test_scores_of_a_stream_are_those_of_all_at_once():
-    masks, targets = np.stack([blob(i) for i in range(6)]), np.stack([blob(i + 10) for i in range(6)])
-    whole, first, second = MaskScores(), MaskScores(), MaskScores()
-    whole.update(masks, targets)
-    first.update(masks[:2], targets[:2])
-    second.update(masks[2:], targets[2:])
-    first.merge(second)
-    assert first.compute() == pytest.approx(whole.compute())
-    ious = [(m & t).sum() / (m | t).sum() for m, t in zip(masks, targets, strict=True)]
-    assert whole.compute()["iou"] == pytest.approx(np.mean(ious)) and whole.compute()["count"] == 6
-    assert np.isnan(MaskScores().compute()["dice"])
-
-
-def test_ignored_pixels_do_not_count():
-    scores = MaskScores()
-    targets = np.zeros((1, *SIZE_HW), dtype=np.int8)
-    targets[0, :5], targets[0, 5:] = 1, -1
-    scores.update(FULL[None], targets)
-    assert scores.compute() == {"count": 1, "iou": 1.0, "dice": 1.0}
 
 
 def test_calibration_by_hand_and_by_scipy():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from anymask.training.recipes import RECIPES, PromptedRounds, PromptRecipe, count_rounds
+from anymask.training.recipes import RECIPES, PromptedRounds, PromptRecipe
 
 SIDE, FRAME = 64, 256  # four pixels of the model's input for each of the labels
 
@@ -90,7 +90,7 @@ def test_rounds_without_a_click():
     plans = set()
     for seed in range(30):
         played = rounds(RECIPES["paper"], seeds=(seed, 1))
-        assert len(played.is_mask_only) == 10 == count_rounds(RECIPES["paper"]) - 1
+        assert len(played.is_mask_only) == 10
         assert played.is_mask_only[-1] and sum(played.is_mask_only) == 2 and all(played.keeps_mask)
         plans.add(played.is_mask_only.index(True))
         first = played.first()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from .backgrounds import paint_background
 from .canvas import Canvas
@@ -171,31 +170,3 @@ def _crowd(rng: np.random.Generator, size_hw: tuple[int, int]) -> list[list[Prim
         for _ in range(int(rng.integers(0, 4)))
     ]
     return [*others, *crowd]
-
-
-class SceneDataset(Dataset):
-    """Scenes by index: item i is drawn from `seed` and i, on any machine and in any worker process.
-
-    Args:
-        length: how many items it claims to have.
-        seed: another seed, other scenes.
-        size_hw: as in `draw_scene`.
-        photos: likewise.
-    """
-
-    def __init__(
-        self,
-        length: int,
-        seed: int = 0,
-        size_hw: tuple[int, int] = (256, 256),
-        photos: Sequence[np.ndarray] | None = None,
-    ) -> None:
-        self.length, self.seed, self.size_hw, self.photos = length, seed, size_hw, photos
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> Scene:
-        if not 0 <= index < self.length:
-            raise IndexError(f"index must be within 0..{self.length - 1}, got {index}")
-        return draw_scene(np.random.SeedSequence([self.seed, index]), self.size_hw, self.photos)

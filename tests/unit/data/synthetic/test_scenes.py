@@ -1,10 +1,8 @@
-import pickle
-
 import numpy as np
 import pytest
 
 from anymask.data.synthetic.canvas import MAX_MASKS, MIN_AREA_SHARE
-from anymask.data.synthetic.scenes import SceneDataset, draw_scene
+from anymask.data.synthetic.scenes import draw_scene
 
 SIZE_HW = (96, 128)
 
@@ -58,12 +56,3 @@ def test_own_photos_replace_the_bundled_ones():
 def test_a_size_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=r"size_hw must be at least 32 pixels each way, got \(16, 64\)"):
         draw_scene(0, (16, 64))
-
-
-def test_dataset_items_depend_on_seed_and_index_only():
-    dataset = pickle.loads(pickle.dumps(SceneDataset(7, seed=2, size_hw=(48, 64))))
-    assert len(dataset) == 7
-    expected = draw_scene(np.random.SeedSequence([2, 6]), (48, 64))
-    assert np.array_equal(dataset[6].image, expected.image)
-    with pytest.raises(IndexError, match=r"index must be within 0..6, got 7"):
-        dataset[7]
