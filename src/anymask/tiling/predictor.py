@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,9 +52,9 @@ class LargeImagePredictor:
     def __init__(self, sam: WindowModel, image: LargeImage | Sliceable, *, window: int = 1024, windows_kept: int = 8):
         if window < 1 or windows_kept < 1:
             raise ValueError(f"`window` and `windows_kept` must be at least 1, got {window} and {windows_kept}.")
-        self.image, self.window, self.windows_kept = large_image(image), window, windows_kept
+        self.image, self.window = large_image(image), window
         self._sam = sam
-        self._windows: OrderedDict[Box, tuple[Any, np.ndarray | None]] = OrderedDict()
+        self._embed = lru_cache(maxsize=windows_kept)(partial(_embed_window, sam, self.image))
 
     def predict(
         self,
@@ -132,7 +132,7 @@ class LargeImagePredictor:
                 prompt.box_xyxy[3] - top,
             ),
         )
-        embedding, is_valid = self._read(window)
+        embedding, is_valid = self._embed(window)
         record = self._sam.predict(embedding, prompts=[in_window], **options)[0][0]
         mask = rle_to_mask(rle_of(record))
         mask = mask if is_valid is None else mask & is_valid
@@ -156,17 +156,6 @@ class LargeImagePredictor:
         centre = (box_xyxy[:2] + box_xyxy[2:]) / 2
         snapped = np.round(centre / step) * step
         return window_around((*snapped, *snapped), side, self.image.size_hw)
-
-    def _read(self, window: Box) -> tuple[Any, np.ndarray | None]:
-        """The embedding of a window, and where it shows something."""
-        if window in self._windows:
-            self._windows.move_to_end(window)
-        else:
-            pixels, is_valid = self.image.read(window)
-            self._windows[window] = self._sam.embed(pixels), is_valid
-            if len(self._windows) > self.windows_kept:
-                self._windows.popitem(last=False)
-        return self._windows[window]
 
     def _pixels(self, given: Any, crs: Any, columns: int) -> np.ndarray:
         """Points (N, 2) or boxes (N, 4) in pixels, from numbers or a GeoDataFrame."""
@@ -193,3 +182,9 @@ class LargeImagePredictor:
                 [np.minimum(pixels[:, :2], pixels[:, 2:]), np.maximum(pixels[:, :2], pixels[:, 2:])], axis=1
             )
         return pixels
+
+
+def _embed_window(sam: WindowModel, image: LargeImage, window: Box) -> tuple[Any, np.ndarray | None]:
+    """The embedding of a window, and where it shows something."""
+    pixels, is_valid = image.read(window)
+    return sam.embed(pixels), is_valid

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -101,8 +101,8 @@ class VolumePredictor:
         self.volume = volume if isinstance(volume, Volume) else Volume(volume)
         self.windowing = Windowing(self.volume, window, value_range)
         self._store = SliceStore(work_folder, self.volume, self.windowing, settings)
-        self._sam, self._slices_kept = sam, slices_kept
-        self._embeddings: OrderedDict[int, Any] = OrderedDict()
+        self._sam = sam
+        self._embed = lru_cache(maxsize=slices_kept)(partial(_embed_slice, sam, self.volume, self.windowing))
 
     def propagate(
         self,
@@ -188,18 +188,9 @@ class VolumePredictor:
         """The mask (height, width) of bool of one prompt in one slice; prompts as in `SAM.predict`."""
         name = f"slice_{position:05d}_{_digest(prompts)}"
         [mask] = self._store.masks(
-            name, lambda: [self._sam.predict(self._embedding(position), **prompts)[0][0]["segmentation"]]
+            name, lambda: [self._sam.predict(self._embed(position), **prompts)[0][0]["segmentation"]]
         )
         return rle_to_mask(mask) if isinstance(mask, dict) else np.asarray(mask)
-
-    def _embedding(self, position: int) -> Any:
-        if position in self._embeddings:
-            self._embeddings.move_to_end(position)
-        else:
-            self._embeddings[position] = self._sam.embed(self.windowing(self.volume.read(position)))
-            if len(self._embeddings) > self._slices_kept:
-                self._embeddings.popitem(last=False)
-        return self._embeddings[position]
 
 
 class _Walk:
@@ -230,6 +221,10 @@ class _Walk:
             prompts["points"] = [[innermost_pixel_xy(mask).tolist()]]
             prompts["labels"] = [[1]]
         return prompts
+
+
+def _embed_slice(sam: SliceModel, volume: Volume, windowing: Windowing, position: int) -> Any:
+    return sam.embed(windowing(volume.read(position)))
 
 
 def _digest(prompts: Mapping[str, Any]) -> str:

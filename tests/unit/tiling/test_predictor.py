@@ -53,10 +53,13 @@ def test_a_box_gets_a_window_twice_its_size_and_neighbours_share_one(sam):
     predictor = LargeImagePredictor(sam, PIXELS, window=64, windows_kept=2)
     left, _, right, _ = predictor._window(np.array([104, 50, 204, 90.0]))
     assert right - left == 256 and left <= 54 and right >= 254
+    encoded = []
+    sam.model.vision_encoder.register_forward_hook(lambda *_: encoded.append(1))
     predictor.predict(points=[[196, 100], [194, 98]])
-    assert len(predictor._windows) == 1
+    assert len(encoded) == 1
     predictor.predict(boxes=[[104, 50, 204, 90], [0, 0, 30, 30]])
-    assert len(predictor._windows) == 2  # the first window went
+    predictor.predict(points=[[196, 100]])
+    assert len(encoded) == 4  # of the three windows the first went, and came again
 
 
 def test_places_on_the_map(sam):
