@@ -47,7 +47,7 @@ class Encoded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Prompts:
+class ImagePrompts:
     """P prompts of one image, in its pixels.
 
     Attributes:
@@ -65,8 +65,8 @@ class Prompts:
     def __len__(self) -> int:
         return next(len(part) for part in self._parts if part is not None)
 
-    def __getitem__(self, some: slice) -> Prompts:
-        return Prompts(*(None if part is None else part[some] for part in self._parts))
+    def __getitem__(self, some: slice) -> ImagePrompts:
+        return ImagePrompts(*(None if part is None else part[some] for part in self._parts))
 
     @property
     def _parts(self) -> tuple[torch.Tensor | None, ...]:
@@ -102,7 +102,7 @@ class Segmenter(Protocol):
     def encode(self, image: np.ndarray) -> Encoded:
         """Run the image encoder on an image (H, W, 3)."""
 
-    def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:
+    def answer(self, encoded: Encoded, prompts: ImagePrompts, mask_threshold: float = 0.0) -> Answers:
         """Masks for prompts; logits above the threshold are foreground."""
 
     def propose(self, image: np.ndarray, points_per_side: int, nms_threshold: float) -> list[dict[str, Any]]:
@@ -127,11 +127,11 @@ class AnymaskSegmenter:
         encoded = encode_image(self.model, self._image_processor, image)
         return Encoded(encoded.tensor, encoded.geometry)
 
-    def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:  # noqa: D102
+    def answer(self, encoded: Encoded, prompts: ImagePrompts, mask_threshold: float = 0.0) -> Answers:  # noqa: D102
         return _answer_in_parts(encoded, prompts, lambda some: self._answer(encoded, some, mask_threshold))
 
     @torch.no_grad()
-    def _answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float) -> Answers:
+    def _answer(self, encoded: Encoded, prompts: ImagePrompts, mask_threshold: float) -> Answers:
         inputs = _inputs(encoded, prompts, self.model.device)
         if prompts.mask_logits is not None:
             inputs["input_masks"] = prompts.mask_logits[None].to(self.model.device)
@@ -183,7 +183,7 @@ class TransformersSegmenter:
         geometry = ResizeGeometry(original, resized, _pair([pixel_values.shape[-2:]]))
         return Encoded(self.model.get_image_embeddings(pixel_values), geometry)
 
-    def answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float = 0.0) -> Answers:  # noqa: D102
+    def answer(self, encoded: Encoded, prompts: ImagePrompts, mask_threshold: float = 0.0) -> Answers:  # noqa: D102
         if prompts.mask_logits is None:
             return _answer_in_parts(encoded, prompts, lambda some: self._answer(encoded, some, mask_threshold))
         # There one mask prompt is for all prompts of an image, so each goes alone.
@@ -191,7 +191,7 @@ class TransformersSegmenter:
         return _joined(alone)
 
     @torch.no_grad()
-    def _answer(self, encoded: Encoded, prompts: Prompts, mask_threshold: float) -> Answers:
+    def _answer(self, encoded: Encoded, prompts: ImagePrompts, mask_threshold: float) -> Answers:
         inputs = _inputs(encoded, prompts, self.model.device)
         if prompts.mask_logits is not None:
             inputs["input_masks"] = prompts.mask_logits[None].to(self.model.device, self.model.dtype)
@@ -216,7 +216,7 @@ class TransformersSegmenter:
         points = torch.from_numpy(build_point_grid(points_per_side) * (width, height)).float()[:, None]
         found = []
         for some in torch.split(points, 64):
-            answers = self.answer(encoded, Prompts(some, torch.ones(some.shape[:2], dtype=torch.int64)))
+            answers = self.answer(encoded, ImagePrompts(some, torch.ones(some.shape[:2], dtype=torch.int64)))
             found += _proposals(answers, encoded.geometry)
         boxes = torch.tensor([record["box_xyxy"] for record in found]).reshape(-1, 4)
         kept = nms(boxes, torch.tensor([record["predicted_iou"] for record in found]), nms_threshold)
@@ -253,7 +253,7 @@ def load_segmenter(
     return IMPLEMENTATIONS[implementation](name, device, dtype)
 
 
-def _inputs(encoded: Encoded, prompts: Prompts, device: torch.device) -> dict[str, torch.Tensor]:
+def _inputs(encoded: Encoded, prompts: ImagePrompts, device: torch.device) -> dict[str, torch.Tensor]:
     """Points and boxes as both models take them, in the frame of their input."""
     geometry = encoded.geometry
     inputs = {}
@@ -265,7 +265,7 @@ def _inputs(encoded: Encoded, prompts: Prompts, device: torch.device) -> dict[st
     return inputs
 
 
-def _answer_in_parts(encoded: Encoded, prompts: Prompts, answer: Any) -> Answers:
+def _answer_in_parts(encoded: Encoded, prompts: ImagePrompts, answer: Any) -> Answers:
     height, width = encoded.geometry.original_size_hw
     at_a_time = max(FULL_SIZE_VALUES // (4 * height * width), 1)
     return _joined([answer(prompts[first : first + at_a_time]) for first in range(0, len(prompts), at_a_time)])

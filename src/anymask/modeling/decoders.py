@@ -14,7 +14,7 @@ from ..support.chunks import parts_at_a_time, slices
 from .fast import decoder as fast
 from .fast.decoder import PreparedImage
 from .mask_decoder import MaskDecoder
-from .outputs import MaskProposals, Prompts
+from .outputs import MaskProposals, PromptEmbeddings
 
 PROPOSING_BYTES = 32 * 2**20
 """Bytes of image tokens for each thread of a CPU that prompts of plain proposals have at a time."""
@@ -27,7 +27,7 @@ class Decoder(Protocol):
         self,
         decoder: MaskDecoder,
         image: PreparedImage,
-        prompts: Prompts,
+        prompts: PromptEmbeddings,
         multimask_output: bool | None,
         wishes: Mapping[str, Any],
     ) -> tuple[Any, ...]:
@@ -38,7 +38,7 @@ class Decoder(Protocol):
 def _decode_plain(
     decoder: MaskDecoder,
     image: PreparedImage,
-    prompts: Prompts,
+    prompts: PromptEmbeddings,
     multimask_output: bool | None,
     wishes: Mapping[str, Any],
 ) -> tuple[Any, ...]:
@@ -57,7 +57,7 @@ def _decode_plain(
 def _decode_fast(
     decoder: MaskDecoder,
     image: PreparedImage,
-    prompts: Prompts,
+    prompts: PromptEmbeddings,
     multimask_output: bool | None,
     wishes: Mapping[str, Any],
 ) -> tuple[Any, ...]:
@@ -69,14 +69,14 @@ DECODERS: dict[str, Decoder] = {"plain": _decode_plain, "fast": _decode_fast}
 """Ways to the same masks."""
 
 
-def choose_decoder(decoder: MaskDecoder, prompts: Prompts, wishes: Mapping[str, Any]) -> str:
+def choose_decoder(decoder: MaskDecoder, prompts: PromptEmbeddings, wishes: Mapping[str, Any]) -> str:
     """The key of `DECODERS` that gives the masks with the least work: "plain" wherever there is doubt."""
     tokens = 0 if prompts.sparse is None else prompts.sparse.shape[2]
     return "fast" if not wishes and fast.applies(decoder, tokens) else "plain"
 
 
 def decode_masks(
-    decoder: MaskDecoder, image: PreparedImage, prompts: Prompts, multimask_output: bool | None, **wishes: Any
+    decoder: MaskDecoder, image: PreparedImage, prompts: PromptEmbeddings, multimask_output: bool | None, **wishes: Any
 ) -> tuple[Any, ...]:
     """Masks and predicted IoU of every prompt, and what is asked for more; see `MaskDecoder.forward`."""
     wishes = {name: value for name, value in wishes.items() if value is not None and value is not False}
@@ -85,7 +85,7 @@ def decode_masks(
 
 
 def propose_masks(
-    decoder: MaskDecoder, image: PreparedImage, prompts: Prompts, multimask_output: bool, iou_threshold: float
+    decoder: MaskDecoder, image: PreparedImage, prompts: PromptEmbeddings, multimask_output: bool, iou_threshold: float
 ) -> MaskProposals:
     """Masks of the prompts of one image, but only those whose predicted IoU is above a threshold.
 
@@ -99,7 +99,7 @@ def propose_masks(
     found = []
     for part in slices(n_prompts, parts_at_a_time(bytes_each, device, PROPOSING_BYTES)):
         is_padding = None if prompts.is_padding is None else prompts.is_padding[:, part]
-        some = Prompts(prompts.sparse[:, part], prompts.dense, is_padding)
+        some = PromptEmbeddings(prompts.sparse[:, part], prompts.dense, is_padding)
         logits, scores, *_ = _decode_plain(decoder, image, some, multimask_output, wishes={})
         index = torch.arange(n_prompts, device=device)[part, None].expand_as(scores[0])
         if iou_threshold > 0:

@@ -31,7 +31,13 @@ from .image_encoder import VisionEncoder
 from .layers import or_default
 from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts, total_and_parts
 from .mask_decoder import MaskDecoder
-from .outputs import CheckedEmbedding, MaskProposals, Prompts, SamImageSegmentationOutput, SamVisionEncoderOutput
+from .outputs import (
+    CheckedEmbedding,
+    MaskProposals,
+    PromptEmbeddings,
+    SamImageSegmentationOutput,
+    SamVisionEncoderOutput,
+)
 from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_filling, find_padding, grid_centres_xy
 
 
@@ -342,7 +348,7 @@ class SegmentAnything(ABC):
         labels: Tensor | None,
         boxes: Tensor | None,
         masks: Tensor | None,
-    ) -> Prompts:
+    ) -> PromptEmbeddings:
         batch = image.image_embeddings.shape[0]
         for name, prompt in (("input_points", points), ("input_boxes", boxes), ("input_masks", masks)):
             if prompt is not None and prompt.shape[0] != batch:
@@ -352,7 +358,7 @@ class SegmentAnything(ABC):
         sparse, dense = self.prompt_encoder(
             input_points=points, input_labels=labels, input_boxes=boxes, input_masks=masks, grid_hw=_grid_hw(image)
         )
-        return Prompts(sparse, dense, find_padding(points, labels, boxes))
+        return PromptEmbeddings(sparse, dense, find_padding(points, labels, boxes))
 
     def _as_prepared(
         self,

@@ -70,7 +70,7 @@ class SamVisionEncoderOutput(ModelOutput):
         return self.last_hidden_state
 
 
-class Prompts(NamedTuple):
+class PromptEmbeddings(NamedTuple):
     """Prompts as the mask decoder takes them; see `MaskDecoder.forward`."""
 
     sparse: Tensor | None  # (batch, prompts, tokens, channels), or None where prompts are masks alone

@@ -117,15 +117,15 @@ RECIPES: dict[str, PromptRecipe] = {
 
 
 @dataclass
-class Prompts:
+class PointPrompts:
     """Points (batch, prompts, K, 2) in pixels of the model's input, and their labels (batch, prompts, K)."""
 
     points: Tensor
     labels: Tensor
 
-    def with_clicks(self, points: Tensor, labels: Tensor) -> Prompts:
+    def with_clicks(self, points: Tensor, labels: Tensor) -> PointPrompts:
         """One point (batch, prompts, 2) with its label (batch, prompts) more."""
-        return Prompts(
+        return PointPrompts(
             torch.cat([self.points, points[:, :, None]], dim=2), torch.cat([self.labels, labels[..., None]], 2)
         )
 
@@ -168,7 +168,7 @@ class PromptedRounds:
             rounds = int(torch.multinomial(torch.tensor(recipe.round_shares), 1, generator=generator))
         return is_mask_only[:rounds], [bool(keep) for keep in keeps[:rounds]], asks_several
 
-    def first(self) -> Prompts:
+    def first(self) -> PointPrompts:
         """The first prompts: a box as two points of labels 2 and 3, or a point and padding."""
         points, labels = self._clicks(None, self.recipe.first_point, truth_share=0.0)
         boxes = self._noisy_boxes()
@@ -178,12 +178,12 @@ class PromptedRounds:
         pair_labels = torch.stack([labels, torch.full_like(labels, LABEL_PADDING)], dim=-1)
         corner_labels = torch.tensor([LABEL_BOX_TOP_LEFT, LABEL_BOX_BOTTOM_RIGHT], device=labels.device)
         corner_labels = torch.where(self.is_object[..., None], corner_labels, LABEL_PADDING)
-        return Prompts(
+        return PointPrompts(
             torch.where(is_box[..., None, None], corners, pair),
             torch.where(is_box[..., None], corner_labels, pair_labels),
         )
 
-    def next(self, round_index: int, prompts: Prompts, shown: Tensor) -> Prompts:
+    def next(self, round_index: int, prompts: PointPrompts, shown: Tensor) -> PointPrompts:
         """The prompts of a later round, from 0.
 
         Args:

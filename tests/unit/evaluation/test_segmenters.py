@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from anymask.evaluation.segmenters import AnymaskSegmenter, Prompts, TransformersSegmenter, load_segmenter
+from anymask.evaluation.segmenters import AnymaskSegmenter, ImagePrompts, TransformersSegmenter, load_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,13 @@ def test_same_answers(both, image):
     ours, theirs = both
     encoded = ours.encode(image), theirs.encode(image)
     assert encoded[0].geometry == encoded[1].geometry
-    first = ours.answer(encoded[0], Prompts(points, labels))
+    first = ours.answer(encoded[0], ImagePrompts(points, labels))
     assert first.masks.shape == (2, 4, height, width)
     assert first.chosen.tolist() == (1 + first.predicted_iou[:, 1:].argmax(axis=1)).tolist()
     for prompts in (
-        Prompts(points, labels),
-        Prompts(boxes_xyxy=boxes),
-        Prompts(points, labels, mask_logits=first.low_res_logits[:, 0]),
+        ImagePrompts(points, labels),
+        ImagePrompts(boxes_xyxy=boxes),
+        ImagePrompts(points, labels, mask_logits=first.low_res_logits[:, 0]),
     ):
         a, b = (one.answer(own, prompts) for one, own in zip(both, encoded, strict=True))
         assert (a.masks != b.masks).mean() < 1e-4

@@ -15,7 +15,7 @@ from ...masks.record import rle_of
 from ...masks.rle import Rle, mask_to_rle, rle_area, rle_to_coco
 from ...results.formats.annotated_image import UNLABELLED
 from ..metrics import pairwise_iou
-from ..segmenters import SINGLE, Prompts, Segmenter
+from ..segmenters import SINGLE, ImagePrompts, Segmenter
 from .detections import DetectionFile
 from .interactive import Row
 from .protocols import Protocol
@@ -165,12 +165,12 @@ def _masks_of_boxes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masks (N, H, W) of boxes (N, 4), with their predicted IoU (N,)."""
     encoded = segmenter.encode(sample.image)
-    answers = segmenter.answer(encoded, Prompts(boxes_xyxy=boxes_xyxy), protocol.mask_threshold)
+    answers = segmenter.answer(encoded, ImagePrompts(boxes_xyxy=boxes_xyxy), protocol.mask_threshold)
     places = answers.predicted_iou.argmax(axis=1)
     everyone = np.arange(len(boxes_xyxy))
     if protocol.refine_instances:
         confident = answers.low_res_logits[everyone, places]
-        prompts = Prompts(boxes_xyxy=boxes_xyxy, mask_logits=confident)
+        prompts = ImagePrompts(boxes_xyxy=boxes_xyxy, mask_logits=confident)
         answers = segmenter.answer(encoded, prompts, protocol.mask_threshold)
         places = np.full(len(boxes_xyxy), SINGLE)
     return answers.masks[everyone, places], answers.predicted_iou[everyone, places]

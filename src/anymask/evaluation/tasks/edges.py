@@ -21,7 +21,7 @@ from ...geometry.crops import build_point_grid
 from ...masks.measures import masks_to_boxes_xyxy, nms
 from ...masks.resize import resize_logits
 from ...masks.rle import rle_to_mask
-from ..segmenters import SINGLE, Prompts, Segmenter
+from ..segmenters import SINGLE, ImagePrompts, Segmenter
 from .interactive import Row
 from .protocols import Protocol
 
@@ -62,7 +62,7 @@ def edge_map(segmenter: Segmenter, image: np.ndarray, protocol: Protocol) -> np.
     low_res, scores, boxes = [], [], []
     for some in torch.split(points, POINTS_AT_A_TIME):
         labels = torch.ones(some.shape[:2], dtype=torch.int64)
-        answers = segmenter.answer(encoded, Prompts(some, labels), protocol.mask_threshold)
+        answers = segmenter.answer(encoded, ImagePrompts(some, labels), protocol.mask_threshold)
         masks = torch.from_numpy(answers.masks[:, SINGLE + 1 :])
         exists = masks.flatten(2).any(dim=2)
         low_res.append(answers.low_res_logits[:, SINGLE + 1 :][exists])

@@ -21,7 +21,7 @@ from ...masks.measures import mask_iou, outer_box_xyxy
 from ...masks.rle import mask_to_rle, rle_to_coco
 from ...prompts.mask_prompts import mask_to_logits
 from ..metrics import boundary_iou, mask_dice, surface_distances
-from ..segmenters import SINGLE, Answers, Encoded, Prompts, Segmenter
+from ..segmenters import SINGLE, Answers, Encoded, ImagePrompts, Segmenter
 from .clicks import next_click
 from .protocols import Protocol
 
@@ -105,7 +105,7 @@ def box_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: int
     objects = _objects(sample)
     if not objects.indices:
         return []
-    prompts = Prompts(boxes_xyxy=torch.from_numpy(sample.boxes_xyxy[objects.indices]))
+    prompts = ImagePrompts(boxes_xyxy=torch.from_numpy(sample.boxes_xyxy[objects.indices]))
     return _answered_once(segmenter, segmenter.encode(sample.image), objects, prompts, protocol=protocol, group="box")
 
 
@@ -120,7 +120,7 @@ def mask_rows(segmenter: Segmenter, sample: Sample, protocol: Protocol, seed: in
     encoded = segmenter.encode(sample.image)
     coarse = np.stack([coarse_mask(target > 0) for target in objects.targets])
     boxes = torch.from_numpy(np.stack([outer_box_xyxy(mask) for mask in coarse]))
-    prompts = Prompts(boxes_xyxy=boxes, mask_logits=_as_logits(coarse, encoded))
+    prompts = ImagePrompts(boxes_xyxy=boxes, mask_logits=_as_logits(coarse, encoded))
     rows = _answered_once(segmenter, encoded, objects, prompts, protocol=protocol, group="mask")
     for row, iou in zip(rows, objects.ious(coarse[:, None], np.arange(len(coarse)))[:, 0], strict=True):
         row["scores"]["iou_input"] = float(iou)
@@ -139,7 +139,7 @@ def coarse_mask(mask: np.ndarray, cells: int = COARSE_CELLS) -> np.ndarray:
 
 
 def _answered_once(
-    segmenter: Segmenter, encoded: Encoded, objects: _Objects, prompts: Prompts, protocol: Protocol, group: str
+    segmenter: Segmenter, encoded: Encoded, objects: _Objects, prompts: ImagePrompts, protocol: Protocol, group: str
 ) -> list[Row]:
     """Rows of prompts with a box, which leave no doubt: the single mask answers."""
     answers = segmenter.answer(encoded, prompts, protocol.mask_threshold)
@@ -173,7 +173,7 @@ def _clicked(
         clicks = next_click(answered[active], objects.targets[active], where, exclude=before, generator=generator)
         points[active, number - 1], labels[active, number - 1] = clicks
         fed_back = None if logits is None else logits[active]
-        prompts = Prompts(points[active, :number], labels[active, :number], mask_logits=fed_back)
+        prompts = ImagePrompts(points[active, :number], labels[active, :number], mask_logits=fed_back)
         answers = segmenter.answer(encoded, prompts, protocol.mask_threshold)
         places = answers.chosen if number == 1 else np.full(len(active), SINGLE)
         if logits is None:

@@ -24,7 +24,7 @@ from ...support.exporting import is_being_exported
 from ...support.threads import map_in_threads, parallel_threads
 from ..layers import at_least_float32
 from ..mask_decoder import FeedForward, MaskDecoder, as_tokens, choose_masks
-from ..outputs import MaskProposals, Prompts
+from ..outputs import MaskProposals, PromptEmbeddings
 from ..two_way_transformer import TwoWayAttentionBlock, bias_of_padding
 from .images import FastImage, OwnImage, Projected, project_positions, readers, writers
 from .shared_image import ProjectedBase, SharedImage, project_base
@@ -112,7 +112,7 @@ def _may_read(decoder: nn.Module) -> bool:
 
 
 def decode(
-    decoder: MaskDecoder, image: PreparedImage, prompts: Prompts, multimask_output: bool | None
+    decoder: MaskDecoder, image: PreparedImage, prompts: PromptEmbeddings, multimask_output: bool | None
 ) -> tuple[Tensor, Tensor]:
     """Masks and predicted IoU of every prompt; arguments and results are those of `MaskDecoder.forward`."""
     chosen = choose_masks(multimask_output)
@@ -129,7 +129,7 @@ def decode(
 
 
 def propose(
-    decoder: MaskDecoder, image: PreparedImage, prompts: Prompts, multimask_output: bool, iou_threshold: float
+    decoder: MaskDecoder, image: PreparedImage, prompts: PromptEmbeddings, multimask_output: bool, iou_threshold: float
 ) -> MaskProposals:
     """Masks of the prompts of one image, but only those whose predicted IoU is above `iou_threshold`.
 
@@ -166,7 +166,7 @@ class _Some(NamedTuple):
 
 
 def _map_prompts(
-    function: Callable[[_Some], Value], decoder: MaskDecoder, image: PreparedImage, prompts: Prompts
+    function: Callable[[_Some], Value], decoder: MaskDecoder, image: PreparedImage, prompts: PromptEmbeddings
 ) -> Iterator[Value]:
     """Call a function with as many prompts at a time as the processor's cache holds, on all cores."""
     embeddings = image.image_embeddings
@@ -269,7 +269,7 @@ def _position(image: PreparedImage) -> Tensor:
     return image.image_positional_embeddings.to(image.image_embeddings.dtype).flatten(2).transpose(1, 2)[:, None]
 
 
-def _grid_hw(prompts: Prompts) -> tuple[int, int]:
+def _grid_hw(prompts: PromptEmbeddings) -> tuple[int, int]:
     return prompts.dense.shape[-2], prompts.dense.shape[-1]
 
 

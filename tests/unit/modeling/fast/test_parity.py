@@ -183,7 +183,7 @@ def test_what_was_prepared_does_not_stand_in_the_way_of_gradients():
 
 def way(model, wishes=None, **prompts):
     sparse, dense = model.prompt_encoder(**prompts)
-    return decoders.choose_decoder(model.mask_decoder, decoders.Prompts(sparse, dense), wishes or {})
+    return decoders.choose_decoder(model.mask_decoder, decoders.PromptEmbeddings(sparse, dense), wishes or {})
 
 
 def test_which_way_is_taken(model):
