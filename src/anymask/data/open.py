@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..results.formats.files import read_text
 from ..support.unknown_names import check_known_options, did_you_mean
 from .readers.coco import read_coco_dataset
 from .readers.files import files_with, image_files, subfolder
@@ -79,7 +80,8 @@ def _looks_like(path: str | Path) -> tuple[str, str | Path]:
         return _json_format(path, json_files)
     if files_with(path, [".mat"]):
         return "bsds", path
-    is_yolo = subfolder(path, ["labels"]) is not None and files_with(path / "labels", [".txt"])
+    labels = subfolder(path, ["labels"])
+    is_yolo = labels is not None and files_with(labels, [".txt"])
     return ("yolo" if is_yolo else "masks"), path
 
 
@@ -88,7 +90,7 @@ def _json_format(folder: Path, files: list[Path]) -> tuple[str, Path]:
     kinds = {"images": "coco", "image": "sa1b", "shapes": "labelme"}
     for file in files:
         try:
-            document = json.loads(file.read_text(encoding="utf-8"))
+            document = json.loads(read_text(file, "data"))
         except ValueError:
             continue
         key = next((key for key in kinds if isinstance(document, dict) and key in document), None)

@@ -48,7 +48,12 @@ class Sample:
     def __post_init__(self) -> None:
         sizes = {tuple(rle["size"]) for rle in (*self.rles, *([self.ignored] if self.ignored else []))}
         if wrong := sizes - {self.size_hw}:
-            raise ValueError(f"masks must have the size of their image {self.size_hw}, got {sorted(wrong)[0]}.")
+            got = sorted(wrong)[0]
+            turned = " Images are turned upright by their EXIF orientation; masks must be, too."
+            raise ValueError(
+                f"masks must have the size of their image {self.size_hw}, got {got}."
+                + (turned if got == self.size_hw[::-1] else "")
+            )
         if not len(self.rles) == len(self.labels) == len(self.object_ids):
             raise ValueError(
                 f"there must be a label and an id for each of the {len(self.rles)} masks, got {len(self.labels)} and "

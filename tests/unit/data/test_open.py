@@ -18,6 +18,13 @@ def test_formats_of_annotations(tmp_path, photo, shapes, save, format_name):
     assert np.array_equal(open_dataset(tmp_path)[0].masks, shapes)
 
 
+def test_folders_of_yolo_in_any_case(tmp_path, photo, save):
+    save(tmp_path / "Images/a.png", photo)
+    (tmp_path / "Labels").mkdir()
+    (tmp_path / "Labels/a.txt").write_text("4 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    assert open_dataset(tmp_path)[0].labels == ["4"]
+
+
 def test_masks_and_files(tmp_path, photo, shapes, save):
     save(tmp_path / "m/images/a.png", photo)
     save(tmp_path / "m/labels/a.png", shapes[1])

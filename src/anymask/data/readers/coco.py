@@ -5,7 +5,6 @@ Crowd regions (`iscrowd`) are not objects: their pixels count as ignored.
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,11 @@ import numpy as np
 from ...masks.rle import mask_to_rle, rle_to_mask
 from ...results.formats.annotated_image import AnnotatedImage
 from ...results.formats.coco import read_coco_document
+from ...results.formats.files import read_json, reading
 from ..samples import Entry, MaskDataset, Sample
 from .files import read_image
+
+_FORMAT = "COCO JSON with images and annotations"
 
 
 def read_coco_dataset(path: str | Path, images: str | Path | None = None) -> MaskDataset:
@@ -32,31 +34,33 @@ def read_coco_dataset(path: str | Path, images: str | Path | None = None) -> Mas
         ValueError: If it is not COCO, or its images are not to be found.
     """
     path = Path(path)
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        entries = {image["id"]: image for image in document["images"]}
-        annotations: dict[Any, list[dict[str, Any]]] = {}
+    document = read_json(path, _FORMAT)
+    with reading(path, _FORMAT, "the file"):
+        annotations: dict[str, list[dict[str, Any]]] = {}  # by ids as text: files mix 7 and "7"
         for annotation in document["annotations"]:
-            annotations.setdefault(annotation["image_id"], []).append(annotation)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} must be COCO JSON with images and annotations, but: {error!r}.") from error
-    annotated = [image for image_id, image in entries.items() if image_id in annotations]
-    if not annotated:
+            annotations.setdefault(str(annotation["image_id"]), []).append(annotation)
+        images_by_id = {str(image["id"]): image for image in document["images"]}
+        # Slashes as Windows writes them, too.
+        files = {
+            image_id: str(image["file_name"]).replace("\\", "/")
+            for image_id, image in images_by_id.items()
+            if image_id in annotations
+        }
+    if not files:
         raise ValueError(f"{path} must have annotations of its images, got none.")
-    folder = _image_folder(path, images, str(annotated[0].get("file_name")))
+    folder = _image_folder(path, images, next(iter(files.values())))
     categories = document.get("categories", [])
-    return MaskDataset(
-        [
-            Entry(
-                str(image["file_name"]),
-                partial(
-                    _read, path, folder / image["file_name"], image, annotations[image["id"]], categories=categories
-                ),
-            )
-            for image in annotated
-        ],
-        str(path),
-    )
+    entries = [
+        Entry(
+            name,
+            partial(
+                _read, path, name, folder / name, images_by_id[image_id], annotations[image_id], categories=categories
+            ),
+        )
+        for image_id, name in files.items()
+    ]
+    alone = [f"image_id {image_id}" for image_id in annotations if image_id not in files]
+    return MaskDataset(entries, str(path), alone)
 
 
 def _image_folder(path: Path, images: str | Path | None, first: str) -> Path:
@@ -76,8 +80,17 @@ def _image_folder(path: Path, images: str | Path | None, first: str) -> Path:
 
 
 def _read(
-    path: Path, image_path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], categories: list[Any]
+    path: Path,
+    name: str,
+    image_path: Path,
+    image: dict[str, Any],
+    annotations: list[dict[str, Any]],
+    categories: list[Any],
 ) -> Sample:
+    pixels = read_image(image_path)
+    # Some programs leave the image's size to the image.
+    height, width = pixels.shape[:2]
+    image = {**image, "height": image.get("height") or height, "width": image.get("width") or width}
     one: AnnotatedImage = read_coco_document(
         path, {"images": [image], "annotations": annotations, "categories": categories}
     )[0]
@@ -88,8 +101,8 @@ def _read(
         else:
             objects.append((record, record.get("id")))
     return Sample(
-        str(image["file_name"]),
-        read_image(image_path),
+        name,
+        pixels,
         [record["segmentation"] for record, _ in objects],
         [record.get("label") for record, _ in objects],
         object_ids=[object_id for _, object_id in objects],

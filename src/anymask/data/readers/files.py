@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,14 +15,20 @@ from ...images.load import load_image
 # What may follow an image's stem in the name of its mask: cup_mask.png, cup-gt.png, cup_1.png, cup_mask_002.png.
 _AFTER_STEM = re.compile(r"([_\-. ](masks?|labels?|segs?|gts?|annotations?|instances?|objects?|matte|[0-9]+))+", re.I)
 _TWO_SUFFIXES = (".nii.gz",)
+IMAGE_FOLDERS = ("images", "imgs", "image", "img", "photos")
+MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "gts", "gt", "segmentations", "labelled")
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without its ending, of which ".nii.gz" is one."""
+    """A file's name without its ending, of which ".nii.gz" is one; its accents as most systems write them.
+
+    macOS writes an accent as a character of its own, so that files that were copied from there may have either.
+    """
+    stem = path.stem
     for suffix in _TWO_SUFFIXES:
         if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.stem
+            stem = path.name[: -len(suffix)]
+    return unicodedata.normalize("NFC", stem)
 
 
 def files_with(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -62,9 +69,9 @@ def pair_by_stem(
 ) -> dict[Path, list[Path]]:
     """For each image those other files that its stem names.
 
-    That is the same stem, one with "_mask", "_2" ... behind it, or a file in a folder of that stem. Where two images
-    claim a file, the longer stem has it. Images of one stem in several folders get the files whose folders are alike:
-    train/a.jpg gets masks/train/a.png.
+    That is the same stem, one with "_mask", "_2" ... behind it, or a file in a folder of that stem, or in its masks/.
+    Where two images claim a file, the longer stem has it. Images of one stem in several folders get the files whose
+    folders are alike: train/a.jpg gets masks/train/a.png.
     """
     by_stem: dict[str, list[Path]] = {}
     for image in images:
@@ -92,7 +99,11 @@ def _claiming_stem(other: Path, by_stem: dict[str, list[Path]]) -> str | None:
     # Where masks are looked for among the images, p1/scan.png is not the mask of p2/scan.png.
     if any(image != other and (other not in same or image.parent == other.parent) for image in same):
         return stem
-    return shorter[0] if shorter else other.parent.name if other.parent.name in by_stem else None
+    if shorter:
+        return shorter[0]
+    folder = other.parent.parent if other.parent.name.lower() in MASK_FOLDERS else other.parent
+    named = [unicodedata.normalize("NFC", one.name) for one in (other.parent, folder)]
+    return next((name for name in named if name in by_stem), None)
 
 
 def _shared_folders(one: Path, other: Path) -> int:

@@ -18,8 +18,8 @@ import numpy as np
 from ...images.load import load_image
 from ...images.windows import Window, shown_range
 from ..samples import Entry, MaskDataset, Sample
-from .files import files_with, name_below, pair_by_stem, stem_of, subfolder
-from .folders import IMAGE_FOLDERS, MASK_FOLDERS, objects_of_map
+from .files import IMAGE_FOLDERS, MASK_FOLDERS, files_with, name_below, pair_by_stem, stem_of, subfolder
+from .folders import objects_of_map
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _NIFTI_IMAGE_FOLDERS = ("imagestr", "imagests", *IMAGE_FOLDERS)

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
+from anymask.data import open_dataset
 from anymask.data.readers.coco import read_coco_dataset
 
 
@@ -42,6 +44,34 @@ def test_images_are_found_where_exports_put_them(tmp_path, photo, shapes, save, 
     assert (sample.targets[:, shapes[0]] == -1).all()  # a crowd is ignored
 
 
+def test_files_of_other_programs(tmp_path, photo, shapes, save):
+    save(tmp_path / "train/größe.png", photo)
+    written = {
+        "images": [{"id": "7", "file_name": "train\\größe.png"}],  # Windows' slash, no size, an id as text
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 0, "segmentation": coco_rle(shapes[0])},
+            {"id": 2, "image_id": 99, "category_id": 0, "segmentation": coco_rle(shapes[1])},
+        ],
+        "categories": [{"id": 0, "name": "cup"}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(written), encoding="utf-8-sig")  # with a byte-order mark
+    dataset = open_dataset(tmp_path)
+    (sample,) = dataset.samples()
+    assert sample.name == "train/größe.png" and sample.labels == ["cup"]
+    assert np.array_equal(sample.masks, shapes[:1])
+    assert dataset.alone == ["image_id 99"]
+
+
+def test_masks_of_a_photo_that_is_not_turned(tmp_path, photo, shapes):
+    image = Image.fromarray(photo)
+    exif = image.getexif()
+    exif[274] = 6  # turned by 90 degrees
+    image.save(tmp_path / "a.png", exif=exif)
+    (tmp_path / "coco.json").write_text(json.dumps(document(shapes)))
+    with pytest.raises(ValueError, match="turned upright by their EXIF orientation; masks must be, too"):
+        read_coco_dataset(tmp_path / "coco.json")[0]
+
+
 def test_what_is_wrong_is_said(tmp_path, photo, shapes, save):
     file = tmp_path / "coco.json"
     file.write_text(json.dumps(document(shapes)))
@@ -51,5 +81,8 @@ def test_what_is_wrong_is_said(tmp_path, photo, shapes, save):
     with pytest.raises(ValueError, match="must have annotations"):
         read_coco_dataset(file)
     file.write_text("{")
-    with pytest.raises(ValueError, match="must be COCO JSON"):
+    with pytest.raises(ValueError, match="must be a whole file of COCO JSON"):
+        read_coco_dataset(file)
+    file.write_text(json.dumps({"images": [{"id": 1}], "annotations": [{"image_id": 1}]}))
+    with pytest.raises(ValueError, match="the file has no 'file_name'"):
         read_coco_dataset(file)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from anymask.data.readers.folders import read_mask_folder
+from anymask.masks.rle import rle_to_mask
 
 
 def numbers(shapes):
@@ -64,6 +66,69 @@ def test_lossy_masks_are_cut_and_said_so(tmp_path, photo, shapes, save):
     (sample,) = read_mask_folder(tmp_path).samples()
     assert (sample.masks[0] == shapes[1]).mean() > 0.98
     assert "after lossy compression" in sample.notes[0]
+
+
+def test_soft_edges_are_cut_and_a_map_of_numbers_is_not(tmp_path, photo, shapes, save):
+    soft = Image.fromarray(shapes[0].astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(1))
+    save(tmp_path / "images/a.png", photo)
+    save(tmp_path / "masks/a.png", np.asarray(soft))
+    (sample,) = read_mask_folder(tmp_path).samples()
+    assert len(sample.rles) == 1 and (sample.masks[0] == shapes[0]).mean() > 0.98
+    (note,) = sample.notes
+    assert "values at soft edges and was cut at half" in note
+
+    objects = shapes[0] * 40 + shapes[1] * 255  # white, and other numbers, but whole objects
+    save(tmp_path / "masks/a.png", objects.astype(np.uint8))
+    (sample,) = read_mask_folder(tmp_path).samples()
+    assert sample.object_ids == [40, 255] and np.array_equal(sample.masks, shapes)
+    assert "255 counts as an object; ignore_value=255" in sample.notes[0]
+
+
+def test_colours_in_a_lossy_file_are_refused_unless_they_are_one(tmp_path, photo, shapes, save):
+    colours = np.zeros((*shapes.shape[1:], 3), np.uint8)
+    colours[shapes[0]] = (0, 0, 250)
+    save(tmp_path / "images/a.png", photo)
+    save(tmp_path / "masks/a.jpg", colours)
+    (sample,) = read_mask_folder(tmp_path).samples()
+    assert (sample.masks[0] == shapes[0]).mean() > 0.95
+    colours[shapes[1]] = (250, 0, 0)
+    save(tmp_path / "masks/a.jpg", colours)
+    with pytest.raises(ValueError, match="several colours must be kept without loss, as PNG"):
+        read_mask_folder(tmp_path)[0]
+
+
+def test_a_mask_that_is_cut_out_of_one_colour(tmp_path, photo, shapes, save):
+    cut_out = np.full((*shapes.shape[1:], 4), 255, np.uint8)
+    cut_out[..., 3] = shapes[1] * 255
+    save(tmp_path / "images/a.png", photo)
+    save(tmp_path / "masks/a.png", cut_out)
+    (sample,) = read_mask_folder(tmp_path).samples()
+    assert np.array_equal(sample.masks, shapes[1:])
+
+
+def test_numbers_below_zero_are_refused_unless_ignored(tmp_path, photo, shapes, save):
+    save(tmp_path / "images/a.png", photo)
+    save(tmp_path / "masks/a.tif", shapes[0].astype(np.int32) - shapes[1])
+    with pytest.raises(ValueError, match="0 or more, got -1; ignore_value=-1 says"):
+        read_mask_folder(tmp_path)[0]
+    sample = read_mask_folder(tmp_path, ignore_value=-1)[0]
+    assert np.array_equal(sample.masks, shapes[:1]) and np.array_equal(rle_to_mask(sample.ignored), shapes[1])
+
+
+def test_a_folder_for_each_image_with_images_and_masks(tmp_path, photo, shapes, save):
+    for name in ("c1", "c2"):  # as Kaggle's nuclei have it
+        save(tmp_path / name / "images" / f"{name}.png", photo)
+        save(tmp_path / name / "masks/9ab.png", shapes[0])
+        save(tmp_path / name / "masks/12f.png", shapes[1])
+    first, second = read_mask_folder(tmp_path).samples()
+    assert (first.name, second.name) == ("c1/images/c1.png", "c2/images/c2.png")
+    assert np.array_equal(second.masks, shapes[::-1])
+
+
+def test_accents_are_one_however_they_are_written(tmp_path, photo, shapes, save):
+    save(tmp_path / "images/zell\u00e9.png", photo)
+    save(tmp_path / "masks/zelle\u0301.png", shapes[0])
+    assert np.array_equal(read_mask_folder(tmp_path)[0].masks, shapes[:1])
 
 
 def test_npz_of_masks(tmp_path, photo, shapes, save):
