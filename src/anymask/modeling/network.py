@@ -13,23 +13,20 @@ Coordinates are pixels of the model's input, x to the right and y down. `SamProc
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from ..configuration_sam import SamConfig
-from ..geometry.coordinates import MASK_PIXELS_PER_PATCH
 from ..prompts.checks import check_prompts
 from ..support.devices import is_accelerator
-from ..support.unknown_names import did_you_mean
 from . import decoders
 from .fast.decoder import PreparedImage, check_weights, is_same, prepare
 from .image_encoder import VisionEncoder
 from .layers import or_default
-from .losses import LossOptions, SegmentationLoss, segmentation_loss, spread_over_prompts, total_and_parts
+from .losses.trainable import Trainable
 from .mask_decoder import MaskDecoder
 from .outputs import (
     CheckedEmbedding,
@@ -38,10 +35,10 @@ from .outputs import (
     SamImageSegmentationOutput,
     SamVisionEncoderOutput,
 )
-from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_filling, find_padding, grid_centres_xy
+from .prompt_encoder import PositionalEmbedding, PromptEncoder, find_padding, grid_centres_xy
 
 
-class SegmentAnything(ABC):
+class SegmentAnything(Trainable, ABC):
     """SAM's parts, and what they compute together: for `SamNetwork` and `SamModel`, each a module of its own kind."""
 
     config: SamConfig
@@ -65,50 +62,6 @@ class SegmentAnything(ABC):
     def dtype(self) -> torch.dtype:
         """Type of the weights."""
         return self.shared_image_embedding.positional_embedding.dtype
-
-    def freeze(self, *parts: str) -> Self:
-        """Keep parts of the model as they are in training: they get no gradients, and no optimizer changes them.
-
-        Args:
-            *parts: names of modules, such as "vision_encoder", "prompt_encoder" or "mask_decoder.transformer".
-
-        Returns:
-            The model itself.
-
-        Raises:
-            ValueError: If no name is given, or there is no such part.
-        """
-        module = cast(nn.Module, self)
-        names = [name for name, _ in module.named_children()]
-        if not parts:
-            raise ValueError(f"freeze must be given what to freeze, such as {names}, got nothing.")
-        modules = dict(module.named_modules())
-        for part in parts:
-            if part not in modules:
-                hint = did_you_mean(part, names, otherwise=f"its parts are {names} and what is inside of them.")
-                raise ValueError(f"The model has no part {part!r} to freeze; {hint}")
-            modules[part].requires_grad_(False)
-        return self
-
-    @property
-    def loss_function(self) -> Callable[..., SegmentationLoss | Tensor]:
-        """What `forward` computes with `labels`; may be replaced by a function of the same arguments.
-
-        It is called with `pred_masks`, `iou_scores`, `labels` and `num_items_in_batch` by name, as `segmentation_loss`
-        has them, and returns a scalar, or a `SegmentationLoss`.
-        """
-        modules = cast(nn.Module, self)._modules  # a module sets itself there
-        return modules.get("loss_function") or self.__dict__.get("_loss_function") or self._segmentation_loss
-
-    @loss_function.setter
-    def loss_function(self, function: Callable[..., SegmentationLoss | Tensor] | None) -> None:
-        self.__dict__["_loss_function"] = function
-
-    def _segmentation_loss(self, **batch: Any) -> SegmentationLoss:
-        options = LossOptions.read(getattr(self.config, "loss", None))
-        patch = self.config.vision_config.patch_size
-        height, width = (side // MASK_PIXELS_PER_PATCH * patch for side in batch["pred_masks"].shape[-2:])
-        return segmentation_loss(options=options, max_size_hw=(height, width), **batch)
 
     def get_image_wide_positional_embeddings(self, grid_hw: tuple[int, int] | None = None) -> Tensor:
         """The positional encoding of the image embedding's patches, (1, channels, height, width).
@@ -276,13 +229,13 @@ class SegmentAnything(ABC):
         )
         loss, loss_parts = None, None
         if labels is not None:
-            if labels.ndim == 3 and len(labels) == len(masks):
-                filling = find_filling(input_labels, input_boxes)
-                labels, num_items_in_batch = spread_over_prompts(labels, masks.shape[1], filling, num_items_in_batch)
-            loss, loss_parts = total_and_parts(
-                self.loss_function(
-                    pred_masks=masks, iou_scores=iou_scores, labels=labels, num_items_in_batch=num_items_in_batch
-                )
+            loss, loss_parts = self._compute_loss(
+                masks,
+                iou_scores,
+                labels,
+                input_labels=input_labels,
+                input_boxes=input_boxes,
+                num_items_in_batch=num_items_in_batch,
             )
         output = SamImageSegmentationOutput(
             loss=loss,

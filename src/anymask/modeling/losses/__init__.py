@@ -1,4 +1,4 @@
-"""What SAM learns from: read `segmentation`, the whole; then `mask_losses`, `options` and `labels`."""
+"""What SAM learns from: read `segmentation`; then `mask_losses`, `options`, `labels`, and `trainable` for the model."""
 
 from .labels import check_mask_labels, find_objects, spread_over_prompts
 from .mask_losses import MASK_LOSSES
