@@ -246,25 +246,12 @@ class SAM:
             read = list(prompts)
         preprocessor = with_values(self._preprocessor, value_range, window)
         decoding = DecodingOptions(multimask_output=multimask_output, choice=choice, keep_logits=low_res_logits)
-        answers: list[Callable[[SourceImage], Results]]
-        if read is None:
-            if not multimask_output or choice != "best" or clip:
-                raise ValueError(
-                    "`multimask_output`, `choice` and `clip` must come with prompts: segment-everything keeps each "
-                    "good one of three masks per point. Pass points, boxes or masks, or leave them out."
-                )
-            options = {"output_mode": "uncompressed_rle", **options}
-            answers = [
-                partial(segment_everything, network, SamMaskGenerator(network, preprocessor, **options))
-                for network in self._networks()
-            ]
-        else:
-            decoding = with_areas(decoding, options)
-            answers = [
-                partial(answer_prompts, network, read, preprocessor, decoding, clip=clip)
-                for network in self._networks()
-            ]
-
+        if read is None and (not multimask_output or choice != "best" or clip):
+            raise ValueError(
+                "`multimask_output`, `choice` and `clip` must come with prompts: segment-everything keeps each "
+                "good one of three masks per point. Pass points, boxes or masks, or leave them out."
+            )
+        answers = self._answer_each_device(read, preprocessor, decoding, clip=clip, options=options)
         if is_live(source) and not stream:
             raise ValueError(f"A live stream has no end, so it must be read with stream=True; got {source!r}.")
         opened = open_source(source)
@@ -343,6 +330,26 @@ class SAM:
         from .training.fine_tuning.report import score_data
 
         return score_data(self.model, self.processor, data)
+
+    def _answer_each_device(
+        self,
+        prompts: list[Prompt] | None,
+        preprocessor: ImagePreprocessor,
+        decoding: DecodingOptions,
+        clip: bool,
+        options: dict[str, Any],
+    ) -> list[Callable[[SourceImage], Results]]:
+        """For each device what answers for an image there; without prompts, everything."""
+        if prompts is None:
+            options = {"output_mode": "uncompressed_rle", **options}
+            return [
+                partial(segment_everything, network, SamMaskGenerator(network, preprocessor, **options))
+                for network in self._networks()
+            ]
+        decoding = with_areas(decoding, options)
+        return [
+            partial(answer_prompts, network, prompts, preprocessor, decoding, clip=clip) for network in self._networks()
+        ]
 
     def _networks(self) -> list[SamNetwork]:
         """The model of each device."""

@@ -60,12 +60,7 @@ def segment_photos(
             photo, or one file for all photos is asked for while photos are skipped.
     """
     of_formats = look_of_formats(look, formats)
-    if crs is not None and not prompts:
-        raise ValueError("--crs must come with --point or --box, whose reference system it is")
-    if crs is not None:
-        large = list(photos)
-    else:
-        large = [] if tiles_above is None else find_large(photos, tiles_above, prompted=bool(prompts))
+    large = _cut_into_pieces(photos, tiles_above, crs, prompted=bool(prompts))
     outputs = {
         photo: large_paths(photo, folder)
         if photo in large
@@ -73,15 +68,8 @@ def segment_photos(
         for photo in photos
     }
     check_outputs({photo: paths.values() for photo, paths in outputs.items()}, coco_file)
-    if coco_file is not None and resume:
-        raise ValueError(
-            "--coco-file must come without --resume: what was done in an earlier run would be missing in the file"
-        )
-    if coco_file is not None and large:
-        raise ValueError(
-            f"--coco-file must come without photos that are segmented in tiles, got {large[0].source}; each of them "
-            "gets a COCO file of its own"
-        )
+    if coco_file is not None:
+        _check_coco_file(resume, large)
     _check_options(prompts, options)
     prepare_folder(folder)
     if coco_file is not None:
@@ -113,6 +101,30 @@ def segment_photos(
         from ..results.formats.coco import write_coco
 
         write_coco(coco_file, done)
+
+
+def _cut_into_pieces(
+    photos: Sequence[Photo], tiles_above: float | None, crs: str | None, prompted: bool
+) -> list[Photo]:
+    """The photos that are segmented in tiles or windows: the large ones, or, with places on the map, all."""
+    if crs is None:
+        return [] if tiles_above is None else find_large(photos, tiles_above, prompted=prompted)
+    if not prompted:
+        raise ValueError("--crs must come with --point or --box, whose reference system it is")
+    return list(photos)
+
+
+def _check_coco_file(resume: bool, large: Sequence[Photo]) -> None:
+    """Refuse what one file for all photos would not hold."""
+    if resume:
+        raise ValueError(
+            "--coco-file must come without --resume: what was done in an earlier run would be missing in the file"
+        )
+    if large:
+        raise ValueError(
+            f"--coco-file must come without photos that are segmented in tiles, got {large[0].source}; each of them "
+            "gets a COCO file of its own"
+        )
 
 
 def _check_options(prompts: Sequence[Prompt], options: Mapping[str, Any]) -> None:

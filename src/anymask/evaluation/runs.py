@@ -98,11 +98,7 @@ def evaluate(
         BrokenSampleError: If a sample cannot be read.
         ValueError: If task or protocol is unknown, or the folder holds rows of another evaluation.
     """
-    if task not in TASKS:
-        hint = did_you_mean(task, TASKS, otherwise=f"there are {', '.join(TASKS)}.")
-        raise ValueError(f"`task` must be one that is known, got {task!r}; {hint}")
-    if detections is not None and task != "instances":
-        raise ValueError(f"`detections` must come with the task 'instances', got {task!r}.")
+    asked = _task_named(task, detections)
     check_on_broken(on_broken)
     rules = protocol_named(protocol) if isinstance(protocol, str) else protocol
     settings = {
@@ -116,9 +112,6 @@ def evaluate(
         "data": dataset.origin,
         **({} if detections is None else {"detections": detections.path}),
     }
-    asked = TASKS[task]
-    if detections is not None:
-        asked = Task(partial(detected_rows, detections), asked.main_score, detected_summary)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     skipped = _measure_missing(
@@ -141,6 +134,18 @@ def evaluate(
         main_score=asked.main_score and asked.main_score.format(last=max(rules.report_after)),
         skipped=skipped,
     )
+
+
+def _task_named(name: str, detections: DetectionFile | None) -> Task:
+    """One of `TASKS`; with a detector's boxes the one that asks these."""
+    if name not in TASKS:
+        hint = did_you_mean(name, TASKS, otherwise=f"there are {', '.join(TASKS)}.")
+        raise ValueError(f"`task` must be one that is known, got {name!r}; {hint}")
+    if detections is None:
+        return TASKS[name]
+    if name != "instances":
+        raise ValueError(f"`detections` must come with the task 'instances', got {name!r}.")
+    return Task(partial(detected_rows, detections), TASKS[name].main_score, detected_summary)
 
 
 def read_rows(path: str | Path) -> Iterator[tuple[str, list[Row]]]:

@@ -70,16 +70,7 @@ def export(
         ValueError: If there is no such layout, format or precision, the model is not float32 on the CPU, or samples are
             missing.
     """
-    known_formats = FORMATS_OF.get(layout, ("onnx",))
-    for name, value, known in (
-        ("layout", layout, LAYOUTS),
-        ("file_format", file_format, known_formats),
-        ("precision", precision, SUFFIXES),
-    ):
-        if value not in known:
-            hint = did_you_mean(value, known, otherwise=f"there are {', '.join(known)}")
-            of_layout = f" in the layout {layout!r}" if name == "file_format" else ""
-            raise ValueError(f"`{name}` must be one of those that can be written{of_layout}, got {value!r}; {hint}.")
+    _check_can_be_written(layout, file_format, precision)
     if model.dtype != torch.float32 or model.device.type != "cpu":
         raise ValueError(
             f"The model must be float32 on the CPU, got {model.dtype} on {model.device}; use .float().cpu()."
@@ -110,6 +101,18 @@ def export(
     finally:
         model.train(was_training)
     return report
+
+
+def _check_can_be_written(layout: str, file_format: str, precision: str) -> None:
+    for name, value, known in (
+        ("layout", layout, LAYOUTS),
+        ("file_format", file_format, FORMATS_OF.get(layout, ("onnx",))),
+        ("precision", precision, SUFFIXES),
+    ):
+        if value not in known:
+            hint = did_you_mean(value, known, otherwise=f"there are {', '.join(known)}")
+            of_layout = f" in the layout {layout!r}" if name == "file_format" else ""
+            raise ValueError(f"`{name}` must be one of those that can be written{of_layout}, got {value!r}; {hint}.")
 
 
 def _write(file: GraphFile, path: Path, precision: str, input_side: int, photos: Sequence[Any]) -> None:

@@ -95,15 +95,20 @@ def read_prompts(
         if prompt.is_empty:
             raise ValueError(f"Every prompt must have points, a box or a mask; prompt {index} has none of them.")
         prompts.append(prompt)
-    is_background = [
+    _check_nesting(prompts, points)
+    return prompts
+
+
+def _check_nesting(prompts: Sequence[Prompt], points: Any) -> None:
+    """Refuse a background point that is a prompt of its own: it was meant as one of several points of a prompt."""
+    are_background = [
         prompt.labels == (LABEL_BACKGROUND,) and prompt.box_xyxy is prompt.mask is None for prompt in prompts
     ]
-    if any(is_background) and len(prompts) > 1 and depths_of(to_lists("points", points)) == {2}:
+    if any(are_background) and len(prompts) > 1 and depths_of(to_lists("points", points)) == {2}:
         raise ValueError(
-            f"A prompt must have a foreground point, a box or a mask, but prompt {is_background.index(True)} has a "
+            f"A prompt must have a foreground point, a box or a mask, but prompt {are_background.index(True)} has a "
             f"background point alone. {_NEST_ONCE_MORE}"
         )
-    return prompts
 
 
 def _one_each(name: str, values: Any, n_prompts: int) -> list[Any]:

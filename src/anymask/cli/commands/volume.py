@@ -69,19 +69,8 @@ def volume(
             raise TypeError("Options of segment-everything must come without --seed")
         check_labels_path(output)
         opened = open_volume(source, axis)
-        shown = read_values(value_range, window)
-        if isinstance(shown.get("value_range"), str):
-            raise ValueError("--value-range of a volume must be BLACK,WHITE; without it, percentiles are taken")
-        work = output.with_name(f"{output.name.partition('.nii')[0]}_slices")
-        if not resume:
-            shutil.rmtree(work, ignore_errors=True)
-        elif output.is_file() and not work.exists():
-            if as_json:
-                say_json({"output": str(output), "status": "skipped"})
-            else:
-                typer.echo(f"{output}: finished before, skipped")
-            raise typer.Exit
-        work.mkdir(parents=True, exist_ok=True)
+        shown = _read_shown(value_range, window)
+        work = _begin_or_go_on(output, resume, as_json)
         sam = load_sam(model, device, dtype.value)
         settings = {"anymask": __version__, "model": model, "dtype": dtype.value, "options": options}
         kept: dict[str, Any] = {"work_folder": work, "settings": settings}
@@ -105,11 +94,34 @@ def volume(
         save_labels(work / output.name, labels, opened)
         os.replace(work / output.name, output)
         shutil.rmtree(work)
-    report = {"output": str(output), "objects": int(labels.max(initial=0)), "voxels": int((labels > 0).sum())}
+    objects, voxels = int(labels.max(initial=0)), int((labels > 0).sum())
     if as_json:
-        say_json(report)
+        say_json({"output": str(output), "objects": objects, "voxels": voxels})
     else:
-        typer.echo(f"{output}: {report['objects']} objects, {report['voxels']} voxels")
+        typer.echo(f"{output}: {objects} objects, {voxels} voxels")
+
+
+def _read_shown(value_range: str | None, window: str | None) -> dict[str, Any]:
+    """Which values are black and white; words for them, which photos know, are refused."""
+    shown = read_values(value_range, window)
+    if isinstance(shown.get("value_range"), str):
+        raise ValueError("--value-range of a volume must be BLACK,WHITE; without it, percentiles are taken")
+    return shown
+
+
+def _begin_or_go_on(output: Path, resume: bool, as_json: bool) -> Path:
+    """The folder of what is done, emptied unless a run goes on; ends the command where that run was finished."""
+    work = output.with_name(f"{output.name.partition('.nii')[0]}_slices")
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    elif output.is_file() and not work.exists():
+        if as_json:
+            say_json({"output": str(output), "status": "skipped"})
+        else:
+            typer.echo(f"{output}: finished before, skipped")
+        raise typer.Exit
+    work.mkdir(parents=True, exist_ok=True)
+    return work
 
 
 def read_seed(text: str) -> tuple[int, Seed]:

@@ -182,27 +182,7 @@ def _make_trainer(
     stop: StopWhenAsked,
     say: Say,
 ) -> SamTrainer:
-    augment = partial(_augment, Augmentation()) if options.augment else None
-    training: TrainingSamples[Sample] | CachedEmbeddings = TrainingSamples(
-        train_data,
-        processor,
-        max_objects=options.max_objects,
-        augment=augment,
-        seed=options.seed,
-        sample_seeds=True,
-    )
-    evaluation: SamplesByIndex = TrainingSamples(
-        validation_data, processor, max_objects=options.max_objects, seed=options.seed
-    )
-    if options.learn == "decoder":
-        folder = Path(options.output) / "embeddings"
-        evaluation = cache_image_embeddings(model, evaluation, folder=folder, progress=_show_encoding)
-        if augment is None:
-            training = cache_image_embeddings(model, training, folder=folder, progress=_show_encoding)
-        say("images are encoded")
-    side = model.config.vision_config.image_size
-    share = PromptRecipe.named(options.recipe).box_share
-    evaluation = HeldOutPrompts(evaluation, (side, side), {0.0: "click", 1.0: "box"}.get(share, "both"))
+    training, evaluation = _make_samples(model, processor, train_data, validation_data, options=options, say=say)
     metrics = SegmentationMetrics()
     trainer = SamTrainer(
         model=learner,
@@ -224,6 +204,38 @@ def _make_trainer(
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     return trainer
+
+
+def _make_samples(
+    model: SamModel,
+    processor: SamProcessor,
+    train_data: MaskDataset,
+    validation_data: MaskDataset,
+    options: FineTuneOptions,
+    say: Say,
+) -> tuple[TrainingSamples[Sample] | CachedEmbeddings, HeldOutPrompts]:
+    """Samples to learn from, and held-out ones with their prompts; encoded now where the encoder does not learn."""
+    augment = partial(_augment, Augmentation()) if options.augment else None
+    training: TrainingSamples[Sample] | CachedEmbeddings = TrainingSamples(
+        train_data,
+        processor,
+        max_objects=options.max_objects,
+        augment=augment,
+        seed=options.seed,
+        sample_seeds=True,
+    )
+    evaluation: SamplesByIndex = TrainingSamples(
+        validation_data, processor, max_objects=options.max_objects, seed=options.seed
+    )
+    if options.learn == "decoder":
+        folder = Path(options.output) / "embeddings"
+        evaluation = cache_image_embeddings(model, evaluation, folder=folder, progress=_show_encoding)
+        if augment is None:
+            training = cache_image_embeddings(model, training, folder=folder, progress=_show_encoding)
+        say("images are encoded")
+    side = model.config.vision_config.image_size
+    share = PromptRecipe.named(options.recipe).box_share
+    return training, HeldOutPrompts(evaluation, (side, side), {0.0: "click", 1.0: "box"}.get(share, "both"))
 
 
 def _show_encoding(indices: Iterable[int]) -> Iterable[int]:
