@@ -17,8 +17,8 @@ from ..data.samples import BrokenSampleError, MaskDataset, Sample
 from ..prompts.prompt import DrawnPrompts
 from ..results.overlay import draw_overlay
 from ..support.atomic_files import write_json, write_whole
+from .answers import SINGLE
 from .metrics import calibration, summarise
-from .segmenters import SINGLE
 from .tasks.interactive import SURFACE_TOLERANCE, Row
 
 WORST = 10

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from ..data.samples import BrokenSampleError, MaskDataset, Sample, check_on_broken
 from ..support.atomic_files import as_plain_value
 from ..support.unknown_names import did_you_mean
+from .answers import Segmenter
 from .reports import Report, make_report
-from .segmenters import Segmenter
 from .tasks.coco_scores import (
     detected_rows,
     detected_summary,

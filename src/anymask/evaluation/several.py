@@ -12,8 +12,8 @@ import numpy as np
 
 from ..data.samples import MaskDataset
 from ..support.atomic_files import write_json, write_whole
+from .answers import Segmenter
 from .runs import evaluate
-from .segmenters import Segmenter
 
 SHOWN = ("iou_answer", "iou_oracle", "iou", "best_iou", "noc", "failed")
 """Scores in the tables; report.json has all."""

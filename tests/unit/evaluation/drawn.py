@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from anymask.data.samples import Entry, MaskDataset, sample_of_masks
-from anymask.evaluation.segmenters import Answers, Encoded
+from anymask.evaluation.answers import Answers, Encoded
 from anymask.geometry.coordinates import ResizeGeometry
 from anymask.masks.rle import rle_to_mask
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from anymask.evaluation.segmenters import AnymaskSegmenter, ImagePrompts, TransformersSegmenter, load_segmenter
+from anymask.evaluation.answers import ImagePrompts
+from anymask.evaluation.segmenters import AnymaskSegmenter, TransformersSegmenter, load_segmenter
 
 
 @pytest.fixture(scope="module")

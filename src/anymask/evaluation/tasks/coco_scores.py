@@ -14,8 +14,8 @@ from ...masks.measures import mask_iou
 from ...masks.record import rle_of
 from ...masks.rle import Rle, mask_to_rle, rle_area, rle_to_coco
 from ...results.formats.annotated_image import UNLABELLED
+from ..answers import SINGLE, ImagePrompts, Segmenter
 from ..metrics import pairwise_iou
-from ..segmenters import SINGLE, ImagePrompts, Segmenter
 from .detections import DetectionFile
 from .interactive import Row
 from .protocols import Protocol

@@ -21,7 +21,7 @@ from ...geometry.crops import build_point_grid
 from ...masks.measures import masks_to_boxes_xyxy, nms
 from ...masks.resize import resize_logits
 from ...masks.rle import rle_to_mask
-from ..segmenters import SINGLE, ImagePrompts, Segmenter
+from ..answers import SINGLE, ImagePrompts, Segmenter
 from .interactive import Row
 from .protocols import Protocol
 

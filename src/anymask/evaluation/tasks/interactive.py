@@ -20,8 +20,8 @@ from ...geometry.coordinates import MASK_PIXELS_PER_PATCH, ResizeGeometry
 from ...masks.measures import mask_iou, outer_box_xyxy
 from ...masks.rle import mask_to_rle, rle_to_coco
 from ...prompts.mask_prompts import mask_to_logits
+from ..answers import SINGLE, Answers, Encoded, ImagePrompts, Segmenter
 from ..metrics import boundary_iou, mask_dice, surface_distances
-from ..segmenters import SINGLE, Answers, Encoded, ImagePrompts, Segmenter
 from .clicks import next_click
 from .protocols import Protocol
 
