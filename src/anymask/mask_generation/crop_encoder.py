@@ -15,7 +15,7 @@ from ..geometry.crops import crop_boxes_xyxy
 from ..images.load import image_size_hw, load_image
 from ..images.preparation import ImagePreprocessor
 from ..modeling.outputs import MaskProposer
-from ..support.chunks import encoder_batch_size, is_out_of_memory
+from ..support.chunks import encoder_batch_size, run_within_memory
 from .options import MaskGenerationOptions
 
 
@@ -138,21 +138,13 @@ class CropEncoder:
         device = None if torch.utils.data.get_worker_info() is not None else self.model.device
         return self.image_processor(image, return_tensors="pt", device=device, **overrides)["pixel_values"]
 
-    def _encode(self, crops: Sequence[Crop]) -> Iterator[tuple[Crop, torch.Tensor]]:
-        todo, batch = list(crops), len(crops)
-        while todo:
-            now = todo[:batch]
-            try:
-                embeddings = self._run_encoder(now)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or len(now) == 1:
-                    raise
-                batch = len(now) // 2
-                self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
-                continue
-            for index, crop in enumerate(now):
-                yield crop, embeddings[index : index + 1]
-            todo = todo[len(now) :]
+    def _encode(self, crops: list[Crop]) -> Iterator[tuple[Crop, torch.Tensor]]:
+        def warn(batch: int) -> None:
+            self._warn_of_memory(f"the encoder goes on with {batch} crops at a time")
+
+        batches = run_within_memory(self._run_encoder, crops, len(crops), warn)
+        embeddings = (embedding for batch in batches for embedding in batch.split(1))
+        yield from zip(crops, embeddings, strict=True)
 
     @torch.inference_mode()
     def _run_encoder(self, crops: Sequence[Crop]) -> torch.Tensor:

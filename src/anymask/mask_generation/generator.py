@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from ..images.preparation import Processor, check_processor
 from ..masks.record import MaskRecord
 from ..masks.sparse_upsampling import SparseUpsampler
 from ..modeling.outputs import MaskProposer, check_model
-from ..support.chunks import is_out_of_memory
+from ..support.chunks import run_within_memory
 from ..support.threads import map_in_threads, parallel_threads
 from .crop_encoder import Crop, CropEncoder, PreprocessedImage
 from .filters import Proposal, filter_masks, make_records, remove_duplicates
@@ -150,23 +151,17 @@ class SamMaskGenerator:
         if options.points == "adaptive":
             rounds = adaptive_rounds(len(grid), batch, found)
 
-        def propose(waiting: np.ndarray) -> tuple[int, list[Proposal]]:
-            """Decode and filter points; where memory does not suffice, fewer at a time from then on."""
+        def propose_some(indices: np.ndarray) -> list[Proposal]:
+            return self._propose(image, crop, geometry, grid_xy, indices=indices, options=options)
+
+        def ask_fewer(fewer: int) -> None:
             nonlocal batch
-            proposals: list[Proposal] = []
-            n_points = len(waiting)
-            while len(waiting):
-                now = waiting[:batch]
-                try:
-                    proposals += self._propose(image, crop, geometry, grid_xy, indices=now, options=options)
-                except RuntimeError as error:
-                    if not is_out_of_memory(error) or len(now) == 1:
-                        raise
-                    batch = len(now) // 2
-                    self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
-                    continue
-                waiting = waiting[len(now) :]
-            return n_points, proposals
+            batch = fewer  # from now on
+            self._warn_of_memory(f"going on with {batch} points at a time; pass a lower points_per_batch")
+
+        def propose(indices: np.ndarray) -> tuple[int, list[Proposal]]:
+            parts = run_within_memory(propose_some, indices, batch, ask_fewer)
+            return len(indices), list(chain.from_iterable(parts))
 
         n_asked = 0
         for points in rounds:

@@ -2,7 +2,7 @@
 
 Each takes query, key and value with heads split, and returns the attended values and, where it has them, the weights.
 `SamModel.from_pretrained(..., attn_implementation=)` chooses among them by name. Used by `image_encoder.py`; the mask
-decoder has a way of its own to do less work, see `two_way_transformer.py`.
+decoder's attention is in `two_way_transformer.py`.
 """
 
 from __future__ import annotations

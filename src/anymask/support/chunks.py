@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from .devices import is_accelerator
 from .exporting import is_being_exported
+
+Items = TypeVar("Items", list[Any], np.ndarray)
+Value = TypeVar("Value")
 
 # On a CPU larger chunks fall out of the cache; an accelerator needs work for all its units.
 _MASK_CHUNK_BYTES_CPU = 2**24
@@ -76,6 +80,34 @@ def _free_bytes(device: torch.device) -> int:
         return _FREE_BYTES_UNKNOWN
     free_bytes, _ = torch.cuda.mem_get_info(device)
     return free_bytes + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def run_within_memory(
+    function: Callable[[Items], Value], items: Items, at_a_time: int, on_shortage: Callable[[int], None]
+) -> Iterator[Value]:
+    """Call a function with some of the items at a time, and with fewer where memory does not suffice.
+
+    Args:
+        function: Of some of the items.
+        items: In order.
+        at_a_time: How many to begin with.
+        on_shortage: Is told with how many it goes on.
+
+    Raises:
+        RuntimeError: What the function raises; that memory ran out, too, where it was called with one item.
+    """
+    while len(items):
+        now = items[:at_a_time]
+        try:
+            value = function(now)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or len(now) == 1:
+                raise
+            at_a_time = len(now) // 2
+            on_shortage(at_a_time)
+            continue
+        yield value
+        items = items[len(now) :]
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -68,3 +68,21 @@ def test_the_allocator_of_this_machine_is_understood():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert memory.is_out_of_memory(caught.value)
+
+
+def test_fewer_at_a_time_where_memory_does_not_suffice():
+    seen, told = [], []
+
+    def double(some):
+        seen.append(some)
+        if len(some) > 2:
+            raise torch.OutOfMemoryError
+        return [2 * item for item in some]
+
+    parts = list(memory.run_within_memory(double, [1, 2, 3, 4, 5], 5, told.append))
+    assert parts == [[2, 4], [6, 8], [10]] and told == [2]
+    assert seen == [[1, 2, 3, 4, 5], [1, 2], [3, 4], [5]]
+    with pytest.raises(torch.OutOfMemoryError):
+        list(memory.run_within_memory(lambda some: double(some * 3), [1, 2], 2, told.append))
+    with pytest.raises(ZeroDivisionError):
+        list(memory.run_within_memory(lambda some: 1 / 0, [1], 1, pytest.fail))
