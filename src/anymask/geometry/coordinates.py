@@ -24,6 +24,8 @@ LABEL_BOX_TOP_LEFT = 2
 LABEL_BOX_BOTTOM_RIGHT = 3
 LABEL_NOT_A_POINT = -1  # a token that says "no point here"; the model attends to it
 LABEL_PADDING = -10  # fills up a batch; masked out, so that it changes nothing
+LABELS_WITHOUT_PLACE = (LABEL_NOT_A_POINT, LABEL_PADDING)
+"""Whose coordinates mean nothing."""
 
 PADDED_OBJECT = -100
 """Label of every pixel of an object that only fills up a batch. What `transformers.Trainer` does not count."""

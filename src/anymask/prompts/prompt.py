@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..geometry.coordinates import LABEL_MEANINGS, LABEL_NOT_A_POINT, LABEL_PADDING, LABELS
+from ..geometry.coordinates import LABEL_MEANINGS, LABELS, LABELS_WITHOUT_PLACE
 
 OVERSHOOT = 1.0
 """Pixels by which points and boxes may leave their image and are clipped: what detectors and rounding leave."""
@@ -173,7 +173,7 @@ def clip_prompt(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> Prom
     points_xy = np.array(prompt.points_xy, dtype=np.float64).reshape(-1, 2)
     if not np.isfinite(points_xy).all():
         raise ValueError(f"Points{where} must be finite, got {points_xy.tolist()}.")
-    is_place = np.isin(prompt.labels, (LABEL_NOT_A_POINT, LABEL_PADDING), invert=True)
+    is_place = np.isin(prompt.labels, LABELS_WITHOUT_PLACE, invert=True)
     points_xy[is_place] = points_xy[is_place].clip(0, (width, height))
     clipped_box = None if box is None else tuple(np.clip(box, 0, (width, height, width, height)).tolist())
     return replace(prompt, points_xy=tuple((x, y) for x, y in points_xy.tolist()), box_xyxy=clipped_box)
@@ -182,7 +182,7 @@ def clip_prompt(prompt: Prompt, size_hw: Sequence[int], where: str = "") -> Prom
 def _placed_xy(prompt: Prompt) -> list[tuple[float, float]]:
     """The points whose labels are of a place."""
     labelled = zip(prompt.points_xy, prompt.labels, strict=True)
-    return [point for point, label in labelled if label not in (LABEL_NOT_A_POINT, LABEL_PADDING)]
+    return [point for point, label in labelled if label not in LABELS_WITHOUT_PLACE]
 
 
 def _check_inside(what: str, places_xy: Iterable[tuple[float, float]], size_hw: Sequence[int], where: str) -> None:

@@ -16,8 +16,8 @@ import torch
 from ..geometry.coordinates import (
     LABEL_BOX_BOTTOM_RIGHT,
     LABEL_BOX_TOP_LEFT,
-    LABEL_NOT_A_POINT,
     LABEL_PADDING,
+    LABELS_WITHOUT_PLACE,
     ResizeGeometry,
 )
 from .mask_prompts import mask_to_logits
@@ -151,7 +151,7 @@ def _padded(prompts: Sequence[Sequence[Prompt]], geometries: Sequence[ResizeGeom
 
 def _points_to_model(points_xy: np.ndarray, labels: np.ndarray, geometry: ResizeGeometry) -> np.ndarray:
     """Scale points (..., 2), those of a place clipped to their image; labels are (...)."""
-    is_place = ~np.isin(labels, (LABEL_NOT_A_POINT, LABEL_PADDING))
+    is_place = ~np.isin(labels, LABELS_WITHOUT_PLACE)
     height, width = geometry.original_size_hw
     clipped = np.where(is_place[..., None], points_xy.clip(0, (width, height)), points_xy)
     return geometry.points_to_model(clipped.astype(np.float32))
