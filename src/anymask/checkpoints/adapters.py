@@ -12,7 +12,7 @@ from typing import Any
 from ..weights.names import PACKAGED_CHECKPOINTS, resolve_checkpoint
 from .formats.files import read_tensors
 from .reading import read_named_tensors
-from .reports import CheckpointError, group_keys, key_problems
+from .reports import CheckpointError, find_misshapen, group_keys, key_problems
 
 _CONFIG = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -89,12 +89,7 @@ def load_part(load_base: Callable[[Any], Any], path: str, base: Any) -> Any:
     model = load_base(base)
     own = {name: tensor.shape for name, tensor in model.state_dict().items()}
     unexpected = [name for name in tensors if name not in own]
-    misshapen = {
-        name: (tuple(tensor.shape), tuple(own[name]))
-        for name, tensor in tensors.items()
-        if name in own and tensor.shape != own[name]
-    }
-    problems = key_problems([], unexpected, misshapen)
+    problems = key_problems([], unexpected, find_misshapen(tensors, own))
     if problems:
         raise CheckpointError(
             f"{path} must hold weights of {base}, but {problems}. It has {group_keys(tensors)}; pass the base that it "

@@ -23,7 +23,7 @@ from .formats.key_map import HUB_PARTS, TIED_KEY
 from .formats.other_models import recognise_relative
 from .hub import check_cached, explained_errors
 from .reading import Checkpoint, read_checkpoint
-from .reports import CheckpointError, key_problems
+from .reports import CheckpointError, find_misshapen, key_problems
 
 
 def is_checkpoint_file(name_or_path: Any) -> bool:
@@ -189,11 +189,7 @@ def _fitting_tensors(
     tensors = {name: tensor for name, tensor in checkpoint.tensors.items() if not name.startswith(other_parts)}
     missing = [name for name in expected if name not in tensors and name.startswith(HUB_PARTS)]
     unexpected = [name for name in tensors if name not in expected]
-    misshapen = {
-        name: (tuple(tensor.shape), tuple(expected[name]))
-        for name, tensor in tensors.items()
-        if name in expected and tensor.shape != expected[name]
-    }
+    misshapen = find_misshapen(tensors, expected)
     shown = dict(zip(misshapen, checkpoint.names_in_file(list(misshapen)), strict=True))
     problems = key_problems(
         checkpoint.names_in_file(missing),

@@ -65,6 +65,17 @@ def key_problems(
     return "; ".join(problems)
 
 
+def find_misshapen(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size]
+) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+    """Tensors of other shapes than the model's: name to the shape in the file and in the model, see `key_problems`."""
+    return {
+        name: (tuple(tensor.shape), tuple(expected[name]))
+        for name, tensor in tensors.items()
+        if name in expected and tensor.shape != expected[name]
+    }
+
+
 def check_tensors(path: str, tensors: Mapping[str, Tensor]) -> None:
     """Refuse weights of a SAM that no model can compute with; other tensors pass.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..masks.measures import iou_to_dice, mask_iou
+from ..masks.measures import find_window, iou_to_dice, mask_iou
 from ..masks.rle import Rle, rle_to_box_xyxy, rle_to_runs
 
 BOUNDARY_FRACTION = 0.02  # of the image's diagonal, as in the paper of boundary IoU
@@ -172,12 +172,10 @@ def surface_distances(
     from scipy.ndimage import binary_erosion, distance_transform_edt
 
     farthest = float(np.hypot(mask.shape[0] * spacing_hw[0], mask.shape[1] * spacing_hw[1]))
-    either = mask | target
-    if not either.any():
+    window = find_window(mask | target)
+    if window is None:
         return SurfaceDistances(np.zeros(0), np.zeros(0), farthest)
-    rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    edges = [part & ~binary_erosion(part) for part in (mask[box], target[box])]
+    edges = [part & ~binary_erosion(part) for part in (mask[window], target[window])]
     if not all(edge.any() for edge in edges):
         to_target, to_mask = (np.full(int(edge.sum()), farthest) for edge in edges)
         return SurfaceDistances(to_target, to_mask, farthest)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .outlines import ranges
 from .rle import Rle, rle_area, rle_to_runs, runs_to_rle, split_at_columns
 
 
@@ -120,7 +121,5 @@ def _touching_runs(starts: np.ndarray, ends: np.ndarray, height: int) -> tuple[n
     next_line = own_line + spacing
     first = np.searchsorted(own_line + bottoms, next_line + tops, side="left")
     past_last = np.searchsorted(own_line + tops, next_line + bottoms, side="right")
-    neighbours = np.maximum(past_last - first, 0)
-    left = np.repeat(np.arange(len(starts)), neighbours)
-    right = np.arange(len(left)) - np.repeat(np.cumsum(neighbours) - neighbours, neighbours) + first[left]
+    right, left = ranges(first, past_last)
     return left, right

@@ -60,8 +60,16 @@ def masks_to_boxes_xyxy(masks: torch.Tensor) -> torch.Tensor:
 
 def outer_box_xyxy(mask: np.ndarray) -> np.ndarray:
     """Bound a mask (H, W) that is not empty by its outer edges, as a box prompt does: x0, y0, x1, y1, (4,) float32."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
+    window = find_window(mask)
+    assert window is not None
+    rows, columns = window
+    return np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=np.float32)
+
+
+def find_window(mask: np.ndarray) -> tuple[slice, slice] | None:
+    """Find the rows and columns that a mask (H, W) spans, so that `mask[window]` is all of it; None if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)).tolist(), np.flatnonzero(mask.any(axis=0)).tolist()
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if rows else None
 
 
 def mask_iou(masks: np.ndarray, targets: np.ndarray) -> np.ndarray:

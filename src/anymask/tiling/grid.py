@@ -69,14 +69,20 @@ def overlap_xyxy(first: Sequence[int], second: Sequence[int]) -> Box | None:
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
+def boxes_that_meet(boxes_xyxy: np.ndarray, box_xyxy: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Which of boxes (N, 4) have something in common with a box: their positions, in order."""
+    left, top, right, bottom = box_xyxy
+    x0, y0, x1, y1 = boxes_xyxy.T
+    return np.flatnonzero((x0 < right) & (x1 > left) & (y0 < bottom) & (y1 > top))
+
+
 def overlapping_pairs(tiles: Sequence[Tile]) -> list[tuple[int, int]]:
     """Positions in `tiles` of each two whose windows overlap, the lower first, in order."""
     windows = np.array([tile.window_xyxy for tile in tiles]).reshape(-1, 4)
     pairs: list[tuple[int, int]] = []
-    for position, (left, top, right, bottom) in enumerate(windows):
+    for position, box in enumerate(windows):
         later = windows[position + 1 :]
-        meets = (later[:, 0] < right) & (later[:, 2] > left) & (later[:, 1] < bottom) & (later[:, 3] > top)
-        pairs.extend((position, position + 1 + int(other)) for other in np.flatnonzero(meets))
+        pairs.extend((position, position + 1 + int(other)) for other in boxes_that_meet(later, box))
     return pairs
 
 

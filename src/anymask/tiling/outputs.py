@@ -17,7 +17,7 @@ import numpy as np
 from ..masks.polygons import rle_to_polygons
 from ..masks.rle import rle_to_coco, rle_to_part, runs_to_rle
 from ..support.atomic_files import write_whole
-from .grid import make_grid, overlap_xyxy
+from .grid import boxes_that_meet, make_grid, overlap_xyxy
 from .pieces import place_runs
 from .sources import LargeImage, bounded_cache, map_xy, no_place_is_needed
 from .stitch import StitchedObject
@@ -198,9 +198,7 @@ def paint_labels(objects: SavedObjects, size_hw: Sequence[int]) -> Iterator[tupl
     """
     for tile in make_grid(size_hw, LABEL_BLOCK, 0):
         left, top, right, bottom = tile.core_xyxy
-        boxes = objects.boxes_xyxy
-        meets = (boxes[:, 0] < right) & (boxes[:, 2] > left) & (boxes[:, 1] < bottom) & (boxes[:, 3] > top)
-        members = np.flatnonzero(meets)
+        members = boxes_that_meet(objects.boxes_xyxy, tile.core_xyxy)
         members = members[np.argsort(-objects.areas[members], kind="stable")]
         block = np.zeros((bottom - top, right - left), dtype=np.uint32)
         for number, found in zip(members, objects.take(members.tolist()), strict=True):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..masks.measures import find_window
 from ..masks.rle import Rle, mask_to_rle, rle_to_coco, rle_to_mask, rle_to_runs, runs_to_rle, split_at_columns
 from ..support.atomic_files import keep_settings, write_json
 from .grid import Box, Tile
@@ -63,11 +64,11 @@ def place_runs(rle: Rle, box_xyxy: Sequence[int], height: int) -> tuple[np.ndarr
 
 def make_piece(mask: np.ndarray, left_top: tuple[int, int], **facts: Any) -> Piece | None:
     """A piece from a mask (height, width) of bool whose corner lies at `left_top`; None for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows) == 0:
+    window = find_window(mask)
+    if window is None:
         return None
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    inside = mask[top:bottom, left:right]
+    (top, bottom), (left, right) = ((part.start, part.stop) for part in window)
+    inside = mask[window]
     box = (left + left_top[0], top + left_top[1], right + left_top[0], bottom + left_top[1])
     area = int(inside.sum())
     x = float((inside.sum(axis=0) * np.arange(right - left)).sum() / area) + box[0] + 0.5

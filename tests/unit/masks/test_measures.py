@@ -6,6 +6,7 @@ import torch
 from tests.plain_nms import plain_nms
 
 from anymask.masks.measures import (
+    find_window,
     iou_to_dice,
     kept_of_overlapping,
     mask_iou,
@@ -64,6 +65,8 @@ def test_outer_edges_lie_one_beyond_the_last_pixel():
     mask = np.zeros((10, 14), dtype=bool)
     mask[3:5, 6:11] = True
     assert outer_box_xyxy(mask).tolist() == [6, 3, 11, 5]
+    assert find_window(mask) == (slice(3, 5), slice(6, 11))
+    assert find_window(np.zeros((2, 3), dtype=bool)) is None
 
 
 def test_iou_of_counted_pixels():

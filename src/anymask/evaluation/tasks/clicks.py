@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ...geometry.coordinates import IGNORED_PIXEL, LABEL_BACKGROUND, LABEL_FOREGROUND
+from ...masks.measures import find_window
 from ...support.chunks import slices
 from ...support.devices import is_accelerator
 
@@ -129,12 +130,11 @@ def distance_inside(region: np.ndarray) -> np.ndarray:
     from scipy.ndimage import distance_transform_edt
 
     distances = np.zeros(region.shape)
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    if len(rows) == 0:
+    window = find_window(region)
+    if window is None:
         return distances
     # What is nearest to a pixel of the region lies in its box or right beside it: the rest of the image says nothing.
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    distances[box] = distance_transform_edt(np.pad(region[box], 1))[1:-1, 1:-1]
+    distances[window] = distance_transform_edt(np.pad(region[window], 1))[1:-1, 1:-1]
     return distances
 
 

@@ -48,8 +48,8 @@ class AnnotatedImage:
     """What a reader found.
 
     Attributes:
-        records: one per mask: "segmentation" (RLE), "area", "bbox" (x, y, width, height; see `MaskRecord`), and what else
-            the format holds: "label", "id", "category_id", "iscrowd", "supercategory", "predicted_iou",
+        records: one per mask: "segmentation" (RLE), "area", "bbox" (x, y, width, height; see `MaskRecord`), and
+            what else the format holds: "label", "id", "category_id", "iscrowd", "supercategory", "predicted_iou",
             "stability_score", "point_coords", "crop_box".
         size_hw: height and width of the image in pixels.
         name: its file name, where the file says one.
