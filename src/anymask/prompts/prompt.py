@@ -108,7 +108,7 @@ def drawn_prompts(prompts: Sequence[Prompt]) -> DrawnPrompts:
     )
 
 
-def joined_prompts(first: DrawnPrompts | None, second: DrawnPrompts | None, offset: int) -> DrawnPrompts | None:
+def join_prompts(first: DrawnPrompts | None, second: DrawnPrompts | None, offset: int) -> DrawnPrompts | None:
     """Put prompts of one image together; `offset` is added to the numbers of the second's."""
     if first is None and second is None:
         return None

@@ -19,7 +19,7 @@ from ..masks.measures import kept_of_overlapping
 from ..masks.polygons import Polygon
 from ..masks.record import MaskRecord, complete_record, form_of, make_record, rle_of
 from ..masks.rle import Rle, rle_to_coco, rle_to_mask
-from ..prompts.prompt import DrawnPrompts, joined_prompts
+from ..prompts.prompt import DrawnPrompts, join_prompts
 from .formats.annotated_image import label_of, polygons_of
 from .formats.coco import coco_document
 from .formats.files import FilePath
@@ -129,7 +129,7 @@ class Results(Sequence[MaskRecord]):
             torch.cat([self.low_res_logits, other.low_res_logits]) if both else None,  # type: ignore[list-item]
             [*self.prompt_numbers, *(offset + number for number in other.prompt_numbers)],
         )
-        added.prompts = joined_prompts(self.prompts, other.prompts, offset)
+        added.prompts = join_prompts(self.prompts, other.prompts, offset)
         stages = {**self.timings, **other.timings}
         added.timings = {stage: self.timings.get(stage, 0.0) + other.timings.get(stage, 0.0) for stage in stages}
         return added

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..masks.record import MaskRecord
-from .formats.annotated_image import class_name_of, class_number_of, first_of_each_class, label_of, numbered
+from .formats.annotated_image import choose_ids, class_name_of, class_number_of, first_of_each_class, label_of
 
 if TYPE_CHECKING:
     from .results import Results
@@ -27,7 +27,7 @@ def classes_of(records: Sequence[MaskRecord]) -> tuple[np.ndarray, dict[int, str
         (N,) int64, the number of each record's class, and the names of the classes by their numbers.
     """
     first_of = first_of_each_class(records)
-    ids = numbered([class_number_of(record) for record in first_of.values()], first=0)
+    ids = choose_ids([class_number_of(record) for record in first_of.values()], first=0)
     names = dict(zip(ids, first_of, strict=True))
     number_of = {name: number for number, name in names.items()}
     return np.array([number_of[class_name_of(record)] for record in records], dtype=np.int64), names

@@ -13,7 +13,7 @@ import torch
 
 from ..masks.polygons import rles_to_polygons
 from ..masks.rle import mask_to_rle
-from .formats.annotated_image import joined
+from .formats.annotated_image import join_outlines
 
 
 class Masks(np.ndarray):
@@ -24,7 +24,7 @@ class Masks(np.ndarray):
         """The outline (K, 2) float32 of each mask, in pixels, its parts joined, its holes filled; (0, 2) for none."""
         rles = [mask_to_rle(mask) for mask in np.asarray(self)]
         return [
-            joined(parts).astype(np.float32) if parts else np.zeros((0, 2), np.float32)
+            join_outlines(parts).astype(np.float32) if parts else np.zeros((0, 2), np.float32)
             for parts in rles_to_polygons(rles, holes=False)
         ]
 

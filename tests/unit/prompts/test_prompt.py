@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anymask.prompts.prompt import DrawnPrompts, Prompt, check_prompt, clip_prompt, drawn_prompts, joined_prompts
+from anymask.prompts.prompt import DrawnPrompts, Prompt, check_prompt, clip_prompt, drawn_prompts, join_prompts
 
 MASK = np.arange(12).reshape(3, 4) > 5
 
@@ -58,11 +58,11 @@ def test_what_is_drawn():
     np.testing.assert_array_equal(drawn.labels, [1, 0])
     np.testing.assert_array_equal(drawn.boxes_xyxy, [[1, 2, 3, 4]])
     assert (drawn.point_prompts.tolist(), drawn.box_prompts.tolist()) == ([0, 0], [1])
-    both = joined_prompts(drawn, drawn, 3)
+    both = join_prompts(drawn, drawn, 3)
     assert (both.point_prompts.tolist(), both.box_prompts.tolist()) == ([0, 0, 3, 3], [1, 4])
     assert len(both.points_xy) == len(both.labels) == 4
-    assert joined_prompts(None, drawn, 0).box_prompts.tolist() == [1]
-    assert joined_prompts(None, None, 0) is None
+    assert join_prompts(None, drawn, 0).box_prompts.tolist() == [1]
+    assert join_prompts(None, None, 0) is None
     assert DrawnPrompts(boxes_xyxy=np.zeros((2, 4))).box_prompts.tolist() == [-1, -1]
     with pytest.raises(ValueError, match="`box_prompts` must be one per row, got 1 for 2"):
         DrawnPrompts(boxes_xyxy=np.zeros((2, 4)), box_prompts=np.array([0]))

@@ -91,7 +91,7 @@ def class_number_of(record: Mapping[str, Any]) -> Any:
     return record.get("category_id")
 
 
-def numbered(own: Sequence[Any], first: int = 1) -> list[Any]:
+def choose_ids(own: Sequence[Any], first: int = 1) -> list[Any]:
     """Choose an id for each entry of a file: its own, where no earlier entry has it, else a free number.
 
     Args:
@@ -149,7 +149,7 @@ def polygons_of(annotated: Annotated, tolerance: float, holes: bool = True) -> l
     return rles_to_polygons([rle_of(record) for record in annotated.records], tolerance, holes)
 
 
-def joined(polygons: Sequence[Polygon]) -> np.ndarray:
+def join_outlines(polygons: Sequence[Polygon]) -> np.ndarray:
     """Join outlines and holes to one closed line (K, 2), for formats that have room for one.
 
     The rings are joined by seams that go there and back along the same line and so enclose nothing: the mask that the

@@ -23,11 +23,11 @@ from .annotated_image import (
     box_to_rle,
     checked_rle,
     checked_size_hw,
+    choose_ids,
     class_name_of,
     class_number_of,
     first_of_each_class,
-    joined,
-    numbered,
+    join_outlines,
     polygons_of,
 )
 from .files import Entries, FilePath, read_json, reading
@@ -69,13 +69,13 @@ def coco_document(
         raise ValueError(f'`segmentation` must be "rle" or "polygons", got {segmentation!r}.')
     categories = categories_of(images, class_names)
     category_ids = {category["name"]: category["id"] for category in categories}
-    image_ids = numbered([image.image_info.get("id") for image in images])
-    ids = iter(numbered([record.get("id") for image in images for record in image.records]))
+    image_ids = choose_ids([image.image_info.get("id") for image in images])
+    ids = iter(choose_ids([record.get("id") for image in images for record in image.records]))
     annotations = []
     for image_id, image in zip(image_ids, images, strict=True):
         polygons = polygons_of(image, tolerance) if segmentation == "polygons" else [[] for _ in image.records]
         for record, parts in zip(image.records, polygons, strict=True):
-            outlines = [joined([part]).ravel().tolist() for part in parts]
+            outlines = [join_outlines([part]).ravel().tolist() for part in parts]
             annotation = annotation_of(record, next(ids), image_id, category_ids[class_name_of(record)])
             annotations.append({**annotation, "segmentation": outlines or annotation["segmentation"]})
     image_entries = [
@@ -119,7 +119,7 @@ def categories_of(images: Sequence[Annotated], class_names: ClassNames | None) -
     """
     first_of = first_of_each_class(record for image in images for record in image.records)
     if class_names is None:
-        ids = numbered([class_number_of(record) for record in first_of.values()])
+        ids = choose_ids([class_number_of(record) for record in first_of.values()])
         names = dict(zip(ids, first_of, strict=True))
     else:
         names = dict(class_names if isinstance(class_names, Mapping) else enumerate(class_names, start=1))

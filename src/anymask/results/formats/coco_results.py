@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...support.atomic_files import write_json
-from .annotated_image import Annotated, AnnotatedImage, ClassNames, checked_size_hw, class_name_of, numbered
+from .annotated_image import Annotated, AnnotatedImage, ClassNames, checked_size_hw, choose_ids, class_name_of
 from .coco import Facts, annotation_of, categories_of, read_categories, read_coco_document, record_from
 from .files import Entries, FilePath, read_json
 
@@ -29,7 +29,7 @@ def coco_results_of(images: Sequence[Annotated], *, class_names: ClassNames | No
     """
     category_ids = {category["name"]: category["id"] for category in categories_of(images, class_names)}
     results = []
-    for image_id, image in zip(numbered([image.image_info.get("id") for image in images]), images, strict=True):
+    for image_id, image in zip(choose_ids([image.image_info.get("id") for image in images]), images, strict=True):
         for number, record in enumerate(image.records, start=1):
             annotation = annotation_of(record, number, image_id, category_ids[class_name_of(record)])
             if "score" not in annotation:

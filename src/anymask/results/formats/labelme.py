@@ -27,7 +27,7 @@ from .annotated_image import (
     AnnotatedImage,
     checked_size_hw,
     class_name_of,
-    joined,
+    join_outlines,
 )
 from .files import Entries, FilePath, read_json, reading
 
@@ -61,7 +61,7 @@ def write_labelme(
         shapes += [
             {
                 "label": class_name_of(record),
-                "points": joined([polygon]).tolist(),
+                "points": join_outlines([polygon]).tolist(),
                 "group_id": index if len(polygons) > 1 else None,
                 "description": "",
                 "shape_type": "polygon",

@@ -19,7 +19,7 @@ from .annotated_image import (
     AnnotatedImage,
     checked_rle,
     checked_size_hw,
-    numbered,
+    choose_ids,
 )
 from .files import Entries, FilePath, read_json, reading
 
@@ -35,7 +35,7 @@ def sa1b_document(annotated: Annotated, info: dict[str, Any] | None = None) -> d
     """
     height, width = annotated.size_hw
     image = {**annotated.image_info, "file_name": annotated.name, "height": height, "width": width}
-    ids = numbered([record.get("id") for record in annotated.records])
+    ids = choose_ids([record.get("id") for record in annotated.records])
     annotations = [{**_written(record), "id": id_} for id_, record in zip(ids, annotated.records, strict=True)]
     return {**({"info": info} if info else {}), "image": image, "annotations": annotations}
 

@@ -17,7 +17,7 @@ from ...images.load import image_size_hw, load_image
 from ...masks.polygons import polygons_to_rle
 from ...masks.record import MaskRecord, make_record
 from ...support.atomic_files import write_whole
-from .annotated_image import Annotated, AnnotatedImage, ClassNames, box_to_rle, joined, label_of, polygons_of
+from .annotated_image import Annotated, AnnotatedImage, ClassNames, box_to_rle, join_outlines, label_of, polygons_of
 from .files import Entries, FilePath, read_text, reading
 
 _FORMAT = "segmentation text of YOLO"
@@ -55,7 +55,7 @@ def write_yolo(
         if not polygons:
             empty += 1
             continue
-        fields += [f"{value:.{_DIGITS}g}" for value in (joined(polygons) / (width, height)).ravel().tolist()]
+        fields += [f"{value:.{_DIGITS}g}" for value in (join_outlines(polygons) / (width, height)).ravel().tolist()]
         if confidence:
             if record.get("predicted_iou") is None:
                 raise ValueError("`confidence=True` must find a predicted IoU in every record, but one has none.")
