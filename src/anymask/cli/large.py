@@ -53,7 +53,7 @@ def find_large(photos: Iterable[Photo], above: float, prompted: bool = False) ->
             continue
         is_known = header.megapixels != float("inf")
         size = f"{header.megapixels:.4g} megapixels" if is_known else "more pixels than Pillow opens"
-        if find_spec("rasterio") is None or find_spec("scipy") is None:
+        if find_spec("rasterio") is None:
             typer.echo(f"anymask: {photo.source}: {size}; pip install 'anymask[geo]' segments it in tiles", err=True)
             continue
         large.append(photo)
