@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..results.formats.files import read_text
-from ..support.unknown_names import check_known_options, did_you_mean
+from ..support.unknown_names import check_known_name, check_known_options
 from .readers.coco import read_coco_dataset
 from .readers.files import files_with, image_files, subfolder
 from .readers.folders import read_mask_folder
@@ -48,9 +48,7 @@ def open_dataset(path: str | Path, format: str | None = None, **options: Any) ->
     """
     if format is None:
         format, path = _looks_like(path)  # noqa: A001
-    if format not in FORMATS:
-        hint = did_you_mean(format, FORMATS, otherwise=f"there are {', '.join(FORMATS)}.")
-        raise ValueError(f"`format` must be one of anymask's formats of data, got {format!r}; {hint}")
+    check_known_name(format, FORMATS, "`format` must be one of anymask's formats of data")
     read, known = FORMATS[format]
     check_known_options(options, known, f"the format {format!r}")
     return read(path, **options)

@@ -10,7 +10,7 @@ import numpy as np
 from ..images.load import load_image
 from ..mask_generation.generator import SamMaskGenerator
 from ..sam import SAM
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 
 if TYPE_CHECKING:
     from ..modeling_sam import SamModel
@@ -121,9 +121,7 @@ def preset(name: str) -> dict[str, Any]:
     Raises:
         ValueError: If there is no such preset.
     """
-    if name not in PRESETS:
-        hint = did_you_mean(name, PRESETS, otherwise=f"the presets are {', '.join(PRESETS)}")
-        raise ValueError(f"`preset` must be the name of one, got {name!r}; {hint}.")
+    check_known_name(name, PRESETS, "`preset` must be the name of one")
     return dict(PRESETS[name])
 
 

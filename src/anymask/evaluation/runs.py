@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..data.samples import BrokenSampleError, MaskDataset, Sample, check_on_broken
 from ..support.atomic_files import as_plain_value
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 from .answers import Segmenter
 from .reports import Report, make_report
 from .tasks.coco_scores import (
@@ -138,9 +138,7 @@ def evaluate(
 
 def _task_named(name: str, detections: DetectionFile | None) -> Task:
     """One of `TASKS`; with a detector's boxes the one that asks these."""
-    if name not in TASKS:
-        hint = did_you_mean(name, TASKS, otherwise=f"there are {', '.join(TASKS)}.")
-        raise ValueError(f"`task` must be one that is known, got {name!r}; {hint}")
+    check_known_name(name, TASKS, "`task` must be one that is known")
     if detections is None:
         return TASKS[name]
     if name != "instances":

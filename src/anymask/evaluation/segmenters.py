@@ -18,7 +18,7 @@ from ..masks.resize import resize_to_masks
 from ..masks.rle import mask_to_rle
 from ..sam import SAM
 from ..support.devices import usable_device
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 from ..weights.names import resolve_checkpoint
 from .answers import Answers, Encoded, ImagePrompts, Segmenter, answer_in_parts, join_answers, make_inputs
 
@@ -158,9 +158,7 @@ def load_segmenter(
         OSError: If there is no such checkpoint.
         ValueError: If the implementation is unknown.
     """
-    if implementation not in IMPLEMENTATIONS:
-        hint = did_you_mean(implementation, IMPLEMENTATIONS, otherwise=f"there are {', '.join(IMPLEMENTATIONS)}.")
-        raise ValueError(f"`implementation` must be one that is known, got {implementation!r}; {hint}")
+    check_known_name(implementation, IMPLEMENTATIONS, "`implementation` must be one that is known")
     return IMPLEMENTATIONS[implementation](name, device, dtype)
 
 

@@ -15,7 +15,7 @@ from ..images.preparation import ImagePreprocessor
 from ..modeling.network import SamNetwork
 from ..predictor.sources import open_source
 from ..support.atomic_files import whole_folder, write_json
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 from .checks import ExportError, as_arrays, mask_agreement, output_errors
 from .engines import ENGINES, FORMATS, import_openvino
 from .fewer_bits import smoothed, with_fewer_bits
@@ -109,10 +109,8 @@ def _check_can_be_written(layout: str, file_format: str, precision: str) -> None
         ("file_format", file_format, FORMATS_OF.get(layout, ("onnx",))),
         ("precision", precision, SUFFIXES),
     ):
-        if value not in known:
-            hint = did_you_mean(value, known, otherwise=f"there are {', '.join(known)}")
-            of_layout = f" in the layout {layout!r}" if name == "file_format" else ""
-            raise ValueError(f"`{name}` must be one of those that can be written{of_layout}, got {value!r}; {hint}.")
+        of_layout = f" in the layout {layout!r}" if name == "file_format" else ""
+        check_known_name(value, known, f"`{name}` must be one of those that can be written{of_layout}")
 
 
 def _write(file: GraphFile, path: Path, precision: str, input_side: int, photos: Sequence[Any]) -> None:

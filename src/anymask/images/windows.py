@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 
 CT_WINDOWS = {
     "abdomen": (40.0, 400.0),
@@ -28,9 +28,7 @@ def window_range(window: Window) -> tuple[float, float]:
         ValueError: If there is no window of that name, or a width is not above 0.
     """
     if isinstance(window, str):
-        if window not in CT_WINDOWS:
-            hint = did_you_mean(window, CT_WINDOWS, otherwise=f"the windows are {', '.join(CT_WINDOWS)}")
-            raise ValueError(f"`window` must be a known CT window or a level and a width, got {window!r}; {hint}.")
+        check_known_name(window, CT_WINDOWS, "`window` must be a known CT window or a level and a width")
         window = CT_WINDOWS[window]
     if len(window) != 2 or not window[1] > 0:
         raise ValueError(f"`window` must be a level and a width above 0, as in (40, 400), got {window!r}.")

@@ -20,6 +20,19 @@ def check_known_options(given: Iterable[str], known: Collection[str], owner: str
             raise TypeError(f"{owner} has no option {name!r}; {hint}")
 
 
+def check_known_name(name: str, known: Collection[str], requirement: str) -> None:
+    """Raise ValueError for a name that is not among the known ones.
+
+    Args:
+        name: what came.
+        known: what could have been meant.
+        requirement: what must hold, for the message, e.g. "`protocol` must be one that is known".
+    """
+    if name not in known:
+        hint = did_you_mean(name, known, otherwise=f"there are {', '.join(known)}.")
+        raise ValueError(f"{requirement}, got {name!r}; {hint}")
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """The end of an error message about a name: "did you mean 'size'?".
 

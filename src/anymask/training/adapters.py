@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modeling_sam import SamModel
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -78,9 +78,7 @@ def add_adapter(model: SamModel, preset: str = "encoder_qv", rank: int | None = 
         ImportError: If peft is not installed.
         ValueError: If there is no such preset.
     """
-    if preset not in PRESETS:
-        hint = did_you_mean(preset, PRESETS, otherwise=f"there are {', '.join(PRESETS)}.")
-        raise ValueError(f"The preset of adapters must be one of anymask's, got {preset!r}; {hint}")
+    check_known_name(preset, PRESETS, "The preset of adapters must be one of anymask's")
     peft = _import_peft()
     chosen = PRESETS[preset]
     rank = chosen.rank if rank is None else rank

@@ -20,7 +20,7 @@ from ..geometry.coordinates import (
     LABEL_PADDING,
 )
 from ..modeling.losses import find_objects
-from ..support.unknown_names import did_you_mean
+from ..support.unknown_names import check_known_name
 from .samples import pixels_in_frame
 
 POINTS = (*PLACES, "either")
@@ -90,9 +90,7 @@ class PromptRecipe:
         Raises:
             ValueError: If there is no such recipe.
         """
-        if name not in RECIPES:
-            hint = did_you_mean(name, RECIPES, otherwise=f"there are {', '.join(RECIPES)}.")
-            raise ValueError(f"The prompt recipe must be one of anymask's, got {name!r}; {hint}")
+        check_known_name(name, RECIPES, "The prompt recipe must be one of anymask's")
         return RECIPES[name]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from anymask.support.unknown_names import check_known_options, did_you_mean
+from anymask.support.unknown_names import check_known_name, check_known_options, did_you_mean
 
 
 def test_known_options_pass():
@@ -20,3 +20,10 @@ def test_an_option_far_from_all_lists_them():
 def test_the_end_of_a_message():
     assert did_you_mean("vit-b", ["vit_l", "vit_b"], otherwise="no") == "did you mean 'vit_b'?"
     assert did_you_mean("resnet", ["vit_l", "vit_b"], otherwise="there are no others.") == "there are no others."
+
+
+def test_a_name_is_one_of_a_table():
+    check_known_name("paper", {"paper": 1, "ritm": 2}, "`protocol` must be one that is known")
+    for name, end in (("papr", r"did you mean 'paper'\?$"), ("x", r"there are paper, ritm\.$")):
+        with pytest.raises(ValueError, match=rf"^`protocol` must be one that is known, got '{name}'; {end}"):
+            check_known_name(name, {"paper": 1, "ritm": 2}, "`protocol` must be one that is known")

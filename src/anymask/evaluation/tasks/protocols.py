@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...support.unknown_names import did_you_mean
+from ...support.unknown_names import check_known_name
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,5 @@ def protocol_named(name: str) -> Protocol:
     Raises:
         ValueError: If there is none.
     """
-    if name not in PROTOCOLS:
-        hint = did_you_mean(name, PROTOCOLS, otherwise=f"there are {', '.join(PROTOCOLS)}.")
-        raise ValueError(f"`protocol` must be one that is known, got {name!r}; {hint}")
+    check_known_name(name, PROTOCOLS, "`protocol` must be one that is known")
     return PROTOCOLS[name]

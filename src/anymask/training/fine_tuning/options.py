@@ -9,7 +9,7 @@ from typing import Any
 
 from ...modeling.losses import LossOptions
 from ...support.atomic_files import write_json
-from ...support.unknown_names import check_known_options, did_you_mean
+from ...support.unknown_names import check_known_name, check_known_options
 from ..adapters import PRESETS
 from ..recipes import PromptRecipe
 
@@ -66,9 +66,7 @@ class FineTuneOptions:
     report_to: str = "none"
 
     def __post_init__(self) -> None:
-        if self.learn not in LEARNS:
-            hint = did_you_mean(self.learn, LEARNS, otherwise=f"it may be {', '.join(LEARNS)}.")
-            raise ValueError(f"`learn` must say what learns, got {self.learn!r}; {hint}")
+        check_known_name(self.learn, LEARNS, "`learn` must say what learns")
         PromptRecipe.named(self.recipe)
         LossOptions.read(self.loss)
         if min(self.epochs, self.patience, self.batch_size, self.max_objects) < 1:
