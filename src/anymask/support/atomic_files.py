@@ -111,6 +111,9 @@ def whole_folder(path: Path, is_own: Callable[[str], bool] = lambda name: False)
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+SETTINGS = "settings.json"
+
+
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write settings into the folder of a run that is done in pieces, or check them against those that are there.
 
@@ -124,7 +127,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         ValueError: If the folder is another run's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "settings.json"
+    path = folder / SETTINGS
     wanted = json.loads(json.dumps(settings))
     if not path.exists():
         write_json(path, wanted, indent=1)

@@ -96,6 +96,8 @@ def _open_nifti(path: Path, axis: int) -> Volume:
         image = nibabel.load(path)
     except nibabel.filebasedimages.ImageFileError as error:
         raise OSError(f"{path} must be a NIfTI file, a DICOM folder or a .npy file, but: {error}.") from error
+    while len(image.shape) > 3 and image.shape[-1] == 1:  # one time or channel, written with an axis of its own
+        image = image.slicer[..., 0]
     if len(image.shape) != 3:
         raise ValueError(
             f"{path} must hold one volume (I, J, K), got shape {image.shape}; cut out one time or channel."

@@ -29,7 +29,7 @@ class Volume:
         header: What the file said, to be written with labels; or None.
 
     Raises:
-        ValueError: If there are not three axes, or `axis` is none of them.
+        ValueError: If there are not three axes, `axis` is none of them, or voxels are no real numbers.
     """
 
     voxels: Any
@@ -43,6 +43,9 @@ class Volume:
             raise ValueError(f"A volume must have shape (I, J, K), got {tuple(self.voxels.shape)}; pass one channel.")
         if self.axis not in (0, 1, 2):
             raise ValueError(f"`axis` must be 0, 1 or 2, got {self.axis!r}.")
+        dtype = getattr(self.voxels, "dtype", None)
+        if dtype is not None and dtype.kind not in "buif":
+            raise ValueError(f"Voxels must be real numbers, got {dtype}; pass one channel, or the magnitude.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -85,8 +88,8 @@ class Windowing:
         self.black, self.white = shown_range(window, value_range) or _percentiles(volume)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """(height, width) uint8 of a slice."""
-        shown = np.clip(values, self.black, self.white).astype(np.float64) - self.black
+        """(height, width) uint8 of a slice; NaN, what some scanners' programs write outside of the body, is black."""
+        shown = np.clip(np.nan_to_num(values.astype(np.float64), nan=self.black), self.black, self.white) - self.black
         return (shown * (255.0 / max(self.white - self.black, 1e-30))).round().astype(np.uint8)
 
 
@@ -94,8 +97,10 @@ def _percentiles(volume: Volume) -> tuple[float, float]:
     """The window of a volume without units, from every slice or, of many, from evenly spaced ones."""
     positions = np.unique(np.linspace(0, len(volume) - 1, 64).round().astype(int))
     values = np.concatenate([slice_[slice_ != 0].ravel() for slice_ in (volume.read(int(z)) for z in positions)])
-    values = values[np.isfinite(values)]
+    values = values[np.isfinite(values)].astype(np.float64)
     if len(values) == 0:
         return 0.0, 1.0
-    black, white = np.percentile(values, PERCENTILES)
-    return float(black), float(white)
+    black, white = (float(value) for value in np.percentile(values, PERCENTILES))
+    if black == white:  # one value beside 0, as in a phantom
+        black, white = min(black, 0.0), max(white, 0.0)
+    return black, white

@@ -18,6 +18,15 @@ def write_nifti(path):
     nibabel.save(image, path)
 
 
+def test_one_time_in_an_axis_of_its_own(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(VOXELS[..., None, None], AFFINE), tmp_path / "a.nii")
+    volume = open_volume(tmp_path / "a.nii")
+    assert np.array_equal(volume.read(3), VOXELS[:, :, 3])
+    save_labels(tmp_path / "l.nii.gz", VOXELS > 0, volume)
+    written = nibabel.load(tmp_path / "l.nii.gz")
+    assert written.shape == VOXELS.shape and np.array_equal(written.affine, nibabel.load(tmp_path / "a.nii").affine)
+
+
 def write_dicom(folder, skip=None, series=None, n_slices=4):
     series = series or generate_uid()
     for position in range(n_slices):

@@ -30,7 +30,24 @@ def test_without_a_window_percentiles_of_what_is_there():
     assert not Windowing(Volume(np.zeros((3, 4, 5))))(np.zeros((4, 5))).any()
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16])
+def test_one_value_beside_zero_is_white(dtype):
+    voxels = np.zeros((3, 4, 5), dtype)
+    voxels[1, 1:3] = 1
+    np.testing.assert_array_equal(Windowing(Volume(voxels))(voxels[1]), voxels[1] * np.uint8(255))
+    np.testing.assert_array_equal(Windowing(Volume(voxels.astype(float) * -7))(voxels[1] * -7.0)[1], [0] * 5)
+
+
+def test_nan_is_black_and_infinity_clipped():
+    voxels = np.full((2, 4, 5), 40.0)
+    voxels[:, 0], voxels[:, 1], voxels[:, 2, 0] = np.nan, np.inf, -np.inf
+    shown = Windowing(Volume(voxels), value_range=(0, 100))(voxels[0])
+    np.testing.assert_array_equal(shown, [[0] * 5, [255] * 5, [0, *[102] * 4], [102] * 5])
+
+
 def test_what_cannot_be():
+    with pytest.raises(ValueError, match="must be real numbers, got complex128"):
+        Volume(VOXELS.astype(complex))
     with pytest.raises(ValueError, match=r"must have shape \(I, J, K\), got \(4, 5\)"):
         Volume(VOXELS[0])
     with pytest.raises(ValueError, match="`axis` must be 0, 1 or 2, got 3"):

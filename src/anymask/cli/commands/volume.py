@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import __version__
+from ...support.atomic_files import SETTINGS
 from .. import options as take
 from ..prompts import read_values
 from ..reports import errors_reported, say_json
@@ -70,7 +71,7 @@ def volume(
         check_labels_path(output)
         opened = open_volume(source, axis)
         shown = _read_shown(value_range, window)
-        work = _begin_or_go_on(output, resume, as_json)
+        work = _begin_or_go_on(_work_folder(source, output), output, resume, as_json)
         sam = load_sam(model, device, dtype.value)
         settings = {"anymask": __version__, "model": model, "dtype": dtype.value, "options": options}
         kept: dict[str, Any] = {"work_folder": work, "settings": settings}
@@ -109,9 +110,8 @@ def _read_shown(value_range: str | None, window: str | None) -> dict[str, Any]:
     return shown
 
 
-def _begin_or_go_on(output: Path, resume: bool, as_json: bool) -> Path:
+def _begin_or_go_on(work: Path, output: Path, resume: bool, as_json: bool) -> Path:
     """The folder of what is done, emptied unless a run goes on; ends the command where that run was finished."""
-    work = output.with_name(f"{output.name.partition('.nii')[0]}_slices")
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     elif output.is_file() and not work.exists():
@@ -120,7 +120,23 @@ def _begin_or_go_on(output: Path, resume: bool, as_json: bool) -> Path:
         else:
             typer.echo(f"{output}: finished before, skipped")
         raise typer.Exit
-    work.mkdir(parents=True, exist_ok=True)
+    return work
+
+
+def _work_folder(source: Path, output: Path) -> Path:
+    """The folder beside the labels that is kept until they are written.
+
+    Raises:
+        ValueError: If the labels, or the folder, would take the place of what is not a run's.
+    """
+    work = output.with_name(f"{output.name.partition('.nii')[0]}_slices")
+    if output.exists() and source.exists() and os.path.samefile(source, output):
+        raise ValueError(f"--output must be another file than the volume itself, got {output}; name another")
+    if work.exists() and not (work / SETTINGS).is_file() and (not work.is_dir() or any(work.iterdir())):
+        raise ValueError(
+            f"--output must have a name whose folder {work} is free for what is done of it, but there is another one; "
+            "name the labels otherwise"
+        )
     return work
 
 

@@ -63,6 +63,18 @@ def test_a_stopped_run_goes_on(ct, tmp_path, how):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ct.nii.gz", "o.nii.gz", "whole.nii.gz"]
 
 
+def test_files_of_others_stay(ct, tmp_path):
+    before = ct.read_bytes()
+    done = run(ct, "-o", ct, "--seed", "2:12,8,46,40")
+    assert done.exit_code == 2 and "another file than the volume itself" in " ".join(done.output.split())
+    assert ct.read_bytes() == before
+    (tmp_path / "organ_slices").mkdir()
+    (tmp_path / "organ_slices/1.dcm").write_text("a slice")  # what is done of organ.nii.gz would be kept here
+    done = run(ct, "-o", tmp_path / "organ.nii.gz", "--seed", "2:12,8,46,40")
+    assert done.exit_code == 2 and "there is another one" in " ".join(done.output.split())
+    assert (tmp_path / "organ_slices/1.dcm").read_text() == "a slice" and not (tmp_path / "organ.nii.gz").exists()
+
+
 def test_seeds():
     assert read_seed("40: 1,2.5,30,40")[0] == 40
     assert read_seed("40:1,2.5,30,40")[1].box_xyxy == [1, 2.5, 30, 40]
