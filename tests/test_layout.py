@@ -39,7 +39,6 @@ OPTIONAL_ROOMS = {
     "evaluation",
     "export",
     "integrations",
-    "text",
     "tiling",
     "training",
     "volumes",

@@ -184,12 +184,14 @@ class SamMaskGenerator:
         options: MaskGenerationOptions,
     ) -> list[Proposal]:
         """Decode some points of a crop's grid (N, 2), in its pixels, to what passes the filters."""
-        grid_model = torch.from_numpy(geometry.points_to_model(grid_xy)).to(self.model.device)
-        masks = self.model.decode_proposals(
-            image, grid_model[indices][None, :, None], iou_threshold=options.pred_iou_thresh
-        )
+        device = self.model.device
+        points_model = torch.from_numpy(geometry.points_to_model(grid_xy[indices])).to(device)
+        masks = self.model.decode_proposals(image, points_model[None, :, None], iou_threshold=options.pred_iou_thresh)
         low_res_hw = masks.low_res_logits.shape[-2:]
-        is_adaptive = options.points == "adaptive"
+        grid_at = None
+        if options.points == "adaptive":
+            grid_model = torch.from_numpy(geometry.points_to_model(grid_xy)).to(device)
+            grid_at = _low_res_places(grid_model, geometry, low_res_hw)
         passed = filter_masks(
             masks,
             SparseUpsampler.from_geometry(geometry, low_res_hw, masks.low_res_logits.device),
@@ -197,7 +199,7 @@ class SamMaskGenerator:
             crop_box_xyxy=crop.box_xyxy,
             image_size_hw=crop.size_hw,
             options=options,
-            grid_at=_low_res_places(grid_model, geometry, low_res_hw) if is_adaptive else None,
+            grid_at=grid_at,
         )
         return list(passed)
 
