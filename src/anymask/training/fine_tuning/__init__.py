@@ -1,1 +1,1 @@
-"""A fine-tuning run, from a data set to a better checkpoint: read `options`, `run`, then `report`, what it gained."""
+"""A fine-tuning run, from a data set to a better checkpoint: read `options`, `run`, `trainer`, then `report`."""
