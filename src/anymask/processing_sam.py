@@ -209,13 +209,7 @@ class SamProcessor(ProcessorMixin):
             kwargs.pop(name, value)
             for name, value in zip(_PROMPTS, (segmentation_maps, input_points, input_labels, input_boxes), strict=True)
         )
-        overrides = {name: value for name, value in kwargs.items() if name in (*OPTION_NAMES, "do_center_crop")}
-        kwargs = {
-            name: value
-            for name, value in kwargs.items()
-            if name in _CALL_OPTIONS or name not in (*_WITHOUT_EFFECT, *INERT_CONFIG_KEYS)
-        }
-        check_known_options(kwargs, (*_CALL_OPTIONS, *_PROMPTS, "input_masks", "original_sizes"), "SamProcessor")
+        overrides, kwargs = _split_options(kwargs)
         return_tensors, device = kwargs.get("return_tensors"), kwargs.get("device")
         options = self.image_processor.options(**overrides)
         if images is not None:
@@ -274,6 +268,22 @@ def _as_ours(image_processor: Any) -> SamImageProcessorBase:
             "SamProcessor.from_pretrained loads the processor of a checkpoint."
         )
     return (SamImageProcessorFast if is_fast else SamImageProcessor).from_dict(image_processor.to_dict())
+
+
+def _split_options(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the image processor, and all keywords of its call, without those that change nothing.
+
+    Raises:
+        TypeError: If one is unknown.
+    """
+    overrides = {name: value for name, value in given.items() if name in (*OPTION_NAMES, "do_center_crop")}
+    call = {
+        name: value
+        for name, value in given.items()
+        if name in _CALL_OPTIONS or name not in (*_WITHOUT_EFFECT, *INERT_CONFIG_KEYS)
+    }
+    check_known_options(call, (*_CALL_OPTIONS, *_PROMPTS, "input_masks", "original_sizes"), "SamProcessor")
+    return overrides, call
 
 
 def _sizes(original_sizes: Any) -> list[tuple[int, int]]:
