@@ -54,7 +54,13 @@ def read_coco_dataset(path: str | Path, images: str | Path | None = None) -> Mas
         Entry(
             name,
             partial(
-                _read, path, name, folder / name, images_by_id[image_id], annotations[image_id], categories=categories
+                _read,
+                path,
+                name,
+                folder / name,
+                image=images_by_id[image_id],
+                annotations=annotations[image_id],
+                categories=categories,
             ),
         )
         for image_id, name in files.items()
