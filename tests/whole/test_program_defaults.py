@@ -19,16 +19,16 @@ HEIGHT, WIDTH = PHOTO.shape[:2]
 
 @contextmanager
 def default(value: torch.dtype | str) -> Iterator[None]:
+    if isinstance(value, str):
+        with torch.device(value):
+            yield
+        return
     before = torch.get_default_dtype()
+    torch.set_default_dtype(value)
     try:
-        if isinstance(value, torch.dtype):
-            torch.set_default_dtype(value)
-        else:
-            torch.set_default_device(value)
         yield
     finally:
         torch.set_default_dtype(before)
-        torch.set_default_device(None)
 
 
 def predictions() -> dict[str, object]:

@@ -100,7 +100,8 @@ def _meta_decoder(network: SamNetwork, name: str, is_single: bool, points_side: 
 
     def prompts_of(images: int, prompts: int, points: int) -> dict[str, Tensor]:
         mask = MASK_PIXELS_PER_PATCH * size.grid
-        mask_hw = mask, mask + points % 2
+        # Twice as wide, for resizing has exact weights then; each version of ONNX Runtime rounds others in its way.
+        mask_hw = mask, mask * (1 + points % 2)
         return {
             "image_embeddings": size.embeddings(1)["image_embeddings"],
             "point_coords": torch.rand(1, points, 2) * (points_side or size.side),

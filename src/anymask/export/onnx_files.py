@@ -79,36 +79,36 @@ def add_resize(model: Any, input_side: int) -> Any:
         input_side: Side of the model's input, which the longer side of the image was brought to.
     """
     onnx = import_onnx()
+    # Its own names begin with "resize_", so that none is a name of the model.
     resize = onnx.parser.parse_model(
         f"""
         <ir_version: {model.ir_version}, opset_import: ["" : {OPSET}]>
         resize (float[1, n, h, w] low_res, float[2] orig_im_size) => (float[1, n, height, width] masks) {{
-          side = Constant <value = float[1] {{{float(input_side)}}}> ()
-          half = Constant <value = float[1] {{0.5}}> ()
-          sides = Constant <value = int64[2] {{{input_side}, {input_side}}}> ()
-          zero = Constant <value = int64[1] {{0}}> ()
-          two = Constant <value = int64[1] {{2}}> ()
-          corner = Constant <value = int64[2] {{0, 0}}> ()
-          axes = Constant <value = int64[2] {{2, 3}}> ()
-          longest = ReduceMax <keepdims = 1> (orig_im_size)
-          scale = Div (side, longest)
-          scaled = Mul (orig_im_size, scale)
-          shifted = Add (scaled, half)
-          rounded = Floor (shifted)
-          filled = Cast <to = 7> (rounded)
-          shape = Shape (low_res)
-          first = Slice (shape, zero, two)
-          padded_size = Concat <axis = 0> (first, sides)
-          padded = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (low_res, , , padded_size)
-          cropped = Slice (padded, corner, filled, axes)
-          original = Cast <to = 7> (orig_im_size)
-          size = Concat <axis = 0> (first, original)
-          masks = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (cropped, , , size)
+          resize_side = Constant <value = float[1] {{{float(input_side)}}}> ()
+          resize_half = Constant <value = float[1] {{0.5}}> ()
+          resize_sides = Constant <value = int64[2] {{{input_side}, {input_side}}}> ()
+          resize_zero = Constant <value = int64[1] {{0}}> ()
+          resize_two = Constant <value = int64[1] {{2}}> ()
+          resize_corner = Constant <value = int64[2] {{0, 0}}> ()
+          resize_axes = Constant <value = int64[2] {{2, 3}}> ()
+          resize_longest = ReduceMax <keepdims = 1> (orig_im_size)
+          resize_scale = Div (resize_side, resize_longest)
+          resize_scaled = Mul (orig_im_size, resize_scale)
+          resize_shifted = Add (resize_scaled, resize_half)
+          resize_rounded = Floor (resize_shifted)
+          resize_filled = Cast <to = 7> (resize_rounded)
+          resize_shape = Shape (low_res)
+          resize_first = Slice (resize_shape, resize_zero, resize_two)
+          resize_padded_size = Concat <axis = 0> (resize_first, resize_sides)
+          resize_padded = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel">
+            (low_res, , , resize_padded_size)
+          resize_cropped = Slice (resize_padded, resize_corner, resize_filled, resize_axes)
+          resize_original = Cast <to = 7> (orig_im_size)
+          resize_size = Concat <axis = 0> (resize_first, resize_original)
+          masks = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel">
+            (resize_cropped, , , resize_size)
         }}
         """
-    )
-    resize = onnx.compose.add_prefix(
-        resize, "resize_", rename_inputs=False, rename_outputs=False, rename_nodes=True, rename_edges=True
     )
     merged = onnx.compose.merge_models(
         model,

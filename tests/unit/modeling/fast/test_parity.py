@@ -304,11 +304,8 @@ def test_the_program_s_default_type_and_device(model):
                 torch.set_default_dtype(torch.float32)
             assert [part.dtype for part in actual] == [torch.float32] * 2
             assert_same(actual, expected)
-            torch.set_default_device("meta")
-            try:
+            with torch.device("meta"):
                 actual = outputs(model, implementation, model.prepare_image(embeddings), **arguments)
-            finally:
-                torch.set_default_device(None)
             assert_same(actual, expected)
 
 
