@@ -36,12 +36,12 @@ EXTRAS = {
     "adapters": [
         "peft>=0.21.2",  # the oldest that the tests ran with
     ],
-    # `anymask evaluate`: distances and matchings, the thinning of edges, COCO's AP and AR.
+    # `anymask evaluate`: the thinning of edges, COCO's AP and AR; other tasks need no extra.
     "evaluation": [
         "faster-coco-eval>=1.8",  # 1.8 is the oldest that the tests ran with
         "scikit-image>=0.24",  # as in train
     ],
-    # Volumes in NIfTI as data sets.
+    # Volumes in NIfTI and DICOM.
     "medical": [
         "nibabel>=5.4",  # 5.4 is the oldest that the tests ran with
         "pydicom>=3.0.1",  # 3 is the first whose pixel decoding needs nothing but NumPy, 3.0.0 downloads when imported
