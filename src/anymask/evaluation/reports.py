@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from .. import __version__
 from ..data.samples import BrokenSampleError, MaskDataset, Sample
 from ..prompts.prompt import DrawnPrompts
-from ..results.overlay import draw_overlay
+from ..results.overlay import draw_overlay, paste_side_by_side
 from ..support.atomic_files import write_json, write_whole
 from .answers import SINGLE
 from .metrics import calibration, summarise
@@ -223,10 +222,9 @@ def _draw(row: Row, number: int, dataset: MaskDataset, output: Path, score: str)
     boxes = np.array(row.get("box_xyxy", []), dtype=float).reshape(-1, 4)
     prompts = DrawnPrompts(clicks[:, :2], clicks[:, 2].astype(int), boxes)
     image = draw_overlay(sample.image, [])
-    sides = [draw_overlay(image, [row["truth"]]), draw_overlay(image, [row["mask"]], prompts=prompts)]
-    picture = Image.new("RGB", (2 * image.width + 8, image.height), (255, 255, 255))
-    for side, left in zip(sides, (0, image.width + 8), strict=True):
-        picture.paste(side, (left, 0))
+    picture = paste_side_by_side(
+        [draw_overlay(image, [row["truth"]]), draw_overlay(image, [row["mask"]], prompts=prompts)]
+    )
     path = output / "worst" / f"{number:02d}.jpg"
     path.parent.mkdir(exist_ok=True)
     write_whole(path, lambda file: picture.save(file, format="JPEG", quality=90))

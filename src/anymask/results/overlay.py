@@ -98,6 +98,15 @@ def draw_overlay(
     return picture
 
 
+def paste_side_by_side(pictures: Sequence[Image.Image], gap: int = 8) -> Image.Image:
+    """Put pictures of one size beside each other on white, with a gap of so many pixels between."""
+    width, height = pictures[0].size
+    row = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), "white")
+    for place, picture in enumerate(pictures):
+        row.paste(picture, (place * (width + gap), 0))
+    return row
+
+
 def _as_picture(image: Any) -> Image.Image:
     """A Pillow image of mode RGB that is ours to draw on."""
     loaded = load_image(image)

@@ -5,7 +5,7 @@ from PIL import Image
 
 from anymask.masks.rle import mask_to_rle, rle_to_coco
 from anymask.results.colours import LUMA
-from anymask.results.overlay import draw_overlay
+from anymask.results.overlay import draw_overlay, paste_side_by_side
 
 HEIGHT, WIDTH = 40, 70
 
@@ -168,3 +168,12 @@ def test_more_masks_than_a_byte_counts():
     photo = np.zeros((300, 4, 3), np.uint8)
     picture = np.asarray(draw_overlay(photo, rows, alpha=1, colors=["red", "lime", "blue"]))
     assert (picture.max(axis=-1) > 200).all()
+
+
+def test_pictures_side_by_side():
+    row = np.asarray(
+        paste_side_by_side([Image.new("RGB", (7, 5), colour) for colour in ("red", "blue", "black")], gap=2)
+    )
+    assert row.shape == (5, 25, 3)
+    assert (row[:, :7] == (255, 0, 0)).all() and (row[:, 9:16] == (0, 0, 255)).all() and (row[:, 18:] == 0).all()
+    assert (row[:, 7:9] == 255).all() and (row[:, 16:18] == 255).all()

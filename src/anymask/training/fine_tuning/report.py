@@ -20,7 +20,7 @@ from ...masks.measures import iou_to_dice, mask_iou
 from ...masks.rle import Rle, mask_to_rle, rle_to_coco
 from ...modeling_sam import SamModel
 from ...processing_sam import SamProcessor
-from ...results.overlay import draw_overlay
+from ...results.overlay import draw_overlay, paste_side_by_side
 from ...sam import SAM
 from ...support.atomic_files import write_json
 from .options import FineTuneOptions
@@ -143,12 +143,19 @@ def write_report(
     (output / "overlays").mkdir(exist_ok=True)
     for sample in samples:
         if sample.name in shown:
-            panels = [sample.rles, masks_before[sample.name]["box"], masks_after[sample.name]["box"]]
-            _draw_side_by_side(sample.image, panels).save(output / "overlays" / _file_name(sample.name))
+            several = [sample.rles, masks_before[sample.name]["box"], masks_after[sample.name]["box"]]
+            picture = paste_side_by_side([draw_overlay(sample.image, masks) for masks in several])
+            picture.save(output / "overlays" / _file_name(sample.name))
     log = [json.loads(line) for line in (output / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     curves = draw_curves(log, {"loss": "loss", "eval_dice": "held-out Dice"})
     if curves is not None:
         curves.save(output / "curves.png")
+    text = _to_markdown(options, first, last, shown, has_curves=curves is not None)
+    (output / "report.md").write_text(text, encoding="utf-8")
+
+
+def _to_markdown(options: FineTuneOptions, first: Scores, last: Scores, shown: Sequence[str], has_curves: bool) -> str:
+    """The text of `report.md`: scores before and after, and the pictures of the images that are shown."""
     rows = [
         f"| {label} | {getattr(first, name):.3f} | {getattr(last, name):.3f} | "
         f"{getattr(last, name) - getattr(first, name):+.3f} |"
@@ -165,13 +172,13 @@ def write_report(
         "| --- | --- | --- | --- |",
         *rows,
         "",
-        *(["![Loss and Dice over the steps](curves.png)", ""] if curves is not None else []),
+        *(["![Loss and Dice over the steps](curves.png)", ""] if has_curves else []),
         "Masks for exact boxes: the truth, before, after. The images that gained most come first, then the one that "
         "gained least.",
         "",
         *(f"![{name}](overlays/{quote(_file_name(name))})" for name in shown),
     ]
-    (output / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join(lines) + "\n"
 
 
 def _in_coco(masks: Sequence[Rle]) -> list[dict[str, Any]]:
@@ -181,16 +188,6 @@ def _in_coco(masks: Sequence[Rle]) -> list[dict[str, Any]]:
 def _most_and_least(gains: Mapping[str, float]) -> list[str]:
     names = sorted(gains, key=lambda name: -gains[name])
     return [*names[: PICTURES - 1], *names[PICTURES - 1 :][-1:]]
-
-
-def _draw_side_by_side(image: np.ndarray, panels: Sequence[Sequence[Rle]]) -> Image.Image:
-    """One picture of an image with several sets of masks."""
-    drawn = [draw_overlay(image, masks) for masks in panels]
-    width, gap = drawn[0].width, 8
-    picture = Image.new("RGB", (len(drawn) * (width + gap) - gap, drawn[0].height), "white")
-    for place, panel in enumerate(drawn):
-        picture.paste(panel, (place * (width + gap), 0))
-    return picture
 
 
 def _file_name(name: str) -> str:
