@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..support.atomic_files import check_work_folder, keep_settings
 from .files import Photo
 from .outputs import LARGE_ENDINGS
 
@@ -104,9 +105,7 @@ def segment_in_tiles(
 
     of_values = SAM(sam.model, processor=sam.processor, **images)
     generator = SamMaskGenerator(of_values.model, of_values.processor, **{**options, "progress": False})
-    work = _work_folder(photo, outputs)
-    if not resume:
-        shutil.rmtree(work, ignore_errors=True)
+    work = _work_folder(photo, outputs, clear=not resume)
     image = open_large(photo.source)
     tiled = TiledGenerator(generator, tile=tile, halo=halo)
     of_masks = {**settings, "options": dict(options), "images": {name: str(value) for name, value in images.items()}}
@@ -147,14 +146,20 @@ def answer_in_windows(
     of_values = SAM(sam.model, processor=sam.processor, **images)
     image = open_large(photo.source)
     predictor = LargeImagePredictor(of_values, image, window=window)
-    work = _work_folder(photo, outputs)
+    work = _work_folder(photo, outputs, clear=True)
+    keep_settings(work, {"photo": photo.source})
     objects = save_objects(work, predictor.predict(prompts=prompts, crs=crs, **options))
     _write(outputs, work, objects, image, file_name=Path(photo.source).name)
     return {"mask_count": len(objects)}
 
 
-def _work_folder(photo: Photo, outputs: Mapping[str, Path]) -> Path:
-    return outputs["table"].with_name(f"{Path(photo.stem).name}_tiles")
+def _work_folder(photo: Photo, outputs: Mapping[str, Path], clear: bool) -> Path:
+    """The folder beside the results that is kept until they are written; what an earlier run left goes on request."""
+    work = outputs["table"].with_name(f"{Path(photo.stem).name}_tiles")
+    check_work_folder(work)
+    if clear:
+        shutil.rmtree(work, ignore_errors=True)
+    return work
 
 
 def _write(outputs: Mapping[str, Path], work: Path, objects: SavedObjects, image: LargeImage, file_name: str) -> None:

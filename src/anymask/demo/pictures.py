@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..images.deep_files import orientation_of
-from ..images.load import as_rgb_uint8, load_image
+from ..images.load import as_rgb_uint8, load_image, white_level
 from .errors import RequestError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -167,7 +167,9 @@ def decode_picture(data: bytes, limits: Limits) -> Image.Image | np.ndarray:
     """
     check_picture(data, limits)
     try:
-        return load_image(data, page=0)
+        image = load_image(data, page=0)
+        white_level(image)  # of numbers that say nothing of black and white, as scanners' are, nothing can be shown
+        return image
     except (ValueError, ImportError) as error:
         raise RequestError(415, f"The picture cannot be read: {error}") from error
 

@@ -140,6 +140,26 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
+def check_work_folder(folder: Path) -> None:
+    """Refuse a folder for what a run has done so far that is there and no run's: it is removed when the run ends.
+
+    Args:
+        folder: Of an earlier run, empty, or not there.
+
+    Raises:
+        FileExistsError: If there is something else.
+    """
+    if (
+        os.path.lexists(folder)
+        and not (folder / SETTINGS).is_file()
+        and not (folder.is_dir() and not os.listdir(folder))
+    ):
+        raise FileExistsError(
+            f"{folder} must be free for what is done until the results are written, but there is something else; "
+            "name the output otherwise, or move it."
+        )
+
+
 def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Names of what differs, in order; those of an inner mapping as "options.points_per_side"."""
     names = []

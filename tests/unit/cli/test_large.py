@@ -70,6 +70,17 @@ def test_prompts_on_a_large_photo_are_answered_in_windows(photo, tmp_path, capsy
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+@pytest.mark.parametrize("asked", [OPTIONS, [*OPTIONS, "--resume"], ["--box", "48,28,122,92"]])
+def test_a_folder_of_others_stays(photo, tmp_path, capsys, asked):
+    own = tmp_path / "huge_tiles/0_0.png"  # where tiles of a slide often are
+    own.parent.mkdir()
+    own.write_text("a tile")
+    with pytest.raises(SystemExit) as ended:
+        app(["segment", str(photo), "--output", str(tmp_path), "--tiles-above", "0.04", *asked])
+    assert ended.value.code and "huge_tiles must be free" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in own.parent.iterdir()] == ["0_0.png"] and own.read_text() == "a tile"
+
+
 def test_prompts_are_longitude_and_latitude(tmp_path, capsys):
     pixels = np.full((3, 180, 260), 40, dtype=np.uint8)
     pixels[:, 30:90, 50:120] = 220

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import threading
 from pathlib import Path
@@ -23,8 +24,6 @@ def predict(client, image, **question):
 
 
 def pixels_of(data: bytes) -> np.ndarray:
-    import io
-
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
@@ -233,6 +232,10 @@ def test_uploads_that_are_no_pictures_or_too_large(client):
     assert client.post("/api/images", content=b"hello").status_code == 415
     assert client.post("/api/images", content=b"").status_code == 415
     assert client.post("/api/images", content=b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n").status_code == 415
+    heights = io.BytesIO()  # metres above the sea, of which nothing says what is black
+    Image.fromarray(np.full((9, 12), 2999.5, np.float32)).save(heights, "TIFF")
+    refused = client.post("/api/images", content=heights.getvalue())
+    assert refused.status_code == 415 and "must lie in [0, 1] or [0, 255]" in refused.json()["error"]
     assert client.post("/api/images", content=picture()[:-2000]).status_code == 415
     assert client.post("/api/images", content=bytes(LIMITS.bytes + 1)).status_code == 413
     assert client.post("/api/images", content=chunks()).status_code == 413

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from anymask.support.atomic_files import keep_settings, whole_folder, write_json, write_whole
+from anymask.support.atomic_files import check_work_folder, keep_settings, whole_folder, write_json, write_whole
 
 
 def test_write_whole_replaces_and_sets_ordinary_permissions(tmp_path):
@@ -139,6 +139,19 @@ def test_whole_folder_leaves_nothing_when_it_fails(tmp_path, error):
     with pytest.raises(type(error)), whole_folder(tmp_path / "results") as folder:
         fail(folder)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_for_work_is_a_runs(tmp_path):
+    for name in ("made", "others", "empty"):
+        (tmp_path / name).mkdir()
+    keep_settings(tmp_path / "made", {"a": 1})
+    (tmp_path / "others/mine.txt").write_text("")
+    (tmp_path / "file").write_text("")
+    for name in ("made", "empty", "not there"):
+        check_work_folder(tmp_path / name)
+    for name in ("others", "file"):
+        with pytest.raises(FileExistsError, match=f"{name} must be free for what is done"):
+            check_work_folder(tmp_path / name)
 
 
 def test_settings_are_kept_and_compared(tmp_path):

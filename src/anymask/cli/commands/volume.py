@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ... import __version__
-from ...support.atomic_files import SETTINGS
+from ...support.atomic_files import check_work_folder
 from .. import options as take
 from ..prompts import read_values
 from ..reports import errors_reported, say_json
@@ -127,16 +127,13 @@ def _work_folder(source: Path, output: Path) -> Path:
     """The folder beside the labels that is kept until they are written.
 
     Raises:
-        ValueError: If the labels, or the folder, would take the place of what is not a run's.
+        FileExistsError: If there is another folder of that name.
+        ValueError: If the labels would take the place of the volume.
     """
     work = output.with_name(f"{output.name.partition('.nii')[0]}_slices")
     if output.exists() and source.exists() and os.path.samefile(source, output):
         raise ValueError(f"--output must be another file than the volume itself, got {output}; name another")
-    if work.exists() and not (work / SETTINGS).is_file() and (not work.is_dir() or any(work.iterdir())):
-        raise ValueError(
-            f"--output must have a name whose folder {work} is free for what is done of it, but there is another one; "
-            "name the labels otherwise"
-        )
+    check_work_folder(work)
     return work
 
 

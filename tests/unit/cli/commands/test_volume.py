@@ -71,7 +71,7 @@ def test_files_of_others_stay(ct, tmp_path):
     (tmp_path / "organ_slices").mkdir()
     (tmp_path / "organ_slices/1.dcm").write_text("a slice")  # what is done of organ.nii.gz would be kept here
     done = run(ct, "-o", tmp_path / "organ.nii.gz", "--seed", "2:12,8,46,40")
-    assert done.exit_code == 2 and "there is another one" in " ".join(done.output.split())
+    assert done.exit_code == 2 and "there is something else" in " ".join(done.output.split())
     assert (tmp_path / "organ_slices/1.dcm").read_text() == "a slice" and not (tmp_path / "organ.nii.gz").exists()
 
 
