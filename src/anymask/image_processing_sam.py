@@ -46,14 +46,16 @@ class SamImageProcessorBase(ImagePreprocessor, BaseImageProcessor):
         """Load `preprocessor_config.json` of a packaged checkpoint, a local folder or file, or a hub id.
 
         For a file of weights, which says nothing of preprocessing, it is SAM's own at the size of the file's model.
-        MedSAM's files cannot be told from it: use its hub id, or pass its options.
+        MedSAM's files cannot be told from it: pass its options, see docs/medical.md.
 
         Args:
             pretrained_model_name_or_path: name, path or hub id.
             **kwargs: options that override the file's, and those of the hub (`revision`, `token`, `cache_dir`, ...).
 
         Raises:
+            OSError: If there is no such file, or the hub does not answer.
             TypeError: If an option is unknown.
+            ValueError: If an option has a value that it cannot have, or the file holds no options.
         """
         # Transformers' Auto classes and pipelines hand one set of arguments to every part of a model, so what they call
         # with cannot be checked here.

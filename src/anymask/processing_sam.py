@@ -91,10 +91,10 @@ class SamProcessor(ProcessorMixin):
         image_processor: Any = None,
         **kwargs: Any,
     ) -> SamProcessor:
-        """Load the processor of a packaged checkpoint, a local folder, or a hub id.
+        """Load the processor of a packaged checkpoint, a local folder, a file of weights, or a hub id.
 
         Args:
-            pretrained_model_name_or_path: name, folder or hub id.
+            pretrained_model_name_or_path: name, folder, file or hub id.
             use_fast: True for `SamImageProcessorFast`, False for `SamImageProcessor`. By default the one that was
                 saved, and `SamImageProcessor`, with the resize that SAM was trained with, for what Transformers saved.
             backend: the same in Transformers 5: "torchvision" or "pil".
@@ -104,8 +104,9 @@ class SamProcessor(ProcessorMixin):
                 meaning here.
 
         Raises:
+            OSError: If there is no such checkpoint, or the hub does not answer.
             TypeError: If an option is unknown.
-            ValueError: If the backend is another.
+            ValueError: If the backend is another, or an option has a value that it cannot have.
         """
         if backend not in (None, "pil", "torchvision"):
             raise ValueError(f"`backend` must be 'pil', 'torchvision' or None, got {backend!r}.")

@@ -267,6 +267,11 @@ class SAM:
 
         Args:
             image: Of any kind that `predict` takes.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If it is no kind of image.
+            ValueError: If there are several images, it cannot be read, or it is an embedding of another model.
         """
         source = only_image(image, "An embedding")
         loaded = source.load()
@@ -281,6 +286,12 @@ class SAM:
         Args:
             image: of any kind that `predict` takes, or its embedding.
             choice: "best" or "stable", as in `predict`.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If it is no kind of image.
+            ValueError: If there are several images, it cannot be read, or it is an embedding of another model; or if
+                `choice` is another.
         """
         source = only_image(image, "A session")
         loaded = source.load()
@@ -314,6 +325,12 @@ class SAM:
             output: Folder for the weights, the report and the log.
             **options: Fields of `anymask.training.FineTuneOptions`, such as `epochs=10` or `learn="lora_both"`; and
                 `resume=True`.
+
+        Raises:
+            FileExistsError: If the output folder holds a run that has learned and `resume` is not asked for.
+            OSError: If the data are not there.
+            TypeError: If an option is unknown.
+            ValueError: If the data cannot be used, or an option has a value that it cannot have.
         """
         from .training.fine_tuning.run import fine_tune_in_place
 
@@ -326,6 +343,10 @@ class SAM:
 
         Args:
             data: As in `train`.
+
+        Raises:
+            OSError: If the data are not there.
+            ValueError: If they cannot be used.
         """
         from .training.fine_tuning.report import score_data
 

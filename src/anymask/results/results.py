@@ -412,10 +412,12 @@ class Results(Sequence[MaskRecord]):
 
         Args:
             path: where to; for cut-outs a folder.
-            format: "overlay" (picture; .png, .jpg, .webp), "sa1b" (.json), "yolo" (.txt), "coco", "labelme",
-                "label_map" (PNG), "cutouts"; by default what the suffix says.
-            **options: of the format: overlay as `plot`; coco as `to_coco`; sa1b `info`; yolo `class_names`,
-                `tolerance`; labelme `tolerance`; label_map `priority`; cutouts `image`.
+            format: "overlay" (a picture), "sa1b", "coco", "coco_results", "amg", "labelme" (JSON), "yolo" (text),
+                "label_map" (PNG) or "cutouts" (a folder); by default what the suffix says: .png, .jpg, .jpeg and .webp
+                an overlay, .json SA-1B, .txt YOLO.
+            **options: of the format: overlay as `plot`; coco as `to_coco`; coco_results `class_names`; sa1b `info`;
+                yolo `class_names`, `tolerance` (in pixels) and `confidence` (whether lines end in the predicted IoU);
+                labelme `tolerance`, `min_area` (in pixels) and `image`; label_map as `to_label_map`; cutouts `image`.
 
         Raises:
             OSError: If it cannot be written.
@@ -431,8 +433,10 @@ class Results(Sequence[MaskRecord]):
         Args:
             path: of the file.
             format: as in `save`; by default what the file looks like.
-            image: of the masks, for `plot`, and for YOLO, whose files do not say the image's size.
-            **options: of the format: yolo `size_hw` instead of an image, `class_names`; coco `name` of one image.
+            image: of the masks, for `plot`, and for YOLO and Meta's lists, whose files do not say the image's size.
+            **options: of the format: yolo and amg `size_hw`, height and width in pixels, instead of an image; yolo
+                `class_names`; coco `name` of one image; coco_results `image_id`, and `dataset`, the COCO file that says
+                sizes and names.
 
         Raises:
             OSError: If the file cannot be read.

@@ -40,7 +40,9 @@ def train(
     patience: Annotated[int | None, typer.Option(min=1, help="End after so many epochs without a gain; 10.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images of a step; 4.")] = None,
     max_objects: Annotated[int | None, typer.Option(min=1, help="Objects of an image at a time; 16.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="By default 1e-4 for the decoder, 1e-5 for all.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="By default 1e-4 for the decoder, 1e-3 for adapters, 1e-5 for all.")
+    ] = None,
     validation: Annotated[str | None, typer.Option(help="Share held out, or a data set of its own; 0.2.")] = None,
     augment: Annotated[bool, typer.Option("--augment", help="Mirror, scale and recolour; slower.")] = False,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out what cannot be read.")] = False,
