@@ -74,6 +74,12 @@ class FineTuneOptions:
                 "`epochs`, `patience`, `batch_size` and `max_objects` must be 1 or more, got "
                 f"{self.epochs}, {self.patience}, {self.batch_size} and {self.max_objects}."
             )
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ValueError(
+                f"`learning_rate` must be above 0, got {self.learning_rate}; leave it out for the default."
+            )
+        if not isinstance(self.validation, str) and not 0 < self.validation < 1:
+            raise ValueError(f"`validation` must be a share between 0 and 1, or a path, got {self.validation}.")
         for name, value, known in (
             ("precision", self.precision, ("float32", "bfloat16")),
             ("device", self.device, ("auto", "cpu", "cuda")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from ...support.atomic_files import write_json
 from .options import FineTuneOptions
 
 PICTURES = 6
+_NAME_LENGTH = 60  # characters, of which some take four of the 255 bytes that a file's name may have
 PANEL = (400, 300)  # width and height of one of the curves, in pixels
 PROMPTS = ("box", "click")
 
@@ -191,7 +193,8 @@ def _most_and_least(gains: Mapping[str, float]) -> list[str]:
 
 
 def _file_name(name: str) -> str:
-    return str(Path(name.replace("/", "_")).with_suffix(".png"))
+    """Of a sample's picture: slices of one volume, "a.nii.gz:0041", and a.jpg beside a.png have files of their own."""
+    return re.sub(r'[/\\:*?"<>|]', "_", name).removesuffix(".png")[-_NAME_LENGTH:] + ".png"
 
 
 def draw_curves(log: Sequence[Mapping[str, float]], curves: Mapping[str, str]) -> Image.Image | None:

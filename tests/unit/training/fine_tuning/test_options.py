@@ -12,6 +12,9 @@ from anymask.training import FineTuneOptions
         ({"recipe": "papers"}, "did you mean 'paper'"),
         ({"epochs": 0}, "must be 1 or more"),
         ({"precision": "float16"}, "`precision` must be one of"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0, got 0.0; leave it out"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0, got nan"),
+        ({"validation": 1.5}, "`validation` must be a share between 0 and 1, or a path, got 1.5"),
         ({"loss": "dice"}, "The type of the loss"),
     ],
 )
