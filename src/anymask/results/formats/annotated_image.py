@@ -64,6 +64,15 @@ class AnnotatedImage:
     image_info: Mapping[str, Any] = field(default_factory=dict)
 
 
+def without_nan(record: MaskRecord) -> MaskRecord:
+    """Return a record with None for what is NaN or infinite, which JSON does not know and most programs refuse."""
+    plain: Any = {
+        key: None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
+        for key, value in record.items()
+    }
+    return plain
+
+
 def label_of(record: Mapping[str, Any]) -> str | None:
     """Return what the object of a record is called, or None; a number, 0 among them, is a name like any other."""
     label = record.get("label")

@@ -29,6 +29,7 @@ from .annotated_image import (
     first_of_each_class,
     join_outlines,
     polygons_of,
+    without_nan,
 )
 from .files import Entries, FilePath, read_json, reading
 
@@ -93,6 +94,7 @@ def coco_document(
 
 def annotation_of(record: MaskRecord, id_: Any, image_id: Any, category_id: Any) -> dict[str, Any]:
     """Make an annotation of COCO, its mask as RLE."""
+    record = without_nan(record)
     x, y, width, height = record["bbox"]
     edge = 1 if record["area"] else 0  # from centres of pixels to their edges
     scores = {"score": record["predicted_iou"]} if record.get("predicted_iou") is not None else {}

@@ -20,6 +20,7 @@ from .annotated_image import (
     checked_rle,
     checked_size_hw,
     choose_ids,
+    without_nan,
 )
 from .files import Entries, FilePath, read_json, reading
 
@@ -93,7 +94,7 @@ def read_amg(path: FilePath, size_hw: Sequence[int] | None = None, *, image: Any
 
 
 def _written(record: MaskRecord) -> MaskRecord:
-    return {**record, "segmentation": rle_to_coco(rle_of(record))}
+    return {**without_nan(record), "segmentation": rle_to_coco(rle_of(record))}
 
 
 def _records(path: FilePath, annotations: Sequence[Any], size_hw: tuple[int, int]) -> list[MaskRecord]:

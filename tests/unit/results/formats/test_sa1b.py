@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
+from anymask import Results
 from anymask.masks.rle import rle_to_mask
 from anymask.results.formats.sa1b import read_amg, read_sa1b, write_amg, write_sa1b
 
@@ -24,6 +25,16 @@ def test_round_trip_keeps_everything(annotated, masks, tmp_path):
         np.testing.assert_array_equal(rle_to_mask(after["segmentation"]), mask)
         assert {**before, "segmentation": None, "id": after["id"]} == {**after, "segmentation": None}
     assert [record["id"] for record in read.records] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("format_name", ["sa1b", "amg", "coco"])
+def test_no_number_is_none_that_json_lacks(tmp_path, format_name):
+    mask = np.eye(3, 4, dtype=bool)
+    record = {"segmentation": mask, "predicted_iou": float("nan"), "stability_score": np.float32("inf")}
+    Results([record], (3, 4)).save(tmp_path / "a.json", format_name)
+    json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)
+    read = Results.load(tmp_path / "a.json", format_name)
+    assert np.array_equal(read.masks[0], mask) and np.isnan(read.scores).all()
 
 
 def test_nothing_and_empty_masks(nothing, empty_mask, tmp_path):
