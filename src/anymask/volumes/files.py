@@ -14,6 +14,9 @@ from .volume import Volume
 _INSTALL = "which is not installed; run pip install 'anymask[medical]'"
 
 
+_PLACE_TAGS = ("SeriesInstanceUID", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
+
+
 def open_volume(path: str | os.PathLike[str], axis: int | None = None) -> Volume:
     """Open a volume: a NIfTI file, a folder with one DICOM series, or an array in a .npy file.
 
@@ -121,6 +124,16 @@ def _open_dicom(folder: Path, axis: int) -> Volume:
     slices = [one for one in slices if "PixelData" in one]
     if not slices:
         raise OSError(f"{folder} must hold DICOM slices, but none of its files is one.")
+    for tag in _PLACE_TAGS:
+        if lacking := [one for one in slices if one.get(tag) is None]:
+            name = Path(str(lacking[0].filename)).name
+            raise ValueError(
+                f"DICOM slices must say where they lie, but {name} in {folder} has no {tag}; "
+                "save the voxels as .npy, or convert the series to NIfTI."
+            )
+    sizes = sorted({(int(one.Rows), int(one.Columns)) for one in slices})
+    if len(sizes) > 1:
+        raise ValueError(f"The slices of {folder} must have one size, got {sizes[0]} and {sizes[1]} pixels.")
     series = sorted({str(one.SeriesInstanceUID) for one in slices})
     if len(series) > 1:
         raise ValueError(f"{folder} must hold one DICOM series, got {len(series)}; put each into a folder of its own.")

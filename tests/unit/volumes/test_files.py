@@ -51,6 +51,26 @@ def write_dicom(folder, skip=None, series=None, n_slices=4):
         one.save_as(folder / f"{(position * 3) % n_slices}_{position}.dcm", enforce_file_format=True)
 
 
+@pytest.mark.parametrize("tag", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_dicom_that_says_not_where_it_lies(tmp_path, tag):
+    write_dicom(tmp_path)
+    changed = tmp_path / "2_2.dcm"
+    one = pydicom.dcmread(changed)
+    delattr(one, tag)
+    one.save_as(changed)
+    with pytest.raises(ValueError, match=rf"2_2\.dcm in .* has no {tag}; save the voxels as \.npy"):
+        open_volume(tmp_path)
+
+
+def test_dicom_of_several_sizes(tmp_path):
+    write_dicom(tmp_path)
+    one = pydicom.dcmread(tmp_path / "2_2.dcm")
+    one.Rows, one.PixelData = 7, np.zeros((7, 8), np.int16).tobytes()
+    one.save_as(tmp_path / "2_2.dcm")
+    with pytest.raises(ValueError, match=r"must have one size, got \(6, 8\) and \(7, 8\)"):
+        open_volume(tmp_path)
+
+
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_nifti_there_and_back(tmp_path, ending):
     write_nifti(tmp_path / f"ct{ending}")
