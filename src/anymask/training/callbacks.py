@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ..support.atomic_files import write_whole
 from .samples import DrawsEachEpoch
 
 
@@ -53,10 +54,10 @@ class WriteLog(TrainerCallback):
         """Remember where this run begins."""
         self._began = (time.monotonic(), state.global_step)
         if self.path.exists():
-            lines = [
-                line for line in self.path.read_text().splitlines() if json.loads(line)["step"] <= state.global_step
-            ]
-            self.path.write_text("".join(line + "\n" for line in lines))
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith(b"\n")]  # a kill or a full disk may have cut the last one
+            kept = b"".join(line for line in whole if json.loads(line)["step"] <= state.global_step)
+            write_whole(self.path, lambda file: file.write(kept))
 
     def on_log(
         self,

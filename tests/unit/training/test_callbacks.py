@@ -4,7 +4,7 @@ import io
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from anymask.training.callbacks import ShowProgress
+from anymask.training.callbacks import ShowProgress, WriteLog
 
 
 class Terminal(io.StringIO):
@@ -33,3 +33,13 @@ def test_a_bar_of_the_epoch_with_the_time_left(tmp_path):
 
 def test_a_file_gets_nothing(tmp_path):
     assert play(io.StringIO(), 4, 0, 0, tmp_path) == ""
+
+
+def test_a_log_goes_on_behind_its_last_whole_line(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 2, "loss": 1.5}\n{"step": 4, "loss": 1.25}\n{"step": 6, "lo')
+    arguments = TrainingArguments(str(tmp_path), num_train_epochs=3, use_cpu=True)
+    write, state = WriteLog(log, print), TrainerState(max_steps=12, global_step=2)
+    write.on_train_begin(arguments, state, TrainerControl())
+    write.on_log(arguments, TrainerState(global_step=4), TrainerControl(), {"loss": 1.0})
+    assert log.read_text() == '{"step": 2, "loss": 1.5}\n{"step": 4, "loss": 1.0}\n'
