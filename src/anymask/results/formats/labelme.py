@@ -161,7 +161,8 @@ def _polygons(shape: dict[str, Any], size_hw: tuple[int, int]) -> list[Polygon]:
         around = np.hypot(x1 - x0, y1 - y0) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         return [Polygon(around + (x0, y0), [])]
     pixels = as_rgb_uint8(base64.b64decode(shape["mask"]))[:, :, 0] > 0
-    # The image's part from the first point on, as large as the mask.
+    # The image's part from the first point on, as large as the mask; what lies outside of the image is cut off.
+    pixels = pixels[max(-round(y0), 0) :, max(-round(x0), 0) :]
     top, left = max(round(y0), 0), max(round(x0), 0)
     mask = np.zeros(size_hw, dtype=bool)
     target = mask[top : top + pixels.shape[0], left : left + pixels.shape[1]]

@@ -55,6 +55,9 @@ def test_shapes_that_people_draw(tmp_path):
     np.testing.assert_array_equal(circle, (rows - 5.5) ** 2 + (columns - 5.5) ** 2 < 9)
     assert sorted(zip(*np.nonzero(mask), strict=True)) == [(5, 5), (5, 6), (6, 4), (6, 6)]
     np.testing.assert_array_equal(polygon, rows + columns + 1 < 5)
+    shapes[2]["points"] = [[-1, 0], [1, 1]]  # its first column is beyond the image's edge
+    mask = masks_of(read_labelme(write(tmp_path / "b.json", shapes)))[2]
+    assert sorted(zip(*np.nonzero(mask), strict=True)) == [(0, 0), (0, 1), (1, 1)]
 
 
 def test_shapes_of_a_group_are_one_mask(tmp_path):
