@@ -99,7 +99,7 @@ def volume(
     if as_json:
         say_json({"output": str(output), "objects": objects, "voxels": voxels})
     else:
-        typer.echo(f"{output}: {objects} objects, {voxels} voxels")
+        typer.echo(f"{output}: {objects} object{'s' if objects != 1 else ''}, {voxels} voxels")
 
 
 def _read_shown(value_range: str | None, window: str | None) -> dict[str, Any]:
